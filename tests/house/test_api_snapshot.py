@@ -1,4 +1,4 @@
-"""The public names and signatures are those of tests/api_snapshot.txt; `make api-snapshot` writes that file."""
+"""The public names and signatures are those of tests/house/api_snapshot.txt; `make api-snapshot` writes that file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.house
 
 SNAPSHOT = Path(__file__).with_name("api_snapshot.txt")
 MODULES = (
-    "pyharmony", "pyharmony.augment", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.composition",
-    "pyharmony.data", "pyharmony.evaluation", "pyharmony.harmonization", "pyharmony.matching", "pyharmony.merging",
-    "pyharmony.metrics", "pyharmony.ops", "pyharmony.errors", "pyharmony.placement", "pyharmony.shadows",
-    "pyharmony.upscaling",
+    "pyharmony", "pyharmony.learn.augment", "pyharmony.blend", "pyharmony.color", "pyharmony.compat",
+    "pyharmony.composition", "pyharmony.learn.data", "pyharmony.edits", "pyharmony.learn.evaluation",
+    "pyharmony.harmonization", "pyharmony.matching", "pyharmony.merging", "pyharmony.learn.metrics", "pyharmony.ops",
+    "pyharmony.errors", "pyharmony.placement", "pyharmony.shadows", "pyharmony.upscaling",
 )  # fmt: skip
 #: Names that need torch, which is optional: recorded in the same file, and not compared where torch is missing.
-TORCH_MODULES = ("pyharmony.nn",)
+TORCH_MODULES = ("pyharmony.networks.nn",)
 
 
 class Unquoted(str):
@@ -31,13 +31,13 @@ class Unquoted(str):
 
 
 def signature(thing: Callable[..., object]) -> str:
-    found = inspect.signature(thing)
+    interface = inspect.signature(thing)
 
     def shown(annotation: object) -> object:
         return Unquoted(annotation) if isinstance(annotation, str) else annotation
 
-    parameters = [value.replace(annotation=shown(value.annotation)) for value in found.parameters.values()]
-    return str(found.replace(parameters=parameters, return_annotation=shown(found.return_annotation)))
+    parameters = [value.replace(annotation=shown(value.annotation)) for value in interface.parameters.values()]
+    return str(interface.replace(parameters=parameters, return_annotation=shown(interface.return_annotation)))
 
 
 def members_of(thing: type, public: list[str]) -> dict[str, object]:
@@ -84,6 +84,18 @@ def public_names(module: object) -> list[str]:
     return sorted(name for name in names if not name.startswith("_") or name == "__version__")
 
 
+def callables(modules: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """Yields each public function and class of modules once, by the first name that it has."""
+    ids = set()
+    for path in modules:
+        module = importlib.import_module(path)
+        for name in public_names(module):
+            thing = getattr(module, name)
+            if callable(thing) and id(thing) not in ids:
+                ids.add(id(thing))
+                yield f"{path}.{name}", thing
+
+
 def snapshot(modules: tuple[str, ...]) -> str:
     lines = []
     for path in modules:
@@ -95,12 +107,12 @@ def snapshot(modules: tuple[str, ...]) -> str:
 
 def recorded(modules: tuple[str, ...]) -> str:
     """Returns the lines of these modules; those of a class's members are indented below it."""
-    lines, taken = [], False
+    lines, is_wanted = [], False
     for line in SNAPSHOT.read_text().splitlines(keepends=True):
         if not line.startswith(" "):
             path = line.removeprefix("class ").removeprefix("module ").split("(")[0].split(":")[0]
-            taken = path.rpartition(".")[0] in modules
-        if taken:
+            is_wanted = path.rpartition(".")[0] in modules
+        if is_wanted:
             lines.append(line)
     return "".join(lines)
 
@@ -109,9 +121,9 @@ def recorded(modules: tuple[str, ...]) -> str:
 def test_public_names_and_signatures_are_as_recorded(modules: tuple[str, ...]) -> None:
     if modules == TORCH_MODULES:
         pytest.importorskip("torch", reason="torch is not installed")
-    expected, found = recorded(modules), snapshot(modules)
-    difference = "\n".join(difflib.unified_diff(expected.splitlines(), found.splitlines(), "recorded", "found", n=1))
-    assert found == expected, f"if this is meant, run `make api-snapshot`\n{difference}"
+    expected, actual = recorded(modules), snapshot(modules)
+    difference = "\n".join(difflib.unified_diff(expected.splitlines(), actual.splitlines(), "recorded", "found", n=1))
+    assert actual == expected, f"if this is meant, run `make api-snapshot`\n{difference}"
 
 
 def test_the_record_holds_nothing_else() -> None:

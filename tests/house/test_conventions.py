@@ -12,34 +12,37 @@ import importlib
 import importlib.util
 import inspect
 import io
+import itertools
 import logging
 import os
 import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 import pyharmony as ph
-from pyharmony import blend, color, composition, errors, metrics, placement
+from pyharmony import blend, color, composition, edits, errors, placement
 from pyharmony.harmonization import ColorMap
 from pyharmony.io import Picture
+from pyharmony.learn import metrics
 
-from . import skips
+from .. import blends, skips
+from ..image_files import by_pillow as encoded
+from ..shared import ROOT
 
 pytestmark = pytest.mark.chains
 
 #: Functions that treat every channel alike; a network knows red from blue.
-CHANNELWISE = ("alpha", "laplacian", "poisson", "gaussian_poisson")
-BLENDS = (*CHANNELWISE, *(("gp_gan",) if importlib.util.find_spec("torch") else ()))
-AT = (9, 4)
+CHANNELWISE = blends.BLENDS
+BLENDS = (*CHANNELWISE, *(blends.NETWORKS if importlib.util.find_spec("torch") else ()))
+POSITION = (9, 4)
 
 
 @functools.cache
@@ -47,7 +50,7 @@ def network() -> Any:
     """Returns a small GP-GAN with random weights."""
     import torch
 
-    from pyharmony import models
+    from pyharmony.networks import models
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -78,12 +81,6 @@ def mask() -> np.ndarray:
     return np.rint(255 * inside).astype(np.uint8)
 
 
-def encoded(array: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def same(a: Any, b: Any) -> None:
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
@@ -92,51 +89,41 @@ def same(a: Any, b: Any) -> None:
 def test_kinds(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_path: Path) -> None:
     """The result is of the kind of the destination, whatever the kinds of the others."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    expected = call(name, src, dst, mask, at=AT)
+    expected = call(name, src, dst, mask, at=POSITION)
     assert type(expected) is np.ndarray
-    files = {}
-    for key, array in (("src", src), ("dst", dst), ("mask", mask)):
-        files[key] = tmp_path / f"{key}.png"
-        files[key].write_bytes(encoded(array))
-
-    def kinds(key: str, array: np.ndarray) -> dict[str, Any]:
-        return {
-            "pil": Image.fromarray(array),
-            "path": files[key],
-            "str": str(files[key]),
-            "bytes": files[key].read_bytes(),
-            "file": io.BytesIO(files[key].read_bytes()),
-            "picture": Picture(pixels=array if array.ndim == 3 else array[..., None]),
-        }
-
-    for kind in kinds("dst", dst):
-        made = call(name, *(kinds(key, a)[kind] for key, a in (("src", src), ("dst", dst), ("mask", mask))), at=AT)
-        assert type(made) is (Picture if kind == "picture" else Image.Image)
-        same(made.pixels if kind == "picture" else made, expected)
-        same(call(name, kinds("src", src)[kind], dst, kinds("mask", mask)[kind], at=AT), expected)
-        mixed = call(name, src, kinds("dst", dst)[kind], mask, at=AT)
+    result = call(name, Image.fromarray(src), dst, encoded(mask), at=POSITION)
+    assert type(result) is np.ndarray
+    same(result, expected)
+    for kind in ("pil", "path", "picture"):
+        mixed = call(name, src, of_kind(kind, dst, tmp_path), mask, at=POSITION)
+        assert type(mixed) is (Picture if kind == "picture" else Image.Image)
         same(mixed.pixels if kind == "picture" else mixed, expected)
-    tensor = call(name, Image.fromarray(src), torch.from_numpy(dst).permute(2, 0, 1), files["mask"], at=AT)
+    tensor = call(
+        name, Image.fromarray(src), of_kind("torch", dst, tmp_path), of_kind("path", mask, tmp_path), at=POSITION
+    )
     assert isinstance(tensor, torch.Tensor)
     same(tensor.permute(1, 2, 0), expected)
     deep = tmp_path / "deep.png"
     ph.save(dst.astype(np.uint16) * 257, deep)
-    made = call(name, files["src"], deep, files["mask"], at=AT)
-    assert type(made) is np.ndarray
-    assert made.dtype == np.uint16
-    same(made, call(name, src.astype(np.uint16) * 257, dst.astype(np.uint16) * 257, mask, at=AT))
+    result = call(name, of_kind("path", src, tmp_path), deep, of_kind("path", mask, tmp_path), at=POSITION)
+    assert type(result) is np.ndarray
+    assert result.dtype == np.uint16
+    same(result, call(name, src.astype(np.uint16) * 257, dst.astype(np.uint16) * 257, mask, at=POSITION))
 
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_layout(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
     """[H, W], [H, W, C] and [N, H, W, C] of any strides are taken, and never guessed."""
-    expected = call(name, src, dst, mask, at=AT)
-    same(call(name, src[None], dst[None], mask, at=AT)[0], expected)
-    same(call(name, src[..., 0], dst[..., 0], mask, at=AT), call(name, src[..., :1], dst[..., :1], mask, at=AT)[..., 0])
+    expected = call(name, src, dst, mask, at=POSITION)
+    same(call(name, src[None], dst[None], mask, at=POSITION)[0], expected)
+    same(
+        call(name, src[..., 0], dst[..., 0], mask, at=POSITION),
+        call(name, src[..., :1], dst[..., :1], mask, at=POSITION)[..., 0],
+    )
     src_, dst_ = (np.ascontiguousarray(a[..., ::-1])[..., ::-1] for a in (src, np.swapaxes(dst, 0, 1)))
-    same(call(name, src_, np.swapaxes(dst_, 0, 1), mask, at=AT), expected)
+    same(call(name, src_, np.swapaxes(dst_, 0, 1), mask, at=POSITION), expected)
     with pytest.raises(errors.ShapeError, match=r"numpy.moveaxis\(x, -3, -1\)"):
-        call(name, np.moveaxis(src, -1, 0), np.moveaxis(dst, -1, 0), mask, at=AT)
+        call(name, np.moveaxis(src, -1, 0), np.moveaxis(dst, -1, 0), mask, at=POSITION)
     with pytest.raises(errors.ShapeError, match=r"pyharmony\.ops accepts any number of channels"):
         call(name, np.zeros((9, 9, 7), np.uint8), np.zeros((9, 9, 7), np.uint8))
 
@@ -144,19 +131,22 @@ def test_layout(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -
 def test_colour(src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
     """Channels count by themselves: blue first gives the same as red first, turned."""
     for name in CHANNELWISE:
-        same(call(name, src[..., ::-1], dst[..., ::-1], mask, at=AT), call(name, src, dst, mask, at=AT)[..., ::-1])
+        same(
+            call(name, src[..., ::-1], dst[..., ::-1], mask, at=POSITION),
+            call(name, src, dst, mask, at=POSITION)[..., ::-1],
+        )
 
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_dtype_and_range(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
     for dtype, white in (("uint8", 255), ("uint16", 65535), ("float16", 1), ("float32", 1), ("float64", 1)):
         s, d = ((x / 255 * white).astype(dtype) for x in (src, dst))
-        made = call(name, s, d, mask, at=AT)
-        assert made.dtype == np.dtype(dtype)
+        result = call(name, s, d, mask, at=POSITION)
+        assert result.dtype == np.dtype(dtype)
     bright = np.full((24, 30, 3), 7.5, np.float32)
     assert call(name, bright, bright + 1, mask).max() >= 7.5 + 0.9
     with pytest.raises(errors.DTypeError, match="dtype bool"):
-        call(name, src > 100, dst > 100, mask, at=AT)
+        call(name, src > 100, dst > 100, mask, at=POSITION)
     bright[12, 15, 2] = np.inf
     with pytest.raises(errors.ArgumentError, match=r"src: inf at pixel \(y=12, x=15\), channel 2"):
         call(name, bright, np.zeros_like(bright), mask)
@@ -164,30 +154,23 @@ def test_dtype_and_range(name: str, src: np.ndarray, dst: np.ndarray, mask: np.n
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_mask(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    expected = call(name, src, dst, mask, at=AT)
+    expected = call(name, src, dst, mask, at=POSITION)
     rgba = np.dstack([np.zeros_like(src), mask])
     for other in (mask.astype(np.uint16) * 257, Image.fromarray(mask), Image.fromarray(rgba), encoded(rgba)):
-        same(call(name, src, dst, other, at=AT), expected)
+        same(call(name, src, dst, other, at=POSITION), expected)
     hard = mask > 127
     for other in (hard, Image.fromarray(hard), hard.astype(np.float64)):
-        same(call(name, src, dst, other, at=AT), call(name, src, dst, hard * np.uint8(255), at=AT))
-    same(call("alpha", np.dstack([src, mask]), dst, at=AT, decontaminate=False), call("alpha", src, dst, mask, at=AT))
+        same(call(name, src, dst, other, at=POSITION), call(name, src, dst, hard * np.uint8(255), at=POSITION))
+    same(
+        call("alpha", np.dstack([src, mask]), dst, at=POSITION, decontaminate=False),
+        call("alpha", src, dst, mask, at=POSITION),
+    )
     with pytest.raises(errors.ShapeError, match="never resized"):
-        call(name, src, dst, mask[1:], at=AT)
+        call(name, src, dst, mask[1:], at=POSITION)
     with pytest.raises(errors.MaskError, match="pass `mask > 0`"):
-        call(name, src, dst, hard.astype(np.uint8), at=AT)
+        call(name, src, dst, hard.astype(np.uint8), at=POSITION)
     with pytest.raises(errors.MaskError, match="a colour image"):
-        call(name, src, dst, Image.fromarray(src), at=AT)
-
-
-def test_a_jpeg_mask_means_black_and_white(src: np.ndarray, dst: np.ndarray) -> None:
-    hard = np.zeros((24, 30), np.uint8)
-    hard[5:19, 7:22] = 255
-    noisy = np.asarray(Image.open(io.BytesIO(encoded(hard, "JPEG", quality=90))))
-    assert ((noisy > 0) & (noisy < 9)).any()
-    made = blend.alpha(src, dst, encoded(hard, "JPEG", quality=90), at=AT)
-    far = np.pad(noisy > 8, ((AT[1], 40 - 24 - AT[1]), (AT[0], 56 - 30 - AT[0])))
-    same(made[~far], dst[~far])
+        call(name, src, dst, Image.fromarray(src), at=POSITION)
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -196,10 +179,10 @@ def test_position(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray)
     spot = np.zeros_like(mask)
     spot[3:20, 2:21] = mask[3:20, 2:21]
     for x, y in ((9, 4), (-7, 20), (50, -9)):
-        made = call(name, src, dst, spot, at=(x, y))
+        result = call(name, src, dst, spot, at=(x, y))
         inside = np.zeros((40 + 2000, 56 + 2000), bool)
         inside[1000 + y : 1024 + y, 1000 + x : 1030 + x] = spot > 0
-        same(made[~inside[1000:1040, 1000:1056]], dst[~inside[1000:1040, 1000:1056]])
+        same(result[~inside[1000:1040, 1000:1056]], dst[~inside[1000:1040, 1000:1056]])
     with pytest.warns(errors.UnchangedWarning, match="the object lies outside dst"):
         same(call(name, src, dst, spot, at=(400, 0)), dst)
     half = blend.alpha(src, dst, mask, at=(9.5, 4))
@@ -214,9 +197,9 @@ def test_outside_the_mask(name: str, src: np.ndarray, dst: np.ndarray, mask: np.
     frame = np.zeros((40, 56), np.uint8)
     frame[4:28, 9:39] = mask
     for d in (dst, Image.fromarray(dst), encoded(dst)):
-        made = np.asarray(call(name, src, d, mask, at=AT))
-        same(made[frame == 0], dst[frame == 0])
-        assert (made[frame > 0] != dst[frame > 0]).any()
+        result = np.asarray(call(name, src, d, mask, at=POSITION))
+        same(result[frame == 0], dst[frame == 0])
+        assert (result[frame > 0] != dst[frame > 0]).any()
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -224,13 +207,16 @@ def test_alpha(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) ->
     """The alpha of src is its mask, which lies over that of dst."""
     alpha = np.random.default_rng(2).integers(0, 256, dst.shape[:2], np.uint8)
     cut = Image.fromarray(np.dstack([src, mask]))
-    made = call(name, cut, Image.fromarray(np.dstack([dst, alpha])), at=AT)
-    assert made.mode == "RGBA"
-    over = np.asarray(blend.placed_mask(src, dst, mask, at=AT)) / 255
-    same(np.asarray(made)[..., 3], np.rint(255 * over + (1 - over) * alpha).astype(np.uint8))
-    same(np.asarray(call(name, cut, Image.fromarray(np.dstack([dst, alpha])), at=AT, keep_alpha=True))[..., 3], alpha)
-    same(np.asarray(made)[..., :3], call(name, cut, dst, at=AT))
-    grey = call(name, cut, Image.fromarray(dst[..., 0]), at=AT)
+    result = call(name, cut, Image.fromarray(np.dstack([dst, alpha])), at=POSITION)
+    assert result.mode == "RGBA"
+    over = np.asarray(blend.placed_mask(src, dst, mask, at=POSITION)) / 255
+    same(np.asarray(result)[..., 3], np.rint(255 * over + (1 - over) * alpha).astype(np.uint8))
+    same(
+        np.asarray(call(name, cut, Image.fromarray(np.dstack([dst, alpha])), at=POSITION, keep_alpha=True))[..., 3],
+        alpha,
+    )
+    same(np.asarray(result)[..., :3], call(name, cut, dst, at=POSITION))
+    grey = call(name, cut, Image.fromarray(dst[..., 0]), at=POSITION)
     assert grey.mode == "L"
     assert (np.asarray(grey) != dst[..., 0]).any()
 
@@ -241,21 +227,21 @@ def test_exif_and_icc(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_pa
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "Maker", 6
     exif.get_ifd(0x8825)[1] = "N"
-    turned = encoded(np.ascontiguousarray(np.rot90(dst)), "PNG", exif=exif, icc_profile=profile, dpi=(300, 300))
-    made = blend.alpha(src, turned, mask, at=AT)
-    same(made, blend.alpha(src, dst, mask, at=AT))
+    turned_file = encoded(np.ascontiguousarray(np.rot90(dst)), "PNG", exif=exif, icc_profile=profile, dpi=(300, 300))
+    result = blend.alpha(src, turned_file, mask, at=POSITION)
+    same(result, blend.alpha(src, dst, mask, at=POSITION))
     target = tmp_path / "out.png"
-    assert blend.alpha(src, turned, mask, at=AT, out=target) == target
-    with Image.open(target) as saved:
-        kept = saved.getexif()
-        assert kept[0x010F] == "Maker"
-        assert kept.get(0x0112, 1) == 1
-        assert not kept.get_ifd(0x8825)
-        assert saved.info["icc_profile"] == profile
-        assert round(saved.info["dpi"][0]) == 300
-    blend.alpha(src, turned, mask, at=AT, out=target, keep_gps=True)
-    with Image.open(target) as saved:
-        assert saved.getexif().get_ifd(0x8825)[1] == "N"
+    assert blend.alpha(src, turned_file, mask, at=POSITION, out=target) == target
+    with Image.open(target) as image:
+        exif_read = image.getexif()
+        assert exif_read[0x010F] == "Maker"
+        assert exif_read.get(0x0112, 1) == 1
+        assert not exif_read.get_ifd(0x8825)
+        assert image.info["icc_profile"] == profile
+        assert round(image.info["dpi"][0]) == 300
+    blend.alpha(src, turned_file, mask, at=POSITION, out=target, keep_gps=True)
+    with Image.open(target) as image:
+        assert image.getexif().get_ifd(0x8825)[1] == "N"
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -268,7 +254,7 @@ def test_a_blend_in_a_file_says_that_it_is_a_composite(
     sums = [f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}".encode() for path in paths]
 
     def told(*images: Any, **options: Any) -> bytes:
-        return ph.io.read(call(name, *images, at=AT, out=tmp_path / "out.png", **options)).xmp or b""
+        return ph.io.read(call(name, *images, at=POSITION, out=tmp_path / "out.png", **options)).xmp or b""
 
     xmp = told(*paths, mask)
     assert xmp.count(b"digitalsourcetype/compositeCapture") == 1
@@ -276,7 +262,7 @@ def test_a_blend_in_a_file_says_that_it_is_a_composite(
     # Of arrays there is no sum. What keeps metadata without a file tells it too.
     xmp = told(src, dst, mask)
     assert b"compositeCapture" in xmp and b"sha256:" not in xmp
-    assert b"compositeCapture" in (call(name, src, Picture(dst), mask, at=AT).xmp or b"")
+    assert b"compositeCapture" in (call(name, src, Picture(dst), mask, at=POSITION).xmp or b"")
     # A copy of dst and an edit are no composites.
     with pytest.warns(errors.UnchangedWarning):
         assert told(*paths, np.zeros_like(mask)) == b""
@@ -286,8 +272,7 @@ def test_a_blend_in_a_file_says_that_it_is_a_composite(
     assert ph.io.read(tmp_path / "out.png").xmp is None
 
 
-@pytest.mark.parametrize("name", BLENDS)
-@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize(("name", "suffix"), list(zip(BLENDS, itertools.cycle(("png", "tif")))))
 def test_16_bit_files_keep_their_levels_through_a_blend(name: str, suffix: str, tmp_path: Path) -> None:
     y, x = np.mgrid[:64, :96]
     deep = (20007 + 60 * x + 37 * y).astype(np.uint16)
@@ -297,21 +282,11 @@ def test_16_bit_files_keep_their_levels_through_a_blend(name: str, suffix: str, 
     for image, path in zip((np.dstack([cut] * 3), photo, mask), files):
         ph.save(image, path)
     call(name, *files[:3], out=files[3])
-    made = ph.load(files[3])
-    assert made.dtype == np.uint16
-    same(made[mask == 0], photo[mask == 0])
-    same(made, call(name, np.dstack([cut] * 3), photo, mask))
-    assert len(np.unique(made[mask > 0][:, 0])) > 4 * 256
-
-
-def test_formats(dst: np.ndarray) -> None:
-    for kind in ("PNG", "TIFF", "BMP"):
-        same(ph.load(encoded(dst, kind)), dst)
-    for kind in ("JPEG", "WEBP"):
-        assert np.abs(np.asarray(ph.load(encoded(dst, kind, quality=95))).astype(int) - dst).mean() < 4
-    for kind in ("GIF", "PPM", "ICO"):
-        with pytest.raises(errors.DecodeError, match="PNG"):
-            ph.load(encoded(dst, kind))
+    result = ph.load(files[3])
+    assert result.dtype == np.uint16
+    same(result[mask == 0], photo[mask == 0])
+    same(result, call(name, np.dstack([cut] * 3), photo, mask))
+    assert len(np.unique(result[mask > 0][:, 0])) > 4 * 256
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -321,11 +296,11 @@ def test_batch(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) ->
     columns = [list(column) for column in zip(*cases)]
     with pytest.raises(errors.ShapeError):
         call(name, *columns[:3], at=columns[3])
-    made, infos = call(name, *columns[:3], at=columns[3], errors="return", return_info=True)
-    assert type(made) is list
-    for result, (s, d, m, at) in zip(made[:2], cases[:2]):
+    results, infos = call(name, *columns[:3], at=columns[3], errors="return", return_info=True)
+    assert type(results) is list
+    for result, (s, d, m, at) in zip(results[:2], cases[:2]):
         same(result, call(name, s, d, m, at=at))
-    assert isinstance(made[2], errors.ShapeError)
+    assert isinstance(results[2], errors.ShapeError)
     assert infos[0].device == "cpu"
     assert infos[2] is None
     pair = call(name, src, (dst, Image.fromarray(dst)), mask, at=(9, 4))
@@ -375,11 +350,11 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyharmony import _device
 
     monkeypatch.setattr(_device._State, "messages", set())
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         for _ in range(2):
             assert blend.alpha(image, image, device="cuda", return_info=True)[1].device == "cpu"
-    assert [one.category for one in said] == [errors.PyHarmonyWarning] and said[0].filename == __file__
+    assert [one.category for one in records] == [errors.PyHarmonyWarning] and records[0].filename == __file__
     try:
         with pytest.raises(errors.DeviceError, match="cannot be used"):
             ph.set_device("cuda", strict=True)
@@ -390,8 +365,8 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
         ph.set_device("auto")
     code = "import pyharmony; print(pyharmony.get_device())"
     environment = {**os.environ, "PYHARMONY_DEVICE": "cpu"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "cpu"
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "cpu"
 
 
 def test_the_other_order_of_bytes_has_a_remedy() -> None:
@@ -404,28 +379,28 @@ def test_the_other_order_of_bytes_has_a_remedy() -> None:
 
 
 def test_out(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_path: Path) -> None:
-    expected = blend.poisson(src, dst, mask, at=AT)
+    expected = blend.poisson(src, dst, mask, at=POSITION)
     target = np.empty_like(dst)
-    assert blend.poisson(src, dst, mask, at=AT, out=target) is target
+    assert blend.poisson(src, dst, mask, at=POSITION, out=target) is target
     same(target, expected)
     path = str(tmp_path / "out.png")
-    assert blend.poisson(src, dst, mask, at=AT, out=path) is path
+    assert blend.poisson(src, dst, mask, at=POSITION, out=path) is path
     same(Image.open(path), expected)
     deep = tmp_path / "deep.png"
     ph.save(dst.astype(np.uint16) * 256 + 7, deep)
-    blend.poisson(Image.fromarray(src), deep, mask, at=AT, out=tmp_path / "deep_out.png")
+    blend.poisson(Image.fromarray(src), deep, mask, at=POSITION, out=tmp_path / "deep_out.png")
     assert ph.load(tmp_path / "deep_out.png").dtype == np.uint16
     targets = [tmp_path / "a.png", None]
-    made = blend.poisson(src, [dst, dst], mask, at=AT, out=targets)
-    assert made[0] == targets[0]
-    same(made[1], expected)
+    results = blend.poisson(src, [dst, dst], mask, at=POSITION, out=targets)
+    assert results[0] == targets[0]
+    same(results[1], expected)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.png", "deep.png", "deep_out.png", "out.png"]
 
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_info(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    made, info = call(name, src, Image.fromarray(dst), mask, at=AT, return_info=True)
-    assert isinstance(made, Image.Image)
+    result, info = call(name, src, Image.fromarray(dst), mask, at=POSITION, return_info=True)
+    assert isinstance(result, Image.Image)
     assert info.device == "cpu"
     assert info.method
     assert 0 <= info.max_error <= 0.25
@@ -439,25 +414,13 @@ def test_determinism(src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None
     before = ph.get_num_threads()
     try:
         for name in BLENDS:
-            expected = call(name, src, dst, mask, at=AT)
+            expected = call(name, src, dst, mask, at=POSITION)
             for threads in (1, 2, 8):
                 ph.set_num_threads(threads)
-                for _ in range(5):
-                    same(call(name, src, dst, mask, at=AT), expected)
+                for _ in range(2):
+                    same(call(name, src, dst, mask, at=POSITION), expected)
     finally:
         ph.set_num_threads(before)
-
-
-def test_errors() -> None:
-    for kind in (
-        errors.ShapeError, errors.DTypeError, errors.MaskError, errors.ArgumentError, errors.ImageTooLarge,
-        errors.DecodeError, errors.WeightsError, errors.OutOfMemory, errors.DeviceError,
-    ):  # fmt: skip
-        assert issubclass(kind, errors.PyHarmonyError)
-    assert issubclass(errors.ShapeError, ValueError)
-    assert issubclass(errors.MaskError, ValueError)
-    assert issubclass(errors.DTypeError, TypeError)
-    assert issubclass(errors.OutOfMemory, MemoryError)
 
 
 def test_memory_that_is_not_there_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,22 +442,26 @@ def test_logging() -> None:
     code = (
         "import numpy as np, pyharmony\na = np.zeros((4, 4, 3), np.uint8); pyharmony.blend.alpha(a, a, device='auto')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (process.stdout, process.stderr) == ("", "")
 
 
 def test_what_becomes_of_arrays_on_a_device_is_told_of_every_function() -> None:
-    from pyharmony import composition, harmonization, matching, merging, shadows
+    from pyharmony import composition, edits, harmonization, matching, merging, shadows
     from pyharmony._images.places import PLACES
 
-    rooms = (composition, harmonization, matching, merging, shadows)
+    rooms = (composition, edits, harmonization, matching, merging, shadows)
     functions = {*blend.__all__, *(name for room in rooms for name in room.__all__ if name.islower())}
-    assert set(PLACES) == (functions | {"super_resolve"}) - {"read_recipe", "contact_sheet"}
-    page = (Path(__file__).parents[1] / "docs/cuda.md").read_text()
-    said = {"there": "worked on where they lie", "copied": "copied to the CPU, the result back", "refused": "refused"}
+    assert set(PLACES) == (functions | {"super_resolve"}) - {"read_recipe", "contact_sheet", "show_changes"}
+    page = (ROOT / "docs/cuda.md").read_text()
+    answers = {
+        "there": "worked on where they lie",
+        "copied": "copied to the CPU, the result back",
+        "refused": "refused",
+    }
     for name, place in PLACES.items():
         assert bool(place.why) == (place.way != "there")
-        assert f"| `{name}` | {said[place.way]} | {place.why} |" in page
+        assert f"| `{name}` | {answers[place.way]} | {place.why} |" in page
 
 
 #: The kinds of an image, each made of an array [H, W, C] or a mask [H, W].
@@ -527,9 +494,9 @@ def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
     return np.clip(np.stack([3 * x + 20, 4 * y + 9 * seed, 90 + x - y], -1) + noise, 0, 255).astype(np.uint8)
 
 
-IMAGE, OTHER = scene(1), scene(5)
+IMAGE, OTHER_IMAGE = scene(1), scene(5)
 _Y, _X = np.mgrid[:48, :64]
-INSIDE = np.rint(255 * np.clip(1.3 - np.hypot((_Y - 24) / 16, (_X - 30) / 20), 0, 0.3) / 0.3).astype(np.uint8)
+SOFT_MASK = np.rint(255 * np.clip(1.3 - np.hypot((_Y - 24) / 16, (_X - 30) / 20), 0, 0.3) / 0.3).astype(np.uint8)
 
 Make = Callable[[np.ndarray], Any]
 
@@ -542,86 +509,93 @@ def _saved(image: Any) -> np.ndarray:
 
 def _composed(k: Make) -> Any:
     return ph.compose(
-        k(OTHER), k(IMAGE), masks=k(INSIDE), at=(5.0, 3.0), scale=0.5, angle=0.0, people=[], harmonize=None,
+        k(OTHER_IMAGE), k(IMAGE), masks=k(SOFT_MASK), at=(5.0, 3.0), scale=0.5, angle=0.0, people=[], harmonize=None,
         sharpness=0.0, grain=0.0, shadow=False, upscale=None,
     )  # fmt: skip
 
 
 def _sheet(k: Make) -> np.ndarray:
     """Returns the contact sheet of a subject at the places that were found for it."""
-    rgba = np.dstack([OTHER, INSIDE])
+    rgba = np.dstack([OTHER_IMAGE, SOFT_MASK])
     options: dict[str, Any] = {"people": [], "k": 2, "upscale": None, "harmonize": None, "shadow": False}
     _, info = ph.compose(rgba, IMAGE, return_info=True, **options)
     return composition.contact_sheet(k(rgba), k(IMAGE), info)
 
 
 def _places(k: Make) -> list[placement.Placement]:
-    return ph.place(k(OTHER), k(IMAGE), mask=k(INSIDE), others=k(INSIDE), people=[], person=False, k=2)
+    return ph.place(k(OTHER_IMAGE), k(IMAGE), mask=k(SOFT_MASK), others=k(SOFT_MASK), people=[], person=False, k=2)
 
 
+_EDIT = np.where(SOFT_MASK[..., None] > 127, 255 - IMAGE, IMAGE)
 _NEGATIVE = ColorMap(affine=np.column_stack([-np.eye(3), np.ones(3)]))
 _LUTS = [color.random_lut(seed, 5) for seed in (0, 1)]
 
 #: The functions that give an image of the kind of their first, or of dst: a call with all images made by `k`.
-ALIKE: dict[str, Callable[[Make], Any]] = {
-    **{f"blend.{name}": lambda k, name=name: call(name, k(OTHER), k(IMAGE), k(INSIDE)) for name in BLENDS},
+IMAGE_CALLS: dict[str, Callable[[Make], Any]] = {
+    **{f"blend.{name}": lambda k, name=name: call(name, k(OTHER_IMAGE), k(IMAGE), k(SOFT_MASK)) for name in BLENDS},
     **{
-        f"blend.{name}": lambda k, name=name: getattr(blend, name)(k(IMAGE), k(INSIDE))
+        f"blend.{name}": lambda k, name=name: getattr(blend, name)(k(IMAGE), k(SOFT_MASK))
         for name in ("texture_flattening", "illumination_change", "inpaint")
     },
-    "blend.detail_boost": lambda k: blend.detail_boost(k(IMAGE), k(INSIDE), color_weight=0.1),
+    "blend.detail_boost": lambda k: blend.detail_boost(k(IMAGE), k(SOFT_MASK), color_weight=0.1),
     **{
-        f"color.{name}": lambda k, name=name: getattr(color, name)(k(IMAGE), k(OTHER), k(INSIDE), k(255 - INSIDE))
+        f"color.{name}": lambda k, name=name: getattr(color, name)(
+            k(IMAGE), k(OTHER_IMAGE), k(SOFT_MASK), k(255 - SOFT_MASK)
+        )
         for name in ("reinhard", "xiao_ma", "mkl", "match_histogram", "fecker", "idt", "luminance_temperature")
     },
-    "color.regrain": lambda k: color.regrain(k(IMAGE), k(OTHER), k(INSIDE)),
-    "color.brightness_contrast": lambda k: color.brightness_contrast(k(IMAGE), k(INSIDE), brightness=0.2),
-    "color.shift_temperature": lambda k: color.shift_temperature(k(IMAGE), 40, k(INSIDE)),
-    "color.lut_mix": lambda k: color.lut_mix(k(IMAGE), _LUTS, k(INSIDE), weights=[0.5, 0.5]),
-    "color.retouch": lambda k: color.retouch(k(IMAGE), k(INSIDE), rng=3)[0],
-    "harmonize": lambda k: ph.harmonize(k(IMAGE), k(INSIDE), method="mkl", guard=False),
+    "color.regrain": lambda k: color.regrain(k(IMAGE), k(OTHER_IMAGE), k(SOFT_MASK)),
+    "color.brightness_contrast": lambda k: color.brightness_contrast(k(IMAGE), k(SOFT_MASK), brightness=0.2),
+    "color.shift_temperature": lambda k: color.shift_temperature(k(IMAGE), 40, k(SOFT_MASK)),
+    "color.lut_mix": lambda k: color.lut_mix(k(IMAGE), _LUTS, k(SOFT_MASK), weights=[0.5, 0.5]),
+    "color.retouch": lambda k: color.retouch(k(IMAGE), k(SOFT_MASK), rng=3)[0],
+    "harmonize": lambda k: ph.harmonize(k(IMAGE), k(SOFT_MASK), method="mkl", guard=False),
     "harmonization.harmonize_frames": lambda k: next(
-        iter(ph.harmonization.harmonize_frames([k(IMAGE)], [k(INSIDE)], method="mkl", guard=False))
+        iter(ph.harmonization.harmonize_frames([k(IMAGE)], [k(SOFT_MASK)], method="mkl", guard=False))
     ),
-    "harmonization.ColorMap.apply": lambda k: _NEGATIVE.apply(k(IMAGE), k(INSIDE)),
-    "match_grain": lambda k: ph.match_grain(k(IMAGE), k(INSIDE)),
-    "match_sharpness": lambda k: ph.match_sharpness(k(IMAGE), k(INSIDE)),
-    "reflection": lambda k: ph.reflection(k(IMAGE), k(INSIDE)),
-    "shadow": lambda k: ph.shadow(k(IMAGE), k(INSIDE)),
+    "harmonization.ColorMap.apply": lambda k: _NEGATIVE.apply(k(IMAGE), k(SOFT_MASK)),
+    "match_grain": lambda k: ph.match_grain(k(IMAGE), k(SOFT_MASK)),
+    "match_sharpness": lambda k: ph.match_sharpness(k(IMAGE), k(SOFT_MASK)),
+    "reflection": lambda k: ph.reflection(k(IMAGE), k(SOFT_MASK)),
+    "shadow": lambda k: ph.shadow(k(IMAGE), k(SOFT_MASK)),
     "super_resolve": lambda k: ph.super_resolve(k(IMAGE), method="lanczos"),
-    "segmentation.cutout": lambda k: ph.segmentation.cutout(k(IMAGE), k(INSIDE), crop=True),
+    "segmentation.cutout": lambda k: ph.segmentation.cutout(k(IMAGE), k(SOFT_MASK), crop=True),
     "compose": _composed,
-    "merge": lambda k: ph.merge([k(IMAGE), k(OTHER)], base=0, people=[[], [k(INSIDE)]], align=False),
+    "apply_edit": lambda k: ph.apply_edit(k(IMAGE), k(_EDIT), k(SOFT_MASK)),
+    "merge": lambda k: ph.merge([k(IMAGE), k(OTHER_IMAGE)], base=0, people=[[], [k(SOFT_MASK)]], align=False),
 }
 #: The functions whose result is no image of that kind: an array, a number or places.
 VALUES: dict[str, Callable[[Make], Any]] = {
     **{
-        f"metrics.{name}": lambda k, name=name: getattr(metrics, name)(k(IMAGE), k(OTHER))
+        f"metrics.{name}": lambda k, name=name: getattr(metrics, name)(k(IMAGE), k(OTHER_IMAGE))
         for name in ("mse", "psnr", "ssim")
     },
     **{
-        f"metrics.{name}": lambda k, name=name: getattr(metrics, name)(k(IMAGE), k(OTHER), k(INSIDE))
+        f"metrics.{name}": lambda k, name=name: getattr(metrics, name)(k(IMAGE), k(OTHER_IMAGE), k(SOFT_MASK))
         for name in ("fmse", "fpsnr", "fssim", "evaluate")
     },
-    "metrics.seam_error": lambda k: metrics.seam_error(k(IMAGE), k(OTHER), k(255 - IMAGE), k(INSIDE)),
-    "realism_score": lambda k: ph.realism_score(k(IMAGE), k(INSIDE)),
-    "harmony_score": lambda k: ph.harmony_score(k(IMAGE), k(INSIDE)),
-    "segment": lambda k: ph.segment(k(IMAGE), mask=k(INSIDE)).mask,
+    "metrics.seam_error": lambda k: metrics.seam_error(k(IMAGE), k(OTHER_IMAGE), k(255 - IMAGE), k(SOFT_MASK)),
+    "edits.show_changes": lambda k: edits.show_changes(
+        k(IMAGE), ph.apply_edit(IMAGE, _EDIT, SOFT_MASK, return_info=True)[1]
+    ),
+    "realism_score": lambda k: ph.realism_score(k(IMAGE), k(SOFT_MASK)),
+    "harmony_score": lambda k: ph.harmony_score(k(IMAGE), k(SOFT_MASK)),
+    "segment": lambda k: ph.segment(k(IMAGE), mask=k(SOFT_MASK)).mask,
     "segmentation.Session.__init__": lambda k: ph.segmentation.Session(k(IMAGE)).picture,
-    "segmentation.Session.segment": lambda k: ph.segmentation.Session(IMAGE).segment(mask=k(INSIDE)).mask,
-    "segmentation.Session.others": lambda k: ph.segmentation.Session(IMAGE).others([k(INSIDE)], (64, 48)),
-    "segmentation.Session.shows_people": lambda k: ph.segmentation.Session(IMAGE).shows_people(k(INSIDE)),
-    "segmentation.Session.posture": lambda k: ph.segmentation.Session(IMAGE).posture(k(INSIDE)),
+    "segmentation.Session.segment": lambda k: ph.segmentation.Session(IMAGE).segment(mask=k(SOFT_MASK)).mask,
+    "segmentation.Session.others": lambda k: ph.segmentation.Session(IMAGE).others([k(SOFT_MASK)], (64, 48)),
+    "segmentation.Session.shows_people": lambda k: ph.segmentation.Session(IMAGE).shows_people(k(SOFT_MASK)),
+    "segmentation.Session.posture": lambda k: ph.segmentation.Session(IMAGE).posture(k(SOFT_MASK)),
     "placement.contact_sheet": lambda k: placement.contact_sheet(
-        k(OTHER), k(IMAGE), _places(lambda array: array), mask=k(INSIDE)
+        k(OTHER_IMAGE), k(IMAGE), _places(lambda array: array), mask=k(SOFT_MASK)
     ),
     "placement.roll_of": lambda k: placement.roll_of(k(IMAGE)),
     "place": _places,
     "composition.contact_sheet": _sheet,
     "blend.placed_mask": lambda k: np.asarray(
-        getattr(blend.placed_mask(k(OTHER), k(IMAGE), k(INSIDE)), "pixels", None)
+        getattr(blend.placed_mask(k(OTHER_IMAGE), k(IMAGE), k(SOFT_MASK)), "pixels", None)
         if isinstance(k(IMAGE), Picture)
-        else blend.placed_mask(k(OTHER), k(IMAGE), k(INSIDE))
+        else blend.placed_mask(k(OTHER_IMAGE), k(IMAGE), k(SOFT_MASK))
     ).reshape(48, 64),
 }
 #: The functions and rooms with arguments that are images and yet not of any kind, and the reason.
@@ -647,7 +621,7 @@ NEEDS = {"merge": "cv2", "realism_score": "torch", "harmony_score": "torch"}
 def public_functions() -> dict[str, Any]:
     """Returns the public functions and methods with an argument that is an image or a mask, by name."""
     words = ("ImageLike", "MaskLike", "Array", "Tensor", "Picture", "Pixels", "ImageT")
-    found: dict[str, Any] = {}
+    functions: dict[str, Any] = {}
     for room in ("", *ph._SUBPACKAGES):
         try:
             module = importlib.import_module(f"pyharmony.{room}".rstrip("."))
@@ -664,17 +638,17 @@ def public_functions() -> dict[str, Any]:
             for key, function in {full: thing, **methods}.items():
                 arguments = inspect.signature(function).parameters if inspect.isfunction(function) else {}
                 if any(word in str(argument.annotation) for argument in arguments.values() for word in words):
-                    found.setdefault(key, function)
-    return found
+                    functions.setdefault(key, function)
+    return functions
 
 
 def test_every_public_function_on_images_is_in_the_tables() -> None:
-    tables = {**ALIKE, **VALUES}
+    tables = {**IMAGE_CALLS, **VALUES}
     short = {name.rpartition(".")[2] for name in tables if name in ph.__all__}
     for name in public_functions():
         room, _, function = name.partition(".")
-        known = {name, room, function if function in short else name}
-        assert known & (tables.keys() | OF_THEIR_OWN.keys()), f"{name}: takes an image, and is in no table"
+        names = {name, room, function if function in short else name}
+        assert names & (tables.keys() | OF_THEIR_OWN.keys()), f"{name}: takes an image, and is in no table"
 
 
 #: What runs the networks of cut-outs on a picture, seconds under a sanitizer for each kind of image.
@@ -693,7 +667,7 @@ def short_kinds(number: int, name: str) -> set[str]:
 
 def cases_of_kinds() -> list[Any]:
     cases = []
-    for number, name in enumerate((*ALIKE, *VALUES)):
+    for number, name in enumerate((*IMAGE_CALLS, *VALUES)):
         marks = [pytest.mark.networks] if name in BY_NETWORKS else []
         short = short_kinds(number, name)
         cases += [
@@ -706,46 +680,48 @@ def cases_of_kinds() -> list[Any]:
 def test_every_public_function_takes_an_image_of_any_kind(name: str, kind: str, tmp_path: Path) -> None:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name], reason=skips.not_installed(NEEDS[name]))
-    function = {**ALIKE, **VALUES}[name]
+    function = {**IMAGE_CALLS, **VALUES}[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.PyHarmonyWarning)
         expected = _expected(name)
-        made = function(lambda array: of_kind(kind, array, tmp_path))
+        result = function(lambda array: of_kind(kind, array, tmp_path))
     if name in VALUES:
-        same(made, expected) if isinstance(made, np.ndarray) else _equal(made, expected)
+        same(result, expected) if isinstance(result, np.ndarray) else _equal(result, expected)
         return
     if kind == "torch":
-        assert type(made).__name__ == "Tensor"
-        made = made.permute(1, 2, 0)
+        assert type(result).__name__ == "Tensor"
+        result = result.permute(1, 2, 0)
     else:
-        assert type(made) is {"numpy": np.ndarray, "picture": Picture}.get(kind, Image.Image)
-    same(made.pixels if kind == "picture" else made, expected)
+        assert type(result) is {"numpy": np.ndarray, "picture": Picture}.get(kind, Image.Image)
+    same(result.pixels if kind == "picture" else result, expected)
 
 
 @functools.cache
 def _expected(name: str) -> Any:
-    return {**ALIKE, **VALUES}[name](lambda array: array)
+    return {**IMAGE_CALLS, **VALUES}[name](lambda array: array)
 
 
-def _equal(made: Any, expected: Any) -> None:
-    assert made == expected
+def _equal(result: Any, expected: Any) -> None:
+    assert result == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_alpha_of_an_image_is_its_mask_in_transfers_and_is_kept(kind: str, tmp_path: Path) -> None:
-    rgba = np.dstack([IMAGE, INSIDE])
-    rgba[INSIDE == 0, :3] = 255
+    rgba = np.dstack([IMAGE, SOFT_MASK])
+    rgba[SOFT_MASK == 0, :3] = 255
     for transfer in (color.reinhard, color.idt, color.match_histogram):
-        made = transfer(of_kind(kind, rgba, tmp_path), OTHER)
-        made = made.permute(1, 2, 0) if kind == "torch" else made.pixels if kind == "picture" else made
-        same(np.asarray(made)[..., 3], INSIDE)
-        same(np.asarray(made)[..., :3], transfer(rgba[..., :3], OTHER, INSIDE))
+        result = transfer(of_kind(kind, rgba, tmp_path), OTHER_IMAGE)
+        result = result.permute(1, 2, 0) if kind == "torch" else result.pixels if kind == "picture" else result
+        same(np.asarray(result)[..., 3], SOFT_MASK)
+        same(np.asarray(result)[..., :3], transfer(rgba[..., :3], OTHER_IMAGE, SOFT_MASK))
 
 
-@pytest.mark.parametrize("name", [name for name in (*ALIKE, *VALUES) if name.partition(".")[0] in ("color", "metrics")])
+@pytest.mark.parametrize(
+    "name", [name for name in (*IMAGE_CALLS, *VALUES) if name.partition(".")[0] in ("color", "metrics")]
+)
 def test_a_batch_is_refused_where_one_image_is_meant(name: str) -> None:
     with pytest.raises(errors.ShapeError, match=r"a batch, expected one image"):
-        {**ALIKE, **VALUES}[name](lambda array: array[None] if array.ndim == 3 else array)
+        {**IMAGE_CALLS, **VALUES}[name](lambda array: array[None] if array.ndim == 3 else array)
 
 
 def test_channels_on_the_wrong_side_are_named_with_the_remedy() -> None:
@@ -773,21 +749,21 @@ def test_bfloat16_is_blended_in_float32_and_given_back(name: str, src: np.ndarra
     torch = pytest.importorskip("torch", reason="torch is not installed")
     a, b = (torch.from_numpy(x / np.float32(255)).permute(2, 0, 1).bfloat16() for x in (src, dst))
     inside = torch.ones(24, 30, dtype=torch.bfloat16)
-    made = call(name, a, b, inside, at=AT)
-    assert made.dtype == torch.bfloat16
-    assert torch.equal(made, call(name, a.float(), b.float(), inside.float(), at=AT).bfloat16())
+    result = call(name, a, b, inside, at=POSITION)
+    assert result.dtype == torch.bfloat16
+    assert torch.equal(result, call(name, a.float(), b.float(), inside.float(), at=POSITION).bfloat16())
     out = torch.zeros_like(b)
-    assert call(name, a, b, inside, at=AT, out=out) is out
-    assert torch.equal(out, made)
+    assert call(name, a, b, inside, at=POSITION, out=out) is out
+    assert torch.equal(out, result)
     # Only the mask is one: the images stay what they are, and so does out.
-    kept = np.zeros_like(dst)
-    assert call(name, src, dst, inside, at=AT, out=kept) is kept
-    same(kept, call(name, src, dst, inside.float(), at=AT))
+    target = np.zeros_like(dst)
+    assert call(name, src, dst, inside, at=POSITION, out=target) is target
+    same(target, call(name, src, dst, inside.float(), at=POSITION))
     for wrong, says in (({"src": a.float()}, "src: dtype float32"), ({"out": b.float()}, "out: dtype float32")):
         with pytest.raises(errors.DTypeError, match=f"{says}, expected that of dst, bfloat16"):
-            call(name, **{"src": a, "dst": b, "mask": inside, "at": AT, **wrong})
+            call(name, **{"src": a, "dst": b, "mask": inside, "at": POSITION, **wrong})
     assert color.reinhard(a, b).dtype == ph.super_resolve(a, method="lanczos").dtype == torch.bfloat16
-    assert blend.placed_mask(a, b, inside, at=AT).dtype == torch.bfloat16
+    assert blend.placed_mask(a, b, inside, at=POSITION).dtype == torch.bfloat16
     with pytest.raises(errors.DTypeError, match=r"src: dtype torch\.bfloat16 is not supported.*; use src\.float\(\)"):
         ph.ops.poisson(a, a, inside)
 
@@ -815,19 +791,19 @@ def test_a_result_without_gradients_is_told_once(src: np.ndarray, dst: np.ndarra
     torch = pytest.importorskip("torch", reason="torch is not installed")
     a, b = (torch.from_numpy(x / np.float32(255)).permute(2, 0, 1).requires_grad_() for x in (src, dst))
     for name in CHANNELWISE:
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as records:
             warnings.simplefilter("always")
-            call(name, [a, a], [b, b], at=AT)
+            call(name, [a, a], [b, b], at=POSITION)
         nearest = "gaussian_poisson" if name == "gaussian_poisson" else "poisson"
-        told = [str(warning.message) for warning in caught if "gradients" in str(warning.message)]
-        assert len(told) == 1
-        assert told[0].startswith("dst[0]: a tensor that requires gradients, and the result has none; pyharmony.ops.")
-        assert f"pyharmony.ops.{nearest}," in told[0]
+        texts = [str(warning.message) for warning in records if "gradients" in str(warning.message)]
+        assert len(texts) == 1
+        assert texts[0].startswith("dst[0]: a tensor that requires gradients, and the result has none; pyharmony.ops.")
+        assert f"pyharmony.ops.{nearest}," in texts[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        blend.alpha(a.detach(), b.detach(), at=AT)
+        blend.alpha(a.detach(), b.detach(), at=POSITION)
         with torch.no_grad():
-            blend.alpha(a, b, at=AT)
+            blend.alpha(a, b, at=POSITION)
     output, target = (re.escape(f"{name}: a tensor that requires gradients") for name in ("output", "target"))
     with pytest.warns(errors.PyHarmonyWarning, match=output), pytest.warns(errors.PyHarmonyWarning, match=target):
         metrics.mse(a, a)
@@ -868,121 +844,6 @@ def test_ops_name_the_layout_that_they_take(src: np.ndarray) -> None:
             function(planes)
 
 
-def flags_of_public_functions() -> dict[str, tuple[Callable[..., Any], list[str]]]:
-    """Returns the public functions, methods and classes with arguments that are flags, and the names of these."""
-    every: dict[str, tuple[Callable[..., Any], list[str]]] = {}
-    for room in ("", *ph._SUBPACKAGES):
-        if room in ("typing", "reference"):
-            continue
-        try:
-            module = importlib.import_module(f"pyharmony.{room}".rstrip("."))
-        except ImportError:  # one of torch's rooms, and torch is not installed
-            continue
-        for name in getattr(module, "__all__", ()):
-            thing, full = getattr(module, name), f"{room}.{name}".lstrip(".")
-            functions = {full: thing}
-            if inspect.isclass(thing):  # what dataclasses hold is checked by those who take them
-                functions = {} if dataclasses.is_dataclass(thing) else {
-                    f"{full}.{key}": value
-                    for key, value in vars(thing).items()
-                    if inspect.isfunction(value) and (key == "__init__" or not key.startswith("_"))
-                }  # fmt: skip
-            for key, function in functions.items():
-                arguments = inspect.signature(function).parameters if inspect.isfunction(function) else {}
-                flags = [x for x, one in arguments.items() if one.annotation in (bool, "bool", "bool | None")]
-                if flags and key != "models.Model.__init__":  # its subclasses say it
-                    every[key] = function, flags
-    return every
-
-
-FLAGS = flags_of_public_functions()
-
-
-def test_the_flags_of_public_functions_are_known() -> None:
-    assert {"return_info", "preserve_background", "reference"} < set(FLAGS["blend.gaussian_poisson"][1])
-    assert {"blend.inpaint", "color.idt", "compose", "harmonize", "io.write", "merge", "place", "save"} < set(FLAGS)
-
-
-def message_of(function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
-    """Returns the message of the error that a call raises, or nothing."""
-    try:
-        function(*arguments, **options)
-    except Exception as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.parametrize("name", FLAGS)
-def test_a_flag_is_true_or_false(name: str) -> None:
-    """Flags are checked before all else, so that the other arguments may be anything."""
-    function, flags = FLAGS[name]
-    required = [
-        MagicMock() if one.name == "self" else None
-        for one in inspect.signature(function).parameters.values()
-        if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD
-    ]
-    for flag in flags:
-        for value in ("no", 1, np.zeros(3), [], b""):
-            with pytest.raises(
-                errors.DTypeError, match=rf"^{flag}: {re.escape(repr(value))}, expected (None, )?True or False$"
-            ):
-                function(*required, **{flag: value})
-        assert not message_of(function, *required, **{flag: np.bool_(False)}).startswith(f"{flag}:")
-
-
-#: Arguments of no sense, each for a call that takes them for a number, a word, a list, a size or a path.
-NONSENSE: dict[str, tuple[Any, ...]] = {
-    "number": (10**400, float("nan"), "x", None, [1], 1j),
-    "word": (np.zeros((2, 2)), 3, None, ["auto"], b"auto"),
-    "list": (3, None, "x", object(), {"a": 1}, np.array(["a"])),
-    "size": (3, None, "xy", (1,), (1, 2, 3), {}, np.zeros((2, 2)), (0, 4), (1.5, 2), (10**9, 2)),
-    "path": (3, None, ["a"], np.zeros(3), object()),
-}
-TAKES: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "augment.CopyPaste: harmonize": ("number", lambda x: ph.augment.CopyPaste(None, harmonize=x)),
-    "augment.CopyPaste: size": ("size", lambda x: ph.augment.CopyPaste(None, size=x)),
-    "augment.CopyPaste: blend": ("list", lambda x: ph.augment.CopyPaste(None, blend=x)),
-    "augment.Bank": ("list", lambda x: ph.augment.Bank([] if x is None else x)),
-    "augment.Bank.from_folder": ("path", ph.augment.Bank.from_folder),
-    "color.reinhard: strength": ("number", lambda x: color.reinhard(IMAGE, OTHER, strength=x)),
-    "color.mkl: floor": ("number", lambda x: color.mkl(IMAGE, OTHER, floor=x)),
-    "color.mkl: large floor": ("number", lambda x: color.mkl(IMAGE, OTHER, floor=1e308)),
-    "color.luminance_temperature: chroma": ("word", lambda x: color.luminance_temperature(IMAGE, OTHER, chroma=x)),
-    "color.lut_mix: luts": ("list", lambda x: color.lut_mix(IMAGE, x, weights=[1.0])),
-    "color.lut_mix: weights": ("list", lambda x: color.lut_mix(IMAGE, _LUTS, weights=x)),
-    "color.srgb_to_linear": ("list", lambda x: color.srgb_to_linear({} if isinstance(x, (int, type(None))) else x)),
-    "color.rgb_to_lab": ("list", color.rgb_to_lab),
-    "ops.color_stats: low": ("list", lambda x: ph.ops.color_stats(IMAGE, low="x", high=x)),
-    "ops.poisson: gradients": ("word", lambda x: ph.ops.poisson(IMAGE, OTHER, INSIDE, gradients=x)),
-    "ops.poisson: color_weight": ("number", lambda x: ph.ops.poisson(IMAGE, OTHER, INSIDE, color_weight=x)),
-    "ops.spectral_norm: weights": ("list", lambda x: ph.ops.spectral_norm(x, [], [])),
-    "segment: labels": ("list", lambda x: ph.segment(IMAGE, points=[(4, 4)], labels=["x"] if x is None else x)),
-    "segment: scribble": ("list", lambda x: ph.segment(IMAGE, scribble=[] if x is None else x)),
-    "segment: points": ("size", lambda x: ph.segment(IMAGE, points=[(10**400, 3)] if np.ndim(x) else x)),
-    "segmentation.Session.click": ("number", lambda x: ph.segmentation.Session(IMAGE).click(x, 4)),
-    "segmentation.Session.others: size": ("size", lambda x: ph.segmentation.Session(IMAGE).others([], x)),
-    "segmentation.Session.others: masks": ("list", lambda x: ph.segmentation.Session(IMAGE).others(x, (64, 48))),
-    "segmentation.Masks.reduced": ("size", lambda x: _masks().reduced(x)),
-    "segmentation.sam": ("path", lambda x: ph.segmentation.sam(x, x)),
-    "segmentation.salient": ("path", ph.segmentation.salient),
-    "segmentation.salient: mean": ("list", lambda x: ph.segmentation.salient(__file__, mean=x)),
-    "segmentation.trained": ("path", ph.segmentation.trained),
-}
-
-
-@functools.cache
-def _masks() -> Any:
-    return ph.segment(IMAGE, points=[(4, 4)])
-
-
-@pytest.mark.parametrize("name", TAKES)
-def test_nonsense_is_refused_with_an_error_of_ours(name: str) -> None:
-    kind, function = TAKES[name]
-    for value in NONSENSE[kind]:
-        with pytest.raises((errors.PyHarmonyError, FileNotFoundError)):
-            function(value)
-
-
 #: Boxes (x, y, width, height) that are refused of an image of 64 x 48 pixels, and what the message says.
 WRONG_BOXES: dict[str, tuple[Any, str]] = {
     "shares": ((0.25, 0.25, 0.5, 0.5), "shares of the image"),
@@ -999,6 +860,13 @@ WRONG_BOXES: dict[str, tuple[Any, str]] = {
     "words": ("left", "(x, y, width, height)"),
     "flags": ((True, False, True, True), "(x, y, width, height)"),
 }
+
+
+def by_turns(doors: Iterable[str], values: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Returns the first door with each value, and every other door with one: all of them have the same check."""
+    first, *others = doors
+    every = list(values)
+    return [*((first, value) for value in every), *zip(others, itertools.cycle(every[::-1]))]
 
 
 def _boxed(door: str, box: Any) -> tuple[Any, str]:
@@ -1026,8 +894,7 @@ def _boxed(door: str, box: Any) -> tuple[Any, str]:
 BOX_DOORS = ("segment", "Session.segment", "compose", "place head", "place heads", "place faces")
 
 
-@pytest.mark.parametrize("door", BOX_DOORS)
-@pytest.mark.parametrize("fault", WRONG_BOXES)
+@pytest.mark.parametrize(("door", "fault"), by_turns(BOX_DOORS, WRONG_BOXES))
 def test_a_box_is_judged_alike_at_every_door(door: str, fault: str) -> None:
     box, says = WRONG_BOXES[fault]
     act, name = _boxed(door, box)
@@ -1040,10 +907,10 @@ def test_a_box_is_judged_alike_at_every_door(door: str, fault: str) -> None:
 @pytest.mark.parametrize("box", [(15, 8, 60, 36), (-9, -5, 60, 50)])
 def test_a_box_that_is_partly_outside_is_clipped_and_told(door: str, box: Any) -> None:
     act, name = _boxed(door, box)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         act()
-    (text,) = [str(one.message) for one in told if "partly outside" in str(one.message)]
+    (text,) = [str(one.message) for one in records if "partly outside" in str(one.message)]
     assert text.startswith(f"{name}: (") and "64 x 48 pixels and clipped" in text
 
 
@@ -1084,15 +951,14 @@ RANGES: dict[str, tuple[str, float, float, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", RANGES)
-@pytest.mark.parametrize("door", _range_doors())
+@pytest.mark.parametrize(("door", "kind"), by_turns(_range_doors(), RANGES))
 def test_values_in_another_range_are_told_at_every_door(door: str, kind: str) -> None:
     dtype, factor, begin, says = RANGES[kind]
     values = np.random.default_rng(1).random((48, 64, 3)) * factor + begin
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         _range_doors()[door](values.astype(dtype))
-    assert [str(one.message) for one in told if says in str(one.message)]
+    assert [str(one.message) for one in records if says in str(one.message)]
 
 
 @pytest.mark.parametrize(
@@ -1111,16 +977,18 @@ def test_compose_tells_the_range_of_each_photo_once(is_file: bool, kind: str, tm
     mask[4:20, 4:16] = True
     options: dict[str, Any] = {"masks": mask, "people": [], "at": (20, 10), "scale": 1, "angle": 0, "shadow": True}
     for more in ({}, {"harmonize": None, "blend": "poisson"}):
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as records:
             warnings.simplefilter("always")
             ph.compose(*images, **options, **more)
-        texts = [str(one.message) for one in told if says in str(one.message)]
+        texts = [str(one.message) for one in records if says in str(one.message)]
         assert sorted(text.partition(":")[0] for text in texts) == ["background", "subjects"]
 
 
-@pytest.mark.parametrize("door", _range_doors())
 @pytest.mark.parametrize(
-    "image", [np.array(3), np.zeros((48, 64, 3), bool), np.array(np.float32(0.5)), np.zeros(8, np.uint8)]
+    ("door", "image"),
+    by_turns(
+        _range_doors(), [np.zeros(8, np.uint8), np.array(np.float32(0.5)), np.zeros((48, 64, 3), bool), np.array(3)]
+    ),
 )
 def test_what_is_no_image_is_refused_at_every_door(door: str, image: np.ndarray) -> None:
     with pytest.raises(errors.PyHarmonyError) as raised:
@@ -1140,8 +1008,10 @@ def _label_maps() -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("labels", _label_maps())
-@pytest.mark.parametrize("door", [*CHANNELWISE, "harmonize", "cutout", "place", "psnr", "compose", "segment", "ops"])
+LABEL_DOORS = (*CHANNELWISE, "harmonize", "cutout", "place", "psnr", "compose", "segment", "ops")
+
+
+@pytest.mark.parametrize(("door", "labels"), by_turns(LABEL_DOORS, _label_maps()))
 def test_a_map_of_labels_is_told_by_its_values_at_every_door(door: str, labels: str) -> None:
     mask, image = _label_maps()[labels], np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
     still: dict[str, Any] = {"people": [], "at": (0, 0), "scale": 1, "angle": 0, "harmonize": None, "shadow": False}
@@ -1155,15 +1025,15 @@ def test_a_map_of_labels_is_told_by_its_values_at_every_door(door: str, labels: 
         "segment": lambda: ph.segment(image, mask=mask),
         "ops": lambda: ph.ops.poisson(image, image[::-1].copy(), mask, color_weight=1.0),
     }
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         calls[door]()
-    assert [str(one.message) for one in told if "for a map of labels" in str(one.message)]
+    assert [str(one.message) for one in records if "for a map of labels" in str(one.message)]
 
 
 #: Doors that read all of an image, or a part of it that has the pixel (y=15, x=35).
 FINITE_DOORS: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
-    "alpha": lambda image, mask: call("alpha", image, OTHER.astype(image.dtype) / 255, mask),
+    "alpha": lambda image, mask: call("alpha", image, OTHER_IMAGE.astype(image.dtype) / 255, mask),
     "harmonize": lambda image, mask: ph.harmonize(image, mask, method="mkl"),
     "segment": lambda image, mask: ph.segment(image, mask=mask),
     "cutout": ph.segmentation.cutout,
@@ -1171,12 +1041,11 @@ FINITE_DOORS: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
     "cutout with background": lambda image, mask: ph.segmentation.cutout(image, mask, keep_background=True),
     "ColorMap.apply": ColorMap(affine=np.eye(3, 4) / 2).apply,
     "ColorMap.apply of a table": ColorMap(table=np.zeros((2, 2, 2, 3))).apply,
-    "reinhard": lambda image, mask: color.reinhard(image, OTHER.astype(image.dtype) / 255, mask),
+    "reinhard": lambda image, mask: color.reinhard(image, OTHER_IMAGE.astype(image.dtype) / 255, mask),
 }
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, "float32"), (np.inf, "float64"), (-np.inf, "float16")], ids=str)
 @pytest.mark.parametrize("door", FINITE_DOORS)
 def test_nan_and_infinities_are_refused_at_every_door(door: str, value: float, dtype: str) -> None:
     mask = np.zeros((48, 64), np.uint8)

@@ -23,9 +23,10 @@ import pytest
 
 import pyharmony
 
+from ..shared import ROOT
+
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 PREAMBLE = """
@@ -50,11 +51,11 @@ _BLOCK = re.compile(r"(?:<!--\s*not run: (?P<reason>[^>]+?)\s*-->\s*\n)?^```pyth
 def blocks(page: Path) -> list[str]:
     """Returns the code that is to run, each block at its own line of the page."""
     text = page.read_text()
-    found = []
+    sources = []
     for match in _BLOCK.finditer(text):
         if not match["reason"] and importable(match["code"]):
-            found.append("\n" * text.count("\n", 0, match.start("code")) + match["code"])
-    return found
+            sources.append("\n" * text.count("\n", 0, match.start("code")) + match["code"])
+    return sources
 
 
 def importable(code: str) -> bool:
@@ -71,8 +72,9 @@ def prepare(folder: Path) -> None:
     from PIL import Image
 
     examples = ROOT / "pyharmony" / "cli" / "images"
-    (folder / "pyharmony" / "cli").mkdir(parents=True)
-    (folder / "pyharmony" / "cli" / "images").symlink_to(examples)
+    for part in ("pyharmony/cli/images", "docs/images", "examples"):
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / part).symlink_to(ROOT / part)
 
     def mild(name: str) -> Image.Image:
         """Returns a photo of low contrast, in which no blend is doubtful."""
@@ -142,17 +144,13 @@ def starter() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-#: Pages whose code takes longer than that of all others together: they enlarge and train.
-SLOW = ("training-steps.md", "upscaling.md")
+#: Pages whose code takes longer than that of all others together: they enlarge, train and segment.
+LONG = {"training-steps.md": pytest.mark.full, "upscaling.md": pytest.mark.full, "compose.md": pytest.mark.slow}
 
 
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, marks=pytest.mark.full if page.name in SLOW else (), id=page.name)
-        for page in PAGES
-        if blocks(page)
-    ],
+    [pytest.param(page, marks=LONG.get(page.name, ()), id=page.name) for page in PAGES if blocks(page)],
 )
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, starter: subprocess.Popen[str]) -> None:
     prepare(tmp_path)

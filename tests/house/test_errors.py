@@ -58,14 +58,14 @@ def test_an_error_of_one_of_several_keeps_its_parts():
 
 
 def test_errors_and_warnings_of_calls_carry_them():
-    with pytest.raises(PyHarmonyError) as caught:
+    with pytest.raises(PyHarmonyError) as error:
         pyharmony.set_num_threads(0)
-    assert (caught.value.code, caught.value.argument) == ("not-accepted", "n")
+    assert (error.value.code, error.value.argument) == ("not-accepted", "n")
     image = np.zeros((4, 4, 3), np.uint8)
-    with pytest.warns(PyHarmonyWarning) as warned:
+    with pytest.warns(PyHarmonyWarning) as records:
         blend.alpha(image, image, np.eye(4, dtype=np.uint8) * 15)
-    assert isinstance(warned[0].message, PyHarmonyWarning)
-    assert (warned[0].message.code, warned[0].message.argument) == ("doubtful-mask", "mask")
+    assert isinstance(records[0].message, PyHarmonyWarning)
+    assert (records[0].message.code, records[0].message.argument) == ("doubtful-mask", "mask")
 
 
 def test_a_reason_is_its_sentence():

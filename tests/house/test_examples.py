@@ -17,7 +17,6 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,11 @@ import numpy as np
 import pytest
 
 import pyharmony
-from pyharmony import data
 from pyharmony.errors import PyHarmonyError
+from pyharmony.learn import data
 
-from . import skips
-from .test_api_snapshot import MODULES, TORCH_MODULES, public_names
+from .. import skips
+from .test_api_snapshot import MODULES, TORCH_MODULES, callables, public_names
 
 pytestmark = pytest.mark.house
 
@@ -42,19 +41,8 @@ OPTIONAL = {
 }
 
 
-def callables() -> Iterator[tuple[str, object]]:
-    """Yields each public function and class once, by the first name that it has."""
-    seen = set()
-    for path in MODULES + TORCH_MODULES * (importlib.util.find_spec("torch") is not None):
-        module = importlib.import_module(path)
-        for name in public_names(module):
-            thing = getattr(module, name)
-            if callable(thing) and id(thing) not in seen:
-                seen.add(id(thing))
-                yield f"{path}.{name}", thing
-
-
-CALLABLES = dict(callables())
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+CALLABLES = dict(callables(MODULES + TORCH_MODULES * HAS_TORCH))
 
 
 def example_of(name: str, thing: object) -> doctest.DocTest:
@@ -119,15 +107,15 @@ def test_the_example_runs(
     threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
     try:
         pyharmony.set_device("auto")
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as records:
             warnings.simplefilter("always")
             failed = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed
     finally:
         pyharmony.set_num_threads(threads)
         pyharmony.set_device(device)
     assert not failed, capsys.readouterr().out
-    told = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]  # others are not shown
-    assert told == [], "warnings that the example does not show"
+    messages = [str(one.message) for one in records if issubclass(one.category, UserWarning)]  # others are not shown
+    assert messages == [], "warnings that the example does not show"
     assert any(step.want for step in example.examples), f"{name}: the example shows no result"
 
 
@@ -140,22 +128,22 @@ def test_an_unknown_keyword_is_answered_with_a_known_one(name: str) -> None:
     """Each public function names the argument that was meant: another number, or a letter missing or twice."""
     function: Any = CALLABLES[name]
     parameters = inspect.signature(function).parameters.values()
-    known = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    names = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     if name.rpartition(".")[2] in NAMELESS:
         return
-    assert known
-    for one in known:
+    assert names
+    for one in names:
         for wrong in (f"{one}s", one.removesuffix("s"), f"{one}{one[-1]}", f"{one[:-2]}{one[-1]}", one.upper()):
-            if wrong in known or len(one) < 3:
+            if wrong in names or len(one) < 3:
                 continue
             with pytest.raises(TypeError) as raised:
                 function(**{wrong: 1})
             error = raised.value
             assert isinstance(error, PyHarmonyError) and error.argument == wrong, (wrong, error)
-            assert error.code == "unknown-argument" and any(right in str(error) for right in known), error
-            if wrong in (f"{one}s", one.removesuffix("s")) and f"{one}s" not in known:
+            assert error.code == "unknown-argument" and any(right in str(error) for right in names), error
+            if wrong in (f"{one}s", one.removesuffix("s")) and f"{one}s" not in names:
                 assert error.hint == f"did you mean {one!r}?", (wrong, error)
-    with pytest.raises(TypeError, match=f"{function.__name__}; expected some of .*{known[0]}"):
+    with pytest.raises(TypeError, match=f"{function.__name__}; expected some of .*{names[0]}"):
         function(qqqq=1)
     # Errors of other kinds stay as they are, and the function is found again by pickle.
     assert pickle.loads(pickle.dumps(function)) is function  # noqa: S301  # its own bytes
@@ -205,28 +193,30 @@ for name in names:
 def failing_twice(path: str, data_sets: Path, folder: Path, names: list[str], before: str = "") -> str:
     """Runs a module's examples as TWICE_IN_A_FORK says, after other code; returns all output where one fails."""
     command = [sys.executable, "-c", before + TWICE_IN_A_FORK, path, str(data_sets), str(folder), *names]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True)
-    lines = done.stdout.splitlines()
-    passed = done.returncode == 0 and all(f"{name} 0" in lines for name in names)
-    return "" if passed else done.stdout + done.stderr
+    process = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    lines = process.stdout.splitlines()
+    passed = process.returncode == 0 and all(f"{name} 0" in lines for name in names)
+    return "" if passed else process.stdout + process.stderr
 
 
 def examples_of(path: str) -> list[doctest.DocTest]:
     """Returns the examples of a module's public functions and classes, by their names in it."""
     module = importlib.import_module(path)
     things = {name: getattr(module, name) for name in public_names(module)}
-    found = [example_of(name, thing) for name, thing in things.items() if callable(thing)]
-    return [example for example in found if example.examples]
+    examples = [example_of(name, thing) for name, thing in things.items() if callable(thing)]
+    return [example for example in examples if example.examples]
 
 
-#: The rooms of the short form; what the package itself holds runs twice in test_without_torch.py, too.
-SHORT = ("pyharmony.blend", "pyharmony.compat", "pyharmony.data", "pyharmony.io")
+#: The rooms of the short form; what the package itself holds runs twice in test_without_torch.py, too, and `blend`
+#: imports its functions eagerly.
+SHORT_ROOMS = ("pyharmony.compat", "pyharmony.learn.data", "pyharmony.io")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=() if path in SHORT else pytest.mark.full)
+        pytest.param(path, marks=() if path in SHORT_ROOMS else pytest.mark.full)
         for path in (*MODULES, "pyharmony.io", *TORCH_MODULES)
     ],
 )
@@ -236,4 +226,4 @@ def test_examples_run_twice_with_nothing_else_imported(path: str, data_sets: Pat
         pytest.importorskip("torch", reason="torch is not installed")
     names = [example.name for example in examples_of(path) if not missing(example)]
     assert names
-    assert not (said := failing_twice(path, data_sets, tmp_path, names)), said
+    assert not (message := failing_twice(path, data_sets, tmp_path, names)), message

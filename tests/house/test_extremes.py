@@ -6,7 +6,7 @@ import inspect
 import math
 import tracemalloc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,21 +33,21 @@ VALUES = (
 )  # fmt: skip
 
 
-def _composed(**given: Any) -> Any:
+def _composed(**options: Any) -> Any:
     """Composes where the caller says all: nothing is looked for."""
     plain: dict[str, Any] = {"at": (5, 4), "people": [], "harmonize": None, "shadow": False}
     plain |= {"sharpness": 0.0, "grain": 0.0, "upscale": None}
-    return pyharmony.compose(SUBJECT, IMAGE, **{**plain, **given})
+    return pyharmony.compose(SUBJECT, IMAGE, **{**plain, **options})
 
 
-def _placed(**given: Any) -> Any:
-    return pyharmony.place(SUBJECT, IMAGE, **{"people": [], "person": False, "k": 1, **given})
+def _placed(**options: Any) -> Any:
+    return pyharmony.place(SUBJECT, IMAGE, **{"people": [], "person": False, "k": 1, **options})
 
 
-def _segmented(**given: Any) -> Any:
+def _segmented(**options: Any) -> Any:
     """Segments by a click, unless the caller points at something."""
-    pointed = {} if given.keys() & {"points", "box", "scribble", "mask", "people"} else {"points": (25, 20)}
-    return pyharmony.segment(IMAGE, **pointed, **given)
+    prompt = {} if options.keys() & {"points", "box", "scribble", "mask", "people"} else {"points": (25, 20)}
+    return pyharmony.segment(IMAGE, **prompt, **options)
 
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -66,26 +66,26 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 
 
-def check(name: str, given: dict[str, Any]) -> None:
+def check(name: str, options: dict[str, Any]) -> None:
     """Calls a function, which may raise errors of ours that name an argument, and those of the system about files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tracemalloc.start()
         try:
-            CALLS[name](**given)
+            CALLS[name](**options)
         except (FileNotFoundError, IsADirectoryError):
             pass
         except PyHarmonyError as error:
-            named = any(argument in str(error) for argument in given)
+            is_named = any(argument in str(error) for argument in options)
             # Of a file its name is told.
-            if not named and "names no format" not in str(error):
-                raise AssertionError(f"{name}({given!r}): {error}") from error
+            if not is_named and "names no format" not in str(error):
+                raise AssertionError(f"{name}({options!r}): {error}") from error
         except Exception as error:
-            raise AssertionError(f"{name}({given!r}): {type(error).__name__}: {error}") from error
+            raise AssertionError(f"{name}({options!r}): {type(error).__name__}: {error}") from error
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-    assert peak < 64 << 20, f"{name}({given!r}): {peak >> 20} MiB"
+    assert peak < 64 << 20, f"{name}({options!r}): {peak >> 20} MiB"
 
 
 ARGUMENTS = [
@@ -97,15 +97,15 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "argument", "sixth"),
+    ("name", "argument", "values"),
     [
-        pytest.param(*one, sixth, marks=() if sixth == number % 6 else pytest.mark.full)
-        for number, one in enumerate(ARGUMENTS)
-        for sixth in range(6)
+        pytest.param(*argument, values, marks=marks, id="-".join((*argument, form)))
+        for number, argument in enumerate(ARGUMENTS)
+        for form, values, marks in (("some", VALUES[number % 6 :: 6], ()), ("all", VALUES, pytest.mark.full))
     ],
 )
-def test_an_extreme_argument_is_no_accident(name: str, argument: str, sixth: int) -> None:
-    for value in VALUES[sixth::6]:
+def test_an_extreme_argument_is_no_accident(name: str, argument: str, values: Sequence[Any]) -> None:
+    for value in values:
         check(name, {argument: value})
 
 

@@ -1,7 +1,8 @@
 """Every argument of every public function meets foreign and hostile values: accepted rightly, warned of, or refused.
 
 A refusal is a `PyHarmonyError` that names the argument, and nothing is written. The arguments of a valid call come from
-the example of each function; one argument at a time is replaced by each value of its kind in `hostile.py`.
+the example of each function; one argument at a time is replaced by a value of its kind in `hostile.py`. In the short
+form an argument meets every fourth value, and the next ones those between; in the profile `full` it meets all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import re
 import resource
@@ -21,16 +23,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import pyharmony
-from pyharmony import augment, errors
+from pyharmony import _rooms, errors
 from pyharmony.cli._app import app
+from pyharmony.learn import augment
 
-from . import skips
-from .hostile import (
+from .. import skips
+from ..cli.test_cli import commands
+from ..hostile import (
     METHODS,
     SENTINEL,
     SOCKET,
@@ -48,80 +53,83 @@ from .hostile import (
     remove,
     steps_of,
 )
-from .hostile import prepare as prepare_paths
-from .test_api_snapshot import TORCH_MODULES, public_names
-from .test_cli import commands
+from ..hostile import prepare as prepare_paths
+from .test_api_snapshot import TORCH_MODULES, callables
 from .test_examples import OPTIONAL, prepare
 
 pytestmark = pytest.mark.chains
 
 SECONDS = 60
 MEGABYTES = 3072  # beyond what the process has
+#: Every how many of the values of its kind an argument meets; its neighbours meet the others.
+VALUE_STEP = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "full" else 4
 
 #: Layers whose constructor is torch's own, and so are its errors; and classes to derive from.
 OF_TORCH = {
-    "pyharmony.nn.Conv2d",
-    "pyharmony.nn.ConvTranspose2d",
-    "pyharmony.data.Dataset",
+    "pyharmony.networks.nn.Conv2d",
+    "pyharmony.networks.nn.ConvTranspose2d",
+    "pyharmony.learn.data.Dataset",
     "pyharmony.upscaling.Method",
     "pyharmony.segmentation.Method",
-    "pyharmony.models.Model",
-    "pyharmony.models.Adversarial",
-    "pyharmony.training.Callback",
-    "pyharmony.training.steps.Step",
+    "pyharmony.networks.models.Model",
+    "pyharmony.networks.models.Adversarial",
+    "pyharmony.learn.training.Callback",
+    "pyharmony.learn.training.steps.Step",
 }
 #: Classes of results, which calls create and users read.
 RESULTS = {
-    "pyharmony.composition.ComposeInfo", "pyharmony.composition.Composed", "pyharmony.data.Problem",
-    "pyharmony.data.Written", "pyharmony.evaluation.Evaluation", "pyharmony.evaluation.Published",
-    "pyharmony.evaluation.Result", "pyharmony.evaluation.Summary", "pyharmony.harmonization.HarmonizeInfo",
+    "pyharmony.composition.ComposeInfo", "pyharmony.composition.Composed", "pyharmony.learn.data.Problem",
+    "pyharmony.learn.data.Written", "pyharmony.edits.EditChange", "pyharmony.edits.EditInfo",
+    "pyharmony.learn.evaluation.Evaluation", "pyharmony.learn.evaluation.Published",
+    "pyharmony.learn.evaluation.Result", "pyharmony.learn.evaluation.Summary", "pyharmony.harmonization.HarmonizeInfo",
     "pyharmony.matching.GrainInfo", "pyharmony.matching.SharpnessInfo", "pyharmony.merging.MergeBase",
     "pyharmony.merging.MergeInfo", "pyharmony.merging.MergedPart", "pyharmony.merging.MergedPhoto",
-    "pyharmony.metrics.Interval", "pyharmony.ops.ColorStats", "pyharmony.ops.RegionStats", "pyharmony.ops.SolveInfo",
-    "pyharmony.placement.Placement", "pyharmony.shadows.ReflectionInfo", "pyharmony.shadows.ShadowInfo",
-    "pyharmony.upscaling.UpscalingInfo", "pyharmony.errors.Reason", "pyharmony.batch.Progress",
-    "pyharmony.batch.Report", "pyharmony.io.Description", "pyharmony.losses.Adversary", "pyharmony.models.Figure",
-    "pyharmony.models.Layer",
-    "pyharmony.models.ModelInfo", "pyharmony.models.Weights", "pyharmony.segmentation.Head",
-    "pyharmony.segmentation.Masks", "pyharmony.segmentation.Posture", "pyharmony.server.User",
-    "pyharmony.training.Plan", "pyharmony.training.Progress", "pyharmony.training.TrainResult",
+    "pyharmony.learn.metrics.Interval", "pyharmony.ops.ColorStats", "pyharmony.ops.RegionStats",
+    "pyharmony.ops.SolveInfo", "pyharmony.placement.Placement", "pyharmony.shadows.ReflectionInfo",
+    "pyharmony.shadows.ShadowInfo", "pyharmony.upscaling.UpscalingInfo", "pyharmony.errors.Reason",
+    "pyharmony.runs.batch.Progress", "pyharmony.runs.batch.Report", "pyharmony.io.Description",
+    "pyharmony.networks.losses.Adversary", "pyharmony.networks.models.Figure", "pyharmony.networks.models.Layer",
+    "pyharmony.networks.models.ModelInfo", "pyharmony.networks.models.Weights", "pyharmony.segmentation.Head",
+    "pyharmony.segmentation.Masks", "pyharmony.segmentation.Posture", "pyharmony.serve.User",
+    "pyharmony.learn.training.Plan", "pyharmony.learn.training.Progress", "pyharmony.learn.training.TrainResult",
 }  # fmt: skip
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
-def is_checked(thing: Any) -> bool:
-    return callable(thing) and not (inspect.isclass(thing) and issubclass(thing, BaseException))
-
-
-#: Modules of `pyharmony` without functions that take arguments of users: commands, definitions for tests, types.
-OF_NOBODY = {"cli", "reference", "typing"}
+#: Modules of `pyharmony` without functions that take arguments of users: commands, nodes, definitions for tests, types.
+EXCLUDED_ROOMS = {"cli", "comfyui", "reference", "typing"}
 
 
 def public_modules() -> list[str]:
     """Returns the public modules of the package, those of torch only where it is installed."""
-    rooms = (one.name for one in pkgutil.iter_modules(pyharmony.__path__, "pyharmony."))
-    paths = [path for path in rooms if not path.split(".")[1].startswith("_") and path.split(".")[1] not in OF_NOBODY]
-    needing = {"pyharmony.losses", "pyharmony.models", *TORCH_MODULES, "pyharmony.training.steps"}
-    return ["pyharmony", *(path for path in [*paths, "pyharmony.training.steps"] if HAS_TORCH or path not in needing)]
+    rooms = {one.name for one in pkgutil.iter_modules(pyharmony.__path__, "pyharmony.")}
+    wings = {f"pyharmony.{wing}" for wing in _rooms.WINGS}
+    for wing in wings:
+        rooms |= {one.name for one in pkgutil.iter_modules(importlib.import_module(wing).__path__, f"{wing}.")}
+    rooms -= wings | {f"pyharmony.{room}" for room in _rooms.PLACES}  # their former names
+    paths = [path for path in sorted(rooms) if "._" not in path and path.split(".")[1] not in EXCLUDED_ROOMS]
+    needing = {
+        "pyharmony.networks.losses",
+        "pyharmony.networks.models",
+        *TORCH_MODULES,
+        "pyharmony.learn.training.steps",
+    }
+    return [
+        "pyharmony",
+        *(path for path in [*paths, "pyharmony.learn.training.steps"] if HAS_TORCH or path not in needing),
+    ]
 
 
 MODULES = public_modules()
 
 
-def callables() -> Iterator[tuple[str, Any]]:
-    """Yields each public function and class once, by the first name that it has."""
-    seen = set()
-    for path in MODULES:
-        module = importlib.import_module(path)
-        for name in public_names(module):
-            thing = getattr(module, name)
-            if is_checked(thing) and id(thing) not in seen and f"{path}.{name}" not in RESULTS | OF_TORCH:
-                seen.add(id(thing))
-                yield f"{path}.{name}", thing
-
-
-CALLABLES = dict(callables())
+#: Errors are no calls, and results are made by calls.
+CALLABLES = {
+    name: thing
+    for name, thing in callables(MODULES)
+    if name not in RESULTS | OF_TORCH and not (inspect.isclass(thing) and issubclass(thing, BaseException))
+}
 
 
 def is_long(name: str) -> bool:
@@ -167,47 +175,56 @@ def fault_of(
 
     `before` are the files in the working folder, which are those after it too.
     """
-    given = {key: fresh(x) for key, x in arguments.items()} | {parameter.name: value.make()}
+    fresh_arguments = {key: fresh(x) for key, x in arguments.items()} | {parameter.name: value.make()}
     error: BaseException | None = None
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         try:
             with limited():
-                result = USED_BY.get(name, lambda x: x)(call(thing, given))
+                result = USES.get(name, lambda x: x)(call(thing, fresh_arguments))
                 if isinstance(result, Iterator):
                     for _ in zip(result, range(3)):
                         pass
-        except BaseException as caught:
-            error = caught
+        except BaseException as exception:
+            error = exception
     new = files_below() - before
     remove(new)
     is_fine = is_accepted(name, parameter.name, parameter.annotation, value)
-    if not is_untouched(Path.cwd()) and not is_fine:
-        return "a file was changed that the call had no business with"
-    (Path.cwd().parent / SENTINEL).write_text(UNTOUCHED)
+    if not is_untouched(Path.cwd()):
+        if not is_fine:
+            return "a file was changed that the call had no business with"
+        (Path.cwd().parent / SENTINEL).write_text(UNTOUCHED)
     if error is None:
-        if is_fine or any(issubclass(w.category, errors.PyHarmonyWarning) for w in told):
+        if is_fine or any(issubclass(w.category, errors.PyHarmonyWarning) for w in records):
             return ""
         return "accepted in silence"
     text = str(error)
-    shown = f"{type(error).__name__}: {text[:200]!r}"
+    text_of_error = f"{type(error).__name__}: {text[:200]!r}"
     if not isinstance(error, errors.PyHarmonyError):
-        return shown
+        return text_of_error
     if new:
-        return f"{shown}, but {sorted(new)} was written"
+        return f"{text_of_error}, but {sorted(new)} was written"
     if len(text) > 2000:
         return f"a message of {len(text)} characters"
     # Where two arguments do not fit together, the error may name the other one.
-    named = {parameter.name} if parameter.name in text else set(re.split(r"[\[\].]+", error.argument or ""))
-    if not is_fine and not named & set(parameters_of(thing)):
-        return f"{shown} does not name the argument"
+    words = {parameter.name} if parameter.name in text else set(re.split(r"[\[\].]+", error.argument or ""))
+    if not is_fine and not words & set(parameters_of(thing)):
+        return f"{text_of_error} does not name the argument"
     return ""
 
 
+def composed(subject: Any) -> Any:
+    try:
+        return pyharmony.compose([subject], np.full((60, 80, 3), 128, np.uint8), harmonize=None, shadow=False)
+    except errors.PyHarmonyError as error:  # it calls the photo by its place among the subjects
+        raise (error.within("", "photo") if str(error).startswith("subjects[0]: ") else error) from None
+
+
 #: Descriptions that are judged by what uses them.
-USED_BY = {
-    "pyharmony.augment.Donor": lambda donor: augment.Bank([donor])[0].mask,
-    "pyharmony.augment.Bank.from_arrays": lambda bank: bank[0].mask,
+USES = {
+    "pyharmony.composition.Subject": composed,
+    "pyharmony.learn.augment.Donor": lambda donor: augment.Bank([donor])[0].mask,
+    "pyharmony.learn.augment.Bank.from_arrays": lambda bank: bank[0].mask,
 }
 
 
@@ -256,7 +273,10 @@ def unregistered() -> Iterator[None]:
     """Forgets the networks and steps that calls register."""
     tables = []
     if HAS_TORCH:
-        for module, name in (("pyharmony.models._registry", "_models"), ("pyharmony.training.steps._step", "_steps")):
+        for module, name in (
+            ("pyharmony.networks.models._registry", "_models"),
+            ("pyharmony.learn.training.steps._step", "_steps"),
+        ):
             table = getattr(importlib.import_module(module), name)
             tables.append((table, dict(table)))
     yield
@@ -270,10 +290,10 @@ def faults_of(name: str, thing: Any, arguments: dict[str, Any]) -> Iterator[str]
     threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
     before = files_below()
     try:
-        for parameter in parameters_of(thing).values():
+        for number, parameter in enumerate(parameters_of(thing).values(), len(name)):
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
-            for value in VALUES[kind_of(parameter)]:
+            for value in VALUES[kind_of(parameter)][number % VALUE_STEP :: VALUE_STEP]:
                 if value.name == "none" and accepts_none(parameter):
                     continue
                 with unregistered():
@@ -326,6 +346,7 @@ def test_hostile_values_are_refused(
 LINES = {
     "batch": "none -o out",
     "blend": "photos/images/a.png photos/images/b.png photos/masks/a.png -o out.png",
+    "apply-edit": "photos/images/a.png photos/images/a.png -o out.png",
     "edit": "photos/images/a.png photos/masks/a.png --mode inpaint -o out.png",
     "harmonize": "photos/images/a.png photos/masks/a.png --method reinhard -o out.png",
     "compose": "photos/images/a.png photos/images/b.png --mask photos/masks/a.png --at 1,1 -o out.png",
@@ -368,24 +389,24 @@ def test_hostile_texts_of_options_are_refused(
     monkeypatch.chdir(tmp_path / "inner")
     # The demo would take long for options that it accepts, and the service would never end.
     monkeypatch.setattr("pyharmony.cli._sheets.run", lambda *arguments: None)
-    monkeypatch.setattr("pyharmony.server.serve", lambda *arguments: None)
+    monkeypatch.setattr("pyharmony.serve.serve", lambda *arguments: None)
     line = [*name.split(), *LINES.get(name, LINES[name.split()[0]]).split()]
     before, faults = files_below(), []
     threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
-    for flag in (flag for command, flag in options_of() if command == name):
-        for text in TEXTS:
+    for number, flag in enumerate(flag for command, flag in options_of() if command == name):
+        for text in TEXTS[number % VALUE_STEP :: VALUE_STEP]:
             with limited(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = CliRunner().invoke(app, [*line, flag, text])
             new = files_below() - before
             remove(new)
-            said = result.stderr if result.exit_code else ""
+            message = result.stderr if result.exit_code else ""
             if result.exception is not None and not isinstance(result.exception, SystemExit):
                 faults.append(f"{flag} {text[:30]!r}: {result.exception!r}")
-            elif result.exit_code and (result.exit_code not in REFUSALS or not said or "unexpected" in said):
-                faults.append(f"{flag} {text[:30]!r}: exit code {result.exit_code}, {said[:200]!r}")
-            elif result.exit_code and (new or len(said) > 3000):
-                faults.append(f"{flag} {text[:30]!r}: {len(said)} characters, and {new} was written")
+            elif result.exit_code and (result.exit_code not in REFUSALS or not message or "unexpected" in message):
+                faults.append(f"{flag} {text[:30]!r}: exit code {result.exit_code}, {message[:200]!r}")
+            elif result.exit_code and (new or len(message) > 3000):
+                faults.append(f"{flag} {text[:30]!r}: {len(message)} characters, and {new} was written")
             elif not is_untouched(Path.cwd()):
                 faults.append(f"{flag} {text[:30]!r}: a file was changed that the command had no business with")
     pyharmony.set_num_threads(threads)

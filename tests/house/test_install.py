@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pyharmony import _install, training
+from pyharmony import _install
+from pyharmony.learn import training
 
-from . import skips
-from .shared import load_script
+from .. import skips
+from ..shared import ROOT, load_script
 
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pyharmony"
 
 METADATA = """Metadata-Version: 2.4
@@ -54,11 +54,12 @@ def installed(
     return folder
 
 
+@pytest.mark.slow
 def test_the_check_of_an_installed_package_calls_every_blend(tmp_path: Path) -> None:
     script = load_script(".ci/check_installed.py").BLEND
     command = [sys.executable, "-c", script, str(tmp_path / "results.npz")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert process.returncode == 0, process.stderr
 
 
 # The name
@@ -95,10 +96,10 @@ OF_THE_INDEX = re.compile(
 def test_nothing_names_the_package_of_the_index() -> None:
     texts = {path: path.read_text(errors="replace") for path in text_files() if path != Path(__file__)}
     assert {PACKAGE / "_install.py", ROOT / "README.md", ROOT / ".ci" / "run", ROOT / "pyproject.toml"} <= texts.keys()
-    found = [
+    addresses = [
         f"{path.relative_to(ROOT)}: {m.group()!r}" for path, text in texts.items() if (m := OF_THE_INDEX.search(text))
     ]
-    assert not found
+    assert not addresses
 
 
 @pytest.mark.parametrize(
@@ -133,9 +134,9 @@ def test_a_clone_of_the_package_s_name_does_not_hide_the_package(tmp_path: Path)
     """From the folder above it, an import would find a folder of that name first: one without an __init__."""
     (tmp_path / "pyharmony").symlink_to(ROOT)
     code = "import pyharmony; print(pyharmony.__version__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == importlib.metadata.version(_install.DISTRIBUTION)
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == importlib.metadata.version(_install.DISTRIBUTION)
 
 
 # Hints
@@ -149,14 +150,14 @@ def test_a_hint_names_the_packages_of_an_extra(tmp_path: Path, monkeypatch: pyte
 
 def test_every_extra_that_the_package_asks_for_has_a_hint() -> None:
     """The extras are those of the code, by the metadata of this installation."""
-    asked = set()
+    extras = set()
     for path in PACKAGE.rglob("*.py"):
-        asked |= set(re.findall(r"_install\.hint\(['\"](\w+)['\"]\)", path.read_text()))
+        extras |= set(re.findall(r"_install\.hint\(['\"](\w+)['\"]\)", path.read_text()))
     from pyharmony.cli import _facts
 
-    asked |= {extra for _, _, extra in _facts.OPTIONAL.values()}
-    assert asked >= {"io", "onnx", "tfrecord", "torch", "train"}
-    for extra in asked:
+    extras |= {extra for _, _, extra in _facts.OPTIONAL.values()}
+    assert extras >= {"io", "onnx", "tfrecord", "torch", "train"}
+    for extra in extras:
         assert re.fullmatch(r"pip install '[a-z]\S+'(?: '[a-z]\S+')*", _install.hint(extra)), extra
     assert "torch" in _install.hint("torch") and "tensorboard" in _install.hint("train")
 
@@ -180,7 +181,7 @@ def test_where_nothing_is_installed_a_hint_is_of_the_clone(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
-    ("direct_url", "given"),
+    ("direct_url", "expected"),
     [
         ({"url": "file://{folder}/clone", "dir_info": {"editable": True}}, "-e {folder}/clone"),
         ({"url": "file://{folder}/a%20clone", "dir_info": {}}, "'{folder}/a clone'"),
@@ -193,17 +194,17 @@ def test_where_nothing_is_installed_a_hint_is_of_the_clone(tmp_path: Path, monke
     ],
 )
 def test_it_is_installed_again_from_where_it_came(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct_url: dict[str, object], given: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct_url: dict[str, object], expected: str
 ) -> None:
     for name in ("clone", "a clone", "pyharmony_blend.whl"):
         (tmp_path / name).mkdir()
     url = str(direct_url["url"]).format(folder=tmp_path)
     monkeypatch.syspath_prepend(installed(tmp_path / "site", direct_url={**direct_url, "url": url}))
-    given = given.format(folder=tmp_path)
-    assert _install.again() == f"pip install --force-reinstall --no-deps --no-cache-dir {given}"
+    expected = expected.format(folder=tmp_path)
+    assert _install.again() == f"pip install --force-reinstall --no-deps --no-cache-dir {expected}"
     other = _install.again("-DHM_CUDA=ON")
-    if given.endswith(".whl"):  # of which nothing is built
-        assert other == f"in a clone of pyharmony: CMAKE_ARGS=-DHM_CUDA=ON {_install.again().removesuffix(given)}."
+    if expected.endswith(".whl"):  # of which nothing is built
+        assert other == f"in a clone of pyharmony: CMAKE_ARGS=-DHM_CUDA=ON {_install.again().removesuffix(expected)}."
     else:
         assert other == f"CMAKE_ARGS=-DHM_CUDA=ON {_install.again()}"
 
@@ -229,12 +230,12 @@ def test_doctor_warns_of_the_other_project(tmp_path: Path, monkeypatch: pytest.M
     file = os.path.relpath(PACKAGE / "discovery.py", tmp_path.resolve()) if inside else "pyharmony/discovery.py"
     monkeypatch.syspath_prepend(installed(tmp_path, "pyharmony", "1.0.21", record=f"{file},,\n"))
     assert _install.strangers() == {"1.0.21": inside}
-    done = CliRunner().invoke(app, ["doctor", "--json"])
-    row = next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "installation")
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    row = next(check for check in json.loads(result.stdout)["checks"] if check["name"] == "installation")
     assert "pyharmony-blend 0.1.0" in row["found"] and "the package pyharmony 1.0.21" in row["found"]
     assert "another project" in row["found"]
     assert row["state"] == ("failed" if inside else "note")
-    assert done.exit_code == int(inside)
+    assert result.exit_code == int(inside)
     assert row["remedy"] == f"pip uninstall -y pyharmony && {_install.again()}"
 
 
@@ -255,7 +256,7 @@ def test_what_a_build_left_in_a_clone_is_no_other_project(tmp_path: Path, monkey
     info.parent.mkdir()
     info.write_text("Metadata-Version: 2.1\nName: pyharmony\nVersion: 0.1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert [found.version for found in importlib.metadata.distributions(name="pyharmony")] == ["0.1.0"]
+    assert [distribution.version for distribution in importlib.metadata.distributions(name="pyharmony")] == ["0.1.0"]
     assert _install.strangers() == {}
 
 
@@ -383,6 +384,7 @@ def needed(module: str) -> Any:
     return pytest.importorskip(module, reason=skips.not_installed(module))
 
 
+@pytest.mark.slow
 def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path) -> None:
     """The builds are `pip install .` and `pip install '.[io]'`, each with its own CMake, Ninja and pybind11."""
     modules = {name: Path(needed(name).__file__).parent for name in ("cmake", "ninja", "pybind11")}
@@ -404,13 +406,13 @@ def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path)
                 shutil.copytree(place, overlay / name, copy_function=shutil.copyfile)
             else:
                 (overlay / name).symlink_to(place)
-        done = subprocess.run(
+        process = subprocess.run(
             [str(environment(folder, python)), "setup.py", "build_ext", "--build-lib", str(folder / "lib")],
             cwd=project, capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": f"{overlay}{os.pathsep}{setuptools}", "PYHARMONY_PROGRESS": str(progress)},
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert ("pyharmony: compiles 1 file, about 1 s on 3 cores\n" in done.stdout) == (number == 0)
+        assert process.returncode == 0, process.stdout + process.stderr
+        assert ("pyharmony: compiles 1 file, about 1 s on 3 cores\n" in process.stdout) == (number == 0)
         assert list((folder / "lib" / "pyharmony").glob("_C*.so"))
         files = [*project.rglob("*.o"), *(project / "pyharmony").glob("_C*.so")]
         compiled.append({file: file.stat().st_mtime_ns for file in files})
@@ -452,7 +454,12 @@ def test_what_the_page_offers_comes_with_the_extra_of_the_readme() -> None:
 
 
 def test_versions_of_the_service_with_published_vulnerabilities_are_refused() -> None:
-    """h11: CVE-2025-43859, until 0.15. starlette: CVE-2025-62727, CVE-2026-48710 and CVE-2026-54283, until 1.3.0."""
+    """h11: CVE-2025-43859, until 0.15. starlette: CVE-2025-62727, CVE-2026-48710 and CVE-2026-54283, until 1.3.0.
+
+    Pillow: several in its decoders, until 12.1.
+    """
+    (pillow,) = re.findall(r'"pillow>=([\d.]+)"', (ROOT / "pyproject.toml").read_text(), re.I)
+    assert tuple(map(int, pillow.split("."))) >= (12, 2)
     for extra in ("serve", "test"):
         least = {name: version for name, _, version in (x.partition(">=") for x in requirements()[extra])}
         assert tuple(map(int, least["h11"].split("."))) >= (0, 16)

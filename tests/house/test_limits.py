@@ -5,17 +5,16 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytest.importorskip("fastapi", reason="fastapi is not installed")
-pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+from ..shared import ROOT, need
+
+need("fastapi", "uvicorn")
 
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 ROW = re.compile(r"\| (?P<what>[^|]+) \| (?P<limit>[^|]+) \| `(?P<constant>[\w.]+)` \|")
 
 
@@ -25,9 +24,9 @@ def rows() -> list[tuple[str, str, str]]:
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert lines[:2] == ["| what | limit | constant |", "|---|---|---|"]
     groups = [line for line in lines[2:] if re.fullmatch(r"\| \*\*[^|]+\*\* \| \| \|", line)]
-    found = [row.group("what", "limit", "constant") for line in lines[2:] if (row := ROW.fullmatch(line))]
-    assert len(found) + len(groups) == len(lines) - 2, "a row is neither a limit nor the heading of a group"
-    return found
+    limits = [row.group("what", "limit", "constant") for line in lines[2:] if (row := ROW.fullmatch(line))]
+    assert len(limits) + len(groups) == len(lines) - 2, "a row is neither a limit nor the heading of a group"
+    return limits
 
 
 def value_of(constant: str) -> Any:
@@ -53,9 +52,9 @@ def test_a_limit_is_what_security_says(what: str, limit: str, constant: str) -> 
 
 def constants() -> Iterator[str]:
     """Yields the names of the constants of the service that are limits by their name."""
-    for path in sorted((ROOT / "pyharmony" / "server").glob("*.py")):
+    for path in sorted((ROOT / "pyharmony" / "serve").glob("*.py")):
         for names in re.findall(r"^((?:[A-Z_]+, )*[A-Z_]+) = ", path.read_text("utf-8"), re.MULTILINE):
-            yield from (f"server.{path.stem}.{name}" for name in names.split(", ") if name.startswith("MAX_"))
+            yield from (f"serve.{path.stem}.{name}" for name in names.split(", ") if name.startswith("MAX_"))
 
 
 def test_every_limit_of_the_service_is_in_the_table() -> None:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .shared import load_script
+from ..shared import ROOT, load_script
 
 nbformat: Any = pytest.importorskip("nbformat", reason="nbclient is not installed")
 nbclient: Any = pytest.importorskip("nbclient", reason="nbclient is not installed")
 
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
@@ -36,6 +35,7 @@ def test_there_is_one() -> None:
     assert NOTEBOOKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
@@ -51,28 +51,28 @@ def test_it_runs_and_its_outputs_are_those_of_a_run(
     work = tmp_path / "work"
     work.mkdir()
     outputs = tool()
-    kept, book = nbformat.read(path, as_version=4), outputs.executed(path, work)
+    before_run, book = nbformat.read(path, as_version=4), outputs.executed(path, work)
     pictures = 0
-    for before, cell in zip(kept.cells, book.cells, strict=True):
+    for before, cell in zip(before_run.cells, book.cells, strict=True):
         if cell.cell_type != "code":
             continue
         assert cell.outputs, f"shows nothing: {cell.source}"
         complaints = [out.text for out in cell.outputs if out.get("name") == "stderr"]
         assert not complaints, f"{cell.source}: {complaints}"
         hint = f"{cell.source}\nrun `python tools/notebook_outputs.py`"
-        found = outputs.reduced(cell.outputs)
-        assert [x.output_type for x in before.outputs] == [x.output_type for x in found], hint
-        for old, new in zip(before.outputs, found, strict=True):
+        new_outputs = outputs.reduced(cell.outputs)
+        assert [x.output_type for x in before.outputs] == [x.output_type for x in new_outputs], hint
+        for old, new in zip(before.outputs, new_outputs, strict=True):
             if new.output_type == "stream":
                 assert lasting(old.text) == lasting(new.text), hint
                 continue
             assert lasting(old.data["text/plain"]) == lasting(new.data["text/plain"]), hint
-            shown, wanted = (outputs.picture_of(x.data) for x in (old, new))
-            assert (shown is None) == (wanted is None), hint
-            if shown is not None:
+            old_picture, new_picture = (outputs.picture_of(x.data) for x in (old, new))
+            assert (old_picture is None) == (new_picture is None), hint
+            if old_picture is not None:
                 pictures += 1
-                assert shown.size == wanted.size, hint
-                assert np.abs(np.asarray(shown, float) - np.asarray(wanted, float)).max() < 16, hint
+                assert old_picture.size == new_picture.size, hint
+                assert np.abs(np.asarray(old_picture, float) - np.asarray(new_picture, float)).max() < 16, hint
     assert pictures >= 8
     assert not list(work.iterdir()), "leaves files behind"
 

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 import pyharmony as ph
-from pyharmony import color, merging, ops, segmentation
+from pyharmony import _rooms, color, merging, ops, segmentation
 from pyharmony import io as files
 from pyharmony.harmonization import ColorMap
 
-from .shared import load_script
+from ..shared import ROOT, load_script
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 IMAGE[20:40, 30:50] = 200
@@ -40,8 +40,8 @@ def results() -> Iterator[Any]:
     """Yields one of each result and record that holds arrays."""
     _, info = composite()
     yield from (info, *info.subjects, *info.subjects[0].places, *info.layers)
-    found = ph.segment(IMAGE, points=(40, 30))
-    yield from (found, segmentation.Session(IMAGE), ph.segment(IMAGE, people=True))
+    masks = ph.segment(IMAGE, points=(40, 30))
+    yield from (masks, segmentation.Session(IMAGE), ph.segment(IMAGE, people=True))
     for function in (ph.match_grain, ph.match_sharpness, ph.shadow, ph.reflection):
         yield function(IMAGE, MASK, return_info=True)[1]
     info = ph.harmonize(IMAGE, MASK, method="mkl", guard=False, return_info=True)[1]
@@ -76,23 +76,23 @@ def test_pictures_of_results() -> None:
         (files.Layer("a layer", np.dstack([IMAGE, MASK])), (80, 60), "RGBA"),
         (composite()[1].subjects[0], (14, 24), "RGBA"),
     ):
-        with Image.open(io.BytesIO(picture._repr_png_())) as shown:
-            assert (shown.format, shown.size, shown.mode) == ("PNG", size, mode) or picture is not deep
-            assert shown.format == "PNG" and shown.mode == mode
-            assert max(shown.size) <= 1024
-    found = ph.segment(IMAGE, points=(40, 30))
-    assert found._repr_html_().count("<img ") == len(found) > 0
+        with Image.open(io.BytesIO(picture._repr_png_())) as image:
+            assert (image.format, image.size, image.mode) == ("PNG", size, mode) or picture is not deep
+            assert image.format == "PNG" and image.mode == mode
+            assert max(image.size) <= 1024
+    masks = ph.segment(IMAGE, points=(40, 30))
+    assert masks._repr_html_().count("<img ") == len(masks) > 0
     assert ph.segment(BACKGROUND, points=(4, 4))._repr_html_().count("<img ") == 0
 
 
 @pytest.mark.networks
 @pytest.mark.parametrize("background", [BACKGROUND, Image.fromarray(BACKGROUND), files.Picture(BACKGROUND)])
 def test_a_result_with_its_info_is_shown_as_both(background: Any) -> None:
-    made = ph.compose(SUBJECT, background, at=(10, 20), people=[], harmonize=None, return_info=True)
-    result, info = made
-    assert isinstance(made, tuple) and made == (result, info)
-    assert made._repr_html_().count("<img ") == 1 and "ComposeInfo(" in made._repr_html_()
-    assert len(repr(made[1])) < 330
+    pair = ph.compose(SUBJECT, background, at=(10, 20), people=[], harmonize=None, return_info=True)
+    result, info = pair
+    assert isinstance(pair, tuple) and pair == (result, info)
+    assert pair._repr_html_().count("<img ") == 1 and "ComposeInfo(" in pair._repr_html_()
+    assert len(repr(pair[1])) < 330
     batch = ph.blend.alpha(IMAGE[None], IMAGE[None], MASK, return_info=True)
     assert batch._repr_html_() is None
 
@@ -114,7 +114,7 @@ def test_names_of_a_room_are_its_public_ones(room: str) -> None:
 
 
 def test_names_of_the_package_are_functions_and_rooms() -> None:
-    assert set(ph.__all__) <= set(dir(ph)) <= {*ph.__all__, *ph._SUBPACKAGES}
+    assert set(ph.__all__) <= set(dir(ph)) <= {*ph.__all__, *ph._SUBPACKAGES, *_rooms.WINGS}
 
 
 @pytest.mark.networks
@@ -122,7 +122,7 @@ def test_a_notebook_shows_the_picture_and_a_line(tmp_path: Path, monkeypatch: py
     """The last line of a cell was some 20,000 characters, and no picture."""
     nbformat: Any = pytest.importorskip("nbformat", reason="nbclient is not installed")
     pytest.importorskip("nbclient", reason="nbclient is not installed")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     cells = (
         "import warnings\nimport numpy as np\nimport pyharmony\nfrom pyharmony import blend, io\n"
@@ -139,9 +139,9 @@ def test_a_notebook_shows_the_picture_and_a_line(tmp_path: Path, monkeypatch: py
     work = tmp_path / "work"
     work.mkdir()
     ran = load_script("tools/notebook_outputs.py").executed(tmp_path / "book.ipynb", work)
-    shown = [cell.outputs[0].data for cell in ran.cells[1:]]
-    for data in shown[:3]:
+    outputs = [cell.outputs[0].data for cell in ran.cells[1:]]
+    for data in outputs[:3]:
         assert len(data["text/plain"]) < 500
-    assert "<img " in shown[0]["text/html"] and "<img " in shown[1]["text/html"]
-    assert shown[2]["image/png"]
-    assert shown[3]["text/plain"] == "['alpha', 'detail_boost', 'gaussian_poisson']"
+    assert "<img " in outputs[0]["text/html"] and "<img " in outputs[1]["text/html"]
+    assert outputs[2]["image/png"]
+    assert outputs[3]["text/plain"] == "['alpha', 'detail_boost', 'gaussian_poisson']"

@@ -17,45 +17,45 @@ from types import ModuleType
 import pytest
 
 import pyharmony
-from pyharmony import _catalogue, _checks, _device, blend, data, harmonization, ops, segmentation, upscaling
+from pyharmony import _catalogue, _checks, _device, blend, harmonization, ops, segmentation, upscaling
 from pyharmony import typing as types
 from pyharmony._calls import COMPOSE
+from pyharmony.learn import data
 from pyharmony.reference.gaussian_poisson import GRADIENT_KERNELS
 
-from . import skips
-from .shared import load_script
+from .. import skips
+from ..shared import ROOT, load_script
 
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).with_name("typing")
 MISTAKES, CORRECT = FOLDER / "mistakes.py", FOLDER / "correct.py"
 
 
 def errors_of_mypy(*files: Path) -> dict[Path, set[int]]:
     """Returns the lines of each file with an error."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", *map(str, files)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    found: dict[Path, set[int]] = {}
-    for name, line in re.findall(r"^(.+?):(\d+): error", done.stdout, re.MULTILINE):
-        found.setdefault(ROOT / name, set()).add(int(line))
-    return found
+    assert process.returncode in (0, 1), process.stdout + process.stderr
+    lines: dict[Path, set[int]] = {}
+    for name, line in re.findall(r"^(.+?):(\d+): error", process.stdout, re.MULTILINE):
+        lines.setdefault(ROOT / name, set()).add(int(line))
+    return lines
 
 
 def errors_of_pyright(*files: Path) -> dict[Path, set[int]]:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *map(str, files)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    found: dict[Path, set[int]] = {}
-    for each in json.loads(done.stdout)["generalDiagnostics"]:
+    assert process.returncode in (0, 1), process.stdout + process.stderr
+    lines: dict[Path, set[int]] = {}
+    for each in json.loads(process.stdout)["generalDiagnostics"]:
         if each["severity"] == "error":
-            found.setdefault(Path(each["file"]), set()).add(each["range"]["start"]["line"] + 1)
-    return found
+            lines.setdefault(Path(each["file"]), set()).add(each["range"]["start"]["line"] + 1)
+    return lines
 
 
 @pytest.mark.full
@@ -64,11 +64,11 @@ def test_a_checker_finds_each_mistake_and_no_other(checker: typing.Callable[...,
     name = checker.__name__.rpartition("_")[2]
     pytest.importorskip(name, reason=skips.not_installed(name))
     pytest.importorskip("torch", reason="torch is not installed")
-    marked = {i for i, line in enumerate(MISTAKES.read_text().splitlines(), 1) if line.endswith("# wrong")}
-    assert len(marked) >= 20
-    found = checker(MISTAKES, CORRECT)
-    assert found.get(MISTAKES, set()) == marked
-    assert found.get(CORRECT, set()) == set()
+    wrong_lines = {i for i, line in enumerate(MISTAKES.read_text().splitlines(), 1) if line.endswith("# wrong")}
+    assert len(wrong_lines) >= 20
+    errors = checker(MISTAKES, CORRECT)
+    assert errors.get(MISTAKES, set()) == wrong_lines
+    assert errors.get(CORRECT, set()) == set()
 
 
 def test_the_stubs_are_those_of_the_signatures() -> None:
@@ -104,16 +104,16 @@ def test_formats_are_those_that_are_written() -> None:
 
 def test_words_of_networks_are_those_that_they_accept() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    updates = importlib.import_module("pyharmony.nn.spectral_norm").UPDATES
+    updates = importlib.import_module("pyharmony.networks.nn.spectral_norm").UPDATES
     assert typing.get_args(types.SpectralNormUpdate) == updates
 
 
 def test_types_load_nothing_heavy() -> None:
     code = "import sys, pyharmony.typing; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    process = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in process.stdout.split()}
     assert not loaded & {"torch", "cupy", "PIL", "cv2", "scipy"}
-    assert "pyharmony._C" not in done.stdout.split()
+    assert "pyharmony._C" not in process.stdout.split()
 
 
 def test_types_can_be_looked_at_while_the_program_runs() -> None:
@@ -142,12 +142,12 @@ def test_every_argument_has_a_type(module: ModuleType) -> None:
 
 def test_help_shows_the_words_types() -> None:
     text = pydoc.plain(pydoc.render_doc(blend.poisson)).replace("\n", " ")
-    for shown in (
+    for line in (
         "src: 'OneOrMany[ImageLike]'",
         "at: 'OneOrMany[Position | None] | Positions'",
         "gradients: 'Gradients' = 'source'",
     ):
-        assert shown in re.sub(r"\s+", " ", text)
+        assert line in re.sub(r"\s+", " ", text)
 
 
 def test_tooltips_describe_what_everyone_needs() -> None:
@@ -179,12 +179,12 @@ def test_one_mistake_is_told_shortly(tmp_path: Path, call: str, says: str) -> No
     file = tmp_path / "mistake.py"
     head = "import numpy as np\nimport numpy.typing as npt\nfrom pyharmony import blend, harmonize\n\n"
     file.write_text(f"{head}def f(photo: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> None:\n    {call}\n")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", str(file)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
-    first, *rest = done.stdout.splitlines()
-    assert re.search(says, first), done.stdout
+    first, *rest = process.stdout.splitlines()
+    assert re.search(says, first), process.stdout
     assert len(rest) <= 10
     assert max(map(len, rest)) < 1200
     if "Argument" in says:

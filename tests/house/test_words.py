@@ -15,22 +15,22 @@ import pytest
 import pyharmony
 from pyharmony import errors, io
 from pyharmony._calls import BLEND, FIELDS, FLAGS, HARMONIZE, Style
-from pyharmony._jobs import failures
-from pyharmony._jobs.failures import Words
-from pyharmony._jobs.task import task_of
 from pyharmony.errors import ArgumentError, DecodeError, PyHarmonyWarning, Reason, UnchangedWarning
+from pyharmony.runs._jobs import failures
+from pyharmony.runs._jobs.failures import Words
+from pyharmony.runs._jobs.task import task_of
 
-from .shared import nodes_of, tree_of
+from ..shared import nodes_of, tree_of
 
 PACKAGE = Path(pyharmony.__file__).parent
-INTERFACES = ("cli", "_jobs", "server")
-SCRIPTS = sorted((PACKAGE / "server" / "static").glob("**/*.js"))
+INTERFACES = ("cli", "runs/_jobs", "serve")
+SCRIPTS = sorted((PACKAGE / "serve" / "static").glob("**/*.js"))
 #: What takes a text apart, or looks into it.
 PARTING = {
     "sub", "subn", "match", "fullmatch", "search", "findall", "finditer", "split", "rsplit", "partition", "rpartition",
     "startswith", "endswith", "removeprefix", "removesuffix", "replace", "find", "index", "count", "translate",
 }  # fmt: skip
-SPOKEN = {"error", "failure", "warning", "exception", "reason", "message"}
+MESSAGE_WORDS = {"error", "failure", "warning", "exception", "reason", "message"}
 
 
 def of_interfaces() -> list[Path]:
@@ -42,7 +42,7 @@ def is_text_of_an_error(node: ast.AST) -> bool:
     for one in ast.walk(node):
         if isinstance(one, ast.Call) and isinstance(one.func, ast.Name) and one.func.id == "str":
             names = {inner.id for argument in one.args for inner in ast.walk(argument) if isinstance(inner, ast.Name)}
-            if names & SPOKEN:
+            if names & MESSAGE_WORDS:
                 return True
         if isinstance(one, ast.Attribute) and one.attr in ("reason", "reasons", "hint"):
             return True
@@ -66,10 +66,10 @@ def takes_texts_apart(tree: ast.AST) -> Iterator[int]:
 
 @pytest.mark.house
 def test_no_interface_takes_a_sentence_of_the_library_apart() -> None:
-    found = [
+    sentences = [
         f"{path.relative_to(PACKAGE)}:{line}" for path in of_interfaces() for line in takes_texts_apart(tree_of(path))
     ]
-    assert found == []
+    assert sentences == []
     for text in ('re.sub("a", "b", str(error))', 'str(failure).partition(":")', '"x" in info.reason'):
         assert list(takes_texts_apart(ast.parse(text))) == [1], text
 
@@ -78,35 +78,35 @@ def test_no_interface_takes_a_sentence_of_the_library_apart() -> None:
 def test_the_page_takes_no_sentence_apart() -> None:
     sentence = r"\b(message|reasons?|warnings?)\b"
     parted = re.compile(sentence + r"[\w.?()\[\]]*\.(match|includes|startsWith|search|replace)\(")
-    tested = re.compile(r"\.test\([^)]*" + sentence)
+    pattern = re.compile(r"\.test\([^)]*" + sentence)
     for text in ('error.message.includes("mask")', "place.reason?.match(x)", "x.test(one.reason)"):
-        assert parted.search(text) or tested.search(text), text
-    found = [
+        assert parted.search(text) or pattern.search(text), text
+    sentences = [
         f"{path.name}: {line.strip()}"
         for path in SCRIPTS
         for line in path.read_text().splitlines()
-        if parted.search(line) or tested.search(line)
+        if parted.search(line) or pattern.search(line)
     ]
-    assert SCRIPTS and found == []
+    assert SCRIPTS and sentences == []
 
 
 def codes_of_the_library() -> set[str]:
     """Returns every code that the library gives: those of classes, of errors and warnings, and of reasons."""
-    found = {one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors._Coded)}
+    codes = {one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors._Coded)}
     for path in PACKAGE.glob("**/*.py"):
         for node in nodes_of(path):
-            given = []
+            nodes = []
             if isinstance(node, ast.Call):
-                given = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+                nodes = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
                 if getattr(node.func, "id", "") == "Reason" and node.args:
-                    given.append(node.args[0])
+                    nodes.append(node.args[0])
                 if getattr(node.func, "id", "") == "_refused":
-                    given += node.args[4:]
+                    nodes += node.args[4:]
             elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
-                given = [node.value]
-            constants = [one for value in given for one in ast.walk(value) if isinstance(one, ast.Constant)]
-            found |= {one.value for one in constants if isinstance(one.value, str)}
-    return found
+                nodes = [node.value]
+            constants = [one for value in nodes for one in ast.walk(value) if isinstance(one, ast.Constant)]
+            codes |= {one.value for one in constants if isinstance(one.value, str)}
+    return codes
 
 
 def words_of(style: Style) -> Words:
@@ -116,97 +116,34 @@ def words_of(style: Style) -> Words:
 
 def tables() -> dict[str, dict[str, dict[str, str]]]:
     """Returns what each interface says and advises, by code."""
-    found = {"every": {"texts": failures._TEXTS, "hints": failures._HINTS}}
+    words_of_tables = {"every": {"texts": failures._TEXTS, "hints": failures._HINTS}}
     for path in sorted((PACKAGE / "cli").glob("*.py")):
         module = importlib.import_module(f"pyharmony.cli.{path.stem}") if path.stem != "__init__" else None
         own = {key: getattr(module, f"_{key.upper()}", {}) for key in ("texts", "hints")}
         if any(own.values()):
-            found[path.stem] = own
+            words_of_tables[path.stem] = own
     for name, style in (("commands of _jobs", FLAGS), ("service", FIELDS)):
         words = words_of(style)
-        found[name] = {"texts": dict(words.texts), "hints": dict(words.hints)}
-    return found
+        words_of_tables[name] = {"texts": dict(words.texts), "hints": dict(words.hints)}
+    return words_of_tables
 
 
-#: What each interface says of an error `name: library; python` of each code, where it says something of its own.
-SAID = {
-    "every": {
-        "wrong-size": "name: 3 x 4 pixels, expected 5 x 6; python",
-        "format-lacks-alpha": "name: library; use PNG",
-        "format-lacks-depth": "name: library; use PNG",
-    },
-    "merge": {
-        "left-out": "name: photos[1] was left out: why; python",
-        "other-place": "name: it does not show the scene of photos[0], why; python",
-        "channels-differ": "name: 3 x 4 channels, expected 5 x 6 as in photos[0], not counting alpha; "
-        "python",
-    },
-    "compose": {
-        "no-place-sought": "name: every place is given by --at, so none is estimated; python",
-        "one-place": "name: several places need one subject without --at, whose place is estimated; python",
-        "another-place": "name: library; --at sets another place, and -k returns more of them",
-        "say-who": "name: library; --points or --box selects the person",
-        "say-what": "name: library; --points or --box selects the object",
-        "another-size": "name: library; --scale sets another size",
-        "another-light": "name: library; another --shadow-azimuth, or a --shadow-tip, moves it into the image",
-    },
-    "evaluate": {"unknown-kind": "name: library"},
-    "place": {
-        "no-mask": "name: not given, and SUBJECT has no transparency; "
-        "`pyharmony segment --crop` writes a cut-out with transparency",
-    },
-    "segment": {"nothing-pointed-at": "name: library; expected --points, --scribble, --box or --mask"},
-    "serve": {
-        "host-needs-token": "name: 'example.org' is reachable from other machines and needs a token: "
-        "pass --token-file; python",
-        "hosts-need-token": "name: --allow-host needs --token-file: other machines can reach the service by that name; "
-        "python",
-    },
-    "train": {
-        "no-checkpoint": "name: runs is not a checkpoint folder, expected auto or another; python",
-        "no-data": "name: missing, expected a folder of data; python",
-        "holds-a-run": "name: library; --resume auto continues it, or pass another folder",
-        "unknown-kind": "name: library; pass --set data.kind=NAME, one of coco",
-        "not-finite": "name: library; a smaller step.lr, or --set step.dtype=float32, may help",
-    },
-    "commands of _jobs": {
-        "reference-solves-all": "name: True with --reference; GP-GAN's code solves the whole image, pass "
-        "--no-preserve-background; python",
-        "nothing-fixed": "name: covers all of a.png, and with --color-weight 0 the colours are not determined; "
-        "leave pixels at zero or pass --color-weight above 0",
-        "cautious-unguarded": "name: True with --no-guard, which applies every change; python",
-        "mask-empty": "name: a.png is zero everywhere; python",
-        "alpha-empty": "name: the alpha of a.png is zero everywhere; python",
-        "mask-off-alpha": "name: a.png is zero wherever a.png is not transparent; python",
-        "generator-blends": "name: the blending generator, and --unsupervised needs the one from noise; python",
-        "generator-from-noise": "name: the generator from noise, and --supervised needs the blending; python",
-        "outside": "name: the object lies outside a.png (8 x 9); python",
-        "sizes-differ": "name: library; pass --at X,Y, the position of its first pixel",
-        "looks-erased": "name: library; mark unknown pixels: alpha 0, or black in --dst-valid",
-        "hold-base": "name: library; --base copy-paste with a --color-weight near 1 clips less, and images of floats "
-        "are not clipped",
-        "hold-colours": "name: library; a larger --color-weight clips less, and images of floats are not clipped",
-        "too-many-pixels": "name: library; --max-pixels allows more",
-    },
-    "service": {
-        "reference-solves-all": "name: True with reference; GP-GAN's code solves the whole image, pass "
-        "preserve_background false; python",
-        "nothing-fixed": "name: covers all of dst, and with color_weight 0 the colours are not determined; "
-        "leave pixels at zero or pass color_weight above 0",
-        "cautious-unguarded": "name: True with guard false, which applies every change; python",
-        "mask-empty": "name: a.png is zero everywhere; python",
-        "alpha-empty": "name: the alpha of dst is zero everywhere; python",
-        "mask-off-alpha": "name: a.png is zero wherever dst is not transparent; python",
-        "generator-blends": "name: the blending generator, and supervised false needs the one from noise; python",
-        "generator-from-noise": "name: the generator from noise, and supervised true needs the blending; python",
-        "outside": "name: the object lies outside dst (8 x 9); python",
-        "sizes-differ": "name: library; pass at [x, y], the position of its first pixel",
-        "looks-erased": "name: library; mark unknown pixels: alpha 0, or black in dst_valid",
-        "hold-base": "name: library; base copy-paste with a color_weight near 1 clips less, and images of floats are "
-        "not clipped",
-        "hold-colours": "name: library; a larger color_weight clips less, and images of floats are not clipped",
-    },
-}  # fmt: skip
+INTERFACES_WITH_WORDS = (
+    "every", "merge", "compose", "evaluate", "place", "segment", "serve", "train", "commands of _jobs", "service"
+)  # fmt: skip
+#: What some of them say of an error `name: library; python` of a code.
+EXPECTED_TEXTS = {
+    ("every", "wrong-size"): "name: 3 x 4 pixels, expected 5 x 6; python",
+    ("every", "original-unknown"): "name: library",
+    ("merge", "left-out"): "name: photos[1] was left out: why; python",
+    ("compose", "another-size"): "name: library; --scale sets another size",
+    ("train", "no-checkpoint"): "name: runs is not a checkpoint folder, expected auto or another; python",
+    ("commands of _jobs", "nothing-fixed"): "name: covers all of a.png, and with --color-weight 0 the colours are not "
+    "determined; leave pixels at zero or pass --color-weight above 0",
+    ("commands of _jobs", "outside"): "name: the object lies outside a.png (8 x 9); python",
+    ("service", "mask-off-alpha"): "name: a.png is zero wherever dst is not transparent; python",
+    ("service", "sizes-differ"): "name: library; pass at [x, y], the position of its first pixel",
+}
 DETAILS = {
     "given": "3 x 4", "expected": "5 x 6", "able": "PNG", "photo": "photos[1]", "base": "photos[0]", "why": "why",
     "host": "example.org", "start": "runs", "accepted": "another", "kinds": "coco", "image": "dst", "mask": "mask",
@@ -214,27 +151,34 @@ DETAILS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("interface", SAID)
+@pytest.mark.parametrize("interface", INTERFACES_WITH_WORDS)
 def test_what_an_interface_says_of_each_code(interface: str) -> None:
-    own = tables()[interface]
+    """Its text and its hint stand in place of the library's, with the details that they name."""
+    own, every = tables()[interface], tables()["every"]
     files = words_of(FLAGS if interface == "commands of _jobs" else FIELDS).files
-    words = Words(files=files, **own) if "_jobs" in interface or interface == "service" else Words(**own)
-    assert {*own["texts"], *own["hints"]} == set(SAID[interface])
-    for code, says in SAID[interface].items():
+    words = Words(files=files, **own) if interface in ("commands of _jobs", "service") else Words(**own)
+    details = {key: words.files.get(value, value) for key, value in DETAILS.items()}
+    for code in {*own["texts"], *own["hints"]}:
+        text, hint = (own[part].get(code, every[part].get(code)) for part in ("texts", "hints"))
+        says = f"name: {'library' if text is None else text.format(**details)}"
+        hint = "python" if hint is None else hint.format(**details)
+        says += f"; {hint}" if hint else ""
         assert words.of(ArgumentError("name: library", code=code, hint="python", **DETAILS)) == says, code
-        if code in own["hints"] and code not in own["texts"]:
+        assert EXPECTED_TEXTS.get((interface, code), says) == says
+        if text is None:
             coded = ArgumentError("name: library", code="other", hint=Reason(code, "python"), **DETAILS)
             assert words.of(coded) == says, code
 
 
 def test_every_table_is_tested_and_every_code_of_one_is_given_by_the_library() -> None:
-    found = tables()
-    assert set(found) == set(SAID)
-    page = (PACKAGE / "server" / "static" / "strings.js").read_text()
+    every_table = tables()
+    assert set(every_table) == set(INTERFACES_WITH_WORDS)
+    assert all(code in {**every_table[name]["texts"], **every_table[name]["hints"]} for name, code in EXPECTED_TEXTS)
+    page = (PACKAGE / "serve" / "static" / "strings.js").read_text()
     reasons = re.findall(r'^  "([a-z-]+)": ', page[page.index("const REASONS = {") :], re.M)
     assert len(reasons) >= 10
-    named = {code for own in found.values() for table in own.values() for code in table} | set(reasons)
-    assert named <= codes_of_the_library(), named - codes_of_the_library()
+    codes = {code for own in every_table.values() for table in own.values() for code in table} | set(reasons)
+    assert codes <= codes_of_the_library(), codes - codes_of_the_library()
 
 
 def test_arguments_go_by_options_and_files() -> None:
@@ -251,12 +195,12 @@ def test_arguments_go_by_options_and_files() -> None:
 
 
 def test_a_file_that_is_no_image_is_named_once() -> None:
-    with pytest.raises(DecodeError) as caught:
+    with pytest.raises(DecodeError) as error:
         io.read(b"no image", "image")
-    finding = caught.value.details["finding"]
-    assert str(caught.value) == f"image: the 8 bytes given {finding}"
-    assert Words(files={"image": "dog.png"}).of(caught.value) == f"dog.png {finding}"
-    assert Words({"image": "--mask"}).of(caught.value) == f"--mask: the 8 bytes given {finding}"
+    finding = error.value.details["finding"]
+    assert str(error.value) == f"image: the 8 bytes given {finding}"
+    assert Words(files={"image": "dog.png"}).of(error.value) == f"dog.png {finding}"
+    assert Words({"image": "--mask"}).of(error.value) == f"--mask: the 8 bytes given {finding}"
 
 
 def test_a_reason_inside_a_message_is_said_by_its_own_code() -> None:
@@ -278,5 +222,5 @@ def test_reasons_of_calls_have_codes() -> None:
     for call in calls:
         with pytest.warns(UnchangedWarning, match="mask is zero everywhere"):
             assert call()[1].reason.code == "mask-empty"
-    found = pyharmony.segment(image, points=(3, 3), method="grabcut")
-    assert found.reason.code == "one-colour" and str(found.reason) == found.reason
+    answer = pyharmony.segment(image, points=(3, 3), method="grabcut")
+    assert answer.reason.code == "one-colour" and str(answer.reason) == answer.reason

@@ -16,11 +16,13 @@ from PIL import Image
 from typing_extensions import assert_type
 
 import pyharmony
-from pyharmony import blend, color, compat, data, harmonization, metrics, models, ops, segmentation
-from pyharmony.composition import ComposeInfo
+from pyharmony import blend, color, compat, harmonization, ops, segmentation
+from pyharmony.composition import ComposeInfo, Subject
 from pyharmony.harmonization import HarmonizeInfo
 from pyharmony.io import Picture
+from pyharmony.learn import data, metrics
 from pyharmony.merging import MergeInfo
+from pyharmony.networks import models
 from pyharmony.ops import SolveInfo
 from pyharmony.typing import FileLike, Gradients, HarmonizeMethod, ImageLike, MaskLike, Position
 
@@ -50,16 +52,16 @@ def each_kind_gives_its_own(
         pyharmony.save(pyharmony.load(source), target)
 
 
-def infos_come_with_the_result(photo: Pixels, mask: Pixels, picture: Image.Image, asked: bool) -> None:
+def infos_come_with_the_result(photo: Pixels, mask: Pixels, picture: Image.Image, wants_info: bool) -> None:
     assert_type(blend.poisson(picture, "photo.jpg", return_info=True), tuple[Image.Image | Any, SolveInfo])
     blended, info = blend.poisson(photo, photo, mask, return_info=True)
     assert_type(blended, Pixels)
     assert_type(info.max_error, float | Any)
-    harmonized, told = pyharmony.harmonize(picture, mask, return_info=True)
+    harmonized, harmonize_info = pyharmony.harmonize(picture, mask, return_info=True)
     assert_type(harmonized, Image.Image)
-    assert_type(told.confidence, float | Any)
+    assert_type(harmonize_info.confidence, float | Any)
     assert_type(pyharmony.harmonize("photo.jpg", mask, return_info=True)[1], HarmonizeInfo)
-    assert_type(blend.poisson(photo, photo, mask, return_info=asked), Any)
+    assert_type(blend.poisson(photo, photo, mask, return_info=wants_info), Any)
     assert_type(ops.poisson(photo, photo, mask), Pixels)
     assert_type(ops.poisson(photo, photo, mask, return_info=True)[0], Pixels)
     assert_type(ops.PoissonSolver(mask).solve(photo, photo), Pixels)
@@ -70,7 +72,7 @@ def composites_are_of_the_kind_of_their_background(
     photo: Pixels, picture: Image.Image, tensor: torch.Tensor, masks: list[Pixels]
 ) -> None:
     assert_type(pyharmony.compose("friend.jpg", photo), Pixels)
-    assert_type(pyharmony.compose([photo, "friend.jpg"], picture, points=[(1, 2), None], at="auto"), Image.Image)
+    assert_type(pyharmony.compose([Subject(photo, points=(1, 2)), "friend.jpg"], picture), Image.Image)
     assert_type(pyharmony.compose(picture, tensor, people=masks, blend="poisson", upscale=None), torch.Tensor)
     assert_type(pyharmony.compose("friend.jpg", "group.jpg", segment="grabcut"), Image.Image | Any)
     assert_type(pyharmony.compose("friend.jpg", photo, return_info=True), tuple[Pixels, ComposeInfo])

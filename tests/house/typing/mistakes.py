@@ -10,7 +10,9 @@ import numpy.typing as npt
 from PIL import Image
 
 import pyharmony
-from pyharmony import blend, color, compat, data, metrics, models, ops, segmentation
+from pyharmony import blend, color, compat, ops, segmentation
+from pyharmony.learn import data, metrics
+from pyharmony.networks import models
 
 Pixels = npt.NDArray[np.uint8]
 
