@@ -46,6 +46,13 @@ def far_apart(values: np.ndarray[Any, Any], axis: int, module: Any = None) -> np
     return far.transpose(np.argsort(order))
 
 
+def view(module: Any, x: np.ndarray[Any, Any] | None, writable: bool = False) -> Any:
+    """Returns the ArrayView of a module of kernels for NumPy memory."""
+    if x is None:
+        return None
+    return module.ArrayView(x.ctypes.data, x.dtype.name, x.shape, tuple(s // x.itemsize for s in x.strides), writable)
+
+
 def fetched(array: DeviceArray) -> np.ndarray[Any, Any]:
     """Returns the values on the emulator's device, whose memory is the CPU's."""
     values = (ctypes.c_char * array.nbytes).from_address(array.pointer)
@@ -77,7 +84,7 @@ class LateStreams(Device):
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self._queues: dict[int, list[Callable[[], Any]]] = {}
-        self._kept: list[Any] = []
+        self._alive: list[Any] = []
         self._pinned: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -85,10 +92,10 @@ class LateStreams(Device):
         if not callable(value):
             return value
 
-        def put(*arguments: Any, **named: Any) -> Any:
-            if "stream" not in named:
-                return value(*arguments, **named)
-            return self._put(named["stream"], lambda: value(*arguments, **named))
+        def put(*arguments: Any, **options: Any) -> Any:
+            if "stream" not in options:
+                return value(*arguments, **options)
+            return self._put(options["stream"], lambda: value(*arguments, **options))
 
         return value if isinstance(value, type) else put
 
@@ -99,8 +106,8 @@ class LateStreams(Device):
         self._queue(stream).append(work)
 
     def DeviceBuffer(self, nbytes: int, device: int, stream: int, stream_owner: Any = None) -> Any:
-        self._kept.append(self._module.DeviceBuffer(nbytes, device, stream))
-        return self._kept[-1]
+        self._alive.append(self._module.DeviceBuffer(nbytes, device, stream))
+        return self._alive[-1]
 
     def Event(self, device: int, stream: int) -> LateEvent:
         return LateEvent(self, stream)

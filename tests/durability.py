@@ -1,6 +1,6 @@
 """A run of many images whose processes are killed, whose disk becomes full, and some of whose files are damaged.
 
-`python -m tests.durability 5000 30` takes the size of the issue; tests/test_batch.py a smaller one.
+`python -m tests.durability 5000 30` takes the size of the issue; tests/runs/test_batch.py a smaller one.
 """
 
 from __future__ import annotations
@@ -166,10 +166,10 @@ def torture(
             raise AssertionError(f"exit code {process.returncode}: {(folder / 'log').read_text()[-2000:]}")
     trial.seconds = time.monotonic() - start
     start = time.monotonic()
-    done = subprocess.run([*command, "--resume"], env=environment, capture_output=True)
+    completed = subprocess.run([*command, "--resume"], env=environment, capture_output=True)
     trial.again_seconds = time.monotonic() - start
-    assert done.returncode == 5, done.stderr.decode()[-2000:]
-    results = Path(json.loads(done.stdout)["results"])
+    assert completed.returncode == 5, completed.stderr.decode()[-2000:]
+    results = Path(json.loads(completed.stdout)["results"])
     for row in rows_of(results):
         assert row["name"] not in trial.rows, row["name"]
         trial.rows[row["name"]] = row
@@ -181,15 +181,19 @@ def run_once(folder: Path, output: Path, kill_at: int, *more: str) -> tuple[int,
 
     Returns its exit code, the number of its writes if it was not killed, and what it reports.
     """
-    counted = folder / "count"
+    count_file = folder / "count"
     environment = {
         **os.environ, "LD_PRELOAD": str(folder / "full_disk.so"), "FULL_DISK_FOLDER": str(output),
-        "KILL_AT": str(kill_at), "KILL_COUNT": str(counted), "OMP_NUM_THREADS": "1",
+        "KILL_AT": str(kill_at), "KILL_COUNT": str(count_file), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "pyharmony", "batch", "harmonize", str(folder / "in"), "-o", str(output)]
     command += ["--method", "reinhard", "--jobs", "1", "--json", "--results", f"{output}.csv", *more]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    return done.returncode, int(counted.read_text()) if counted.exists() else 0, done.stdout + done.stderr
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return (
+        process.returncode,
+        int(count_file.read_text()) if count_file.exists() else 0,
+        process.stdout + process.stderr,
+    )
 
 
 def rows_of(results: Path) -> list[dict[str, Any]]:

@@ -56,11 +56,11 @@ class Memory:
 
     def __init__(self, native: Any) -> None:
         self._native = native
-        self._kept: list[Buffer] = []
+        self._alive: list[Buffer] = []
 
     def empty(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Buffer:
-        self._kept.append(Buffer(self._native, (shape,) if isinstance(shape, int) else shape, dtype))
-        return self._kept[-1]
+        self._alive.append(Buffer(self._native, (shape,) if isinstance(shape, int) else shape, dtype))
+        return self._alive[-1]
 
     def put(self, array: Array) -> Buffer:
         return self.empty(array.shape, array.dtype).put(array)
@@ -111,7 +111,7 @@ for _name in (
 ):
     _test_case(_name)
 
-ON = {"device": 0, "stream": 0}
+HOST_LAUNCH = {"device": 0, "stream": 0}
 
 
 def _images(shape: Sequence[int], dtype: str = "uint8", seed: int = 0) -> Array:
@@ -121,10 +121,10 @@ def _images(shape: Sequence[int], dtype: str = "uint8", seed: int = 0) -> Array:
 @case("copy")
 def _copy(native: Any, memory: Memory) -> Sequence[Array]:
     images, out = memory.put(_images((2, 5, 300, 3))), memory.empty((2, 5, 300, 3), np.uint8)
-    native.copy(images.view(), out.view(), **ON)
+    native.copy(images.view(), out.view(), **HOST_LAUNCH)
     planar = memory.empty((2, 3, 5, 300), np.uint8)
     view = native.ArrayView(planar.pointer, "uint8", (2, 5, 300, 3), (4500, 300, 1, 1500), True)
-    native.copy(images.view(), view, **ON)
+    native.copy(images.view(), view, **HOST_LAUNCH)
     return out.get(), planar.get()
 
 
@@ -135,7 +135,7 @@ def _pyramid_downsample(shape: Sequence[int], dtype: str, sigma: float) -> None:
     def run(native: Any, memory: Memory) -> Sequence[Array]:
         half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2, shape[3])
         image, out = memory.put(_images(shape, dtype)), memory.empty(half)
-        native.pyramid_downsample(image.view(), sigma, out.view(), **ON)
+        native.pyramid_downsample(image.view(), sigma, out.view(), **HOST_LAUNCH)
         return [out.get()]
 
 
@@ -149,29 +149,29 @@ _pyramid_downsample((1, 40, 66, 3), "float16", 0.0)
 def _pyramid_downsample_mask(native: Any, memory: Memory) -> Sequence[Array]:
     mask = memory.put(np.where(_images((2, 19, 272)) < 90, 0, _images((2, 19, 272), seed=1)).astype(np.uint8))
     outs = [memory.empty((2, 10, 136)) for _ in range(2)] + [memory.empty((2, 5, 68)) for _ in range(2)]
-    first, known, second, coarser = outs
-    native.pyramid_downsample_mask(mask.view(), None, first.view(), known.view(), **ON)
-    native.pyramid_downsample_mask(first.view(), known.view(), second.view(), coarser.view(), **ON)
+    first, valid, second, coarser = outs
+    native.pyramid_downsample_mask(mask.view(), None, first.view(), valid.view(), **HOST_LAUNCH)
+    native.pyramid_downsample_mask(first.view(), valid.view(), second.view(), coarser.view(), **HOST_LAUNCH)
     return [out.get() for out in outs]
 
 
 @case("pyramid_upsample")
 def _pyramid_upsample(native: Any, memory: Memory) -> Sequence[Array]:
     coarse = memory.put(_images((1, 20, 35, 3), "float32"))
-    plain, moved = (memory.empty((1, 40, 70, 3)) for _ in range(2))
-    dst, known = memory.put(_images((1, 40, 70, 3))), memory.put(_images((1, 40, 70), seed=2) < 128)
-    native.pyramid_upsample(coarse.view(), plain.view(), **ON)
-    native.pyramid_upsample_meet(coarse.view(), dst.view(), known.view(), moved.view(), **ON)
-    return plain.get(), moved.get()
+    plain, shifted = (memory.empty((1, 40, 70, 3)) for _ in range(2))
+    dst, valid = memory.put(_images((1, 40, 70, 3))), memory.put(_images((1, 40, 70), seed=2) < 128)
+    native.pyramid_upsample(coarse.view(), plain.view(), **HOST_LAUNCH)
+    native.pyramid_upsample_meet(coarse.view(), dst.view(), valid.view(), shifted.view(), **HOST_LAUNCH)
+    return plain.get(), shifted.get()
 
 
 @case("pyramid_copy_paste, pyramid_hold")
 def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
     src, dst = (memory.put(_images((2, 9, 140, 3), seed=seed)) for seed in range(2))
     mask, base = memory.put(_images((2, 9, 140))), memory.empty((2, 9, 140, 3))
-    native.pyramid_copy_paste(src.view(), dst.view(), mask.view(), base.view(), **ON)
-    known, weights = memory.put(_images((2, 9, 140), "float32") / 255), memory.empty((2, 9, 140))
-    native.pyramid_hold(known.view(), weights.view(), **ON)
+    native.pyramid_copy_paste(src.view(), dst.view(), mask.view(), base.view(), **HOST_LAUNCH)
+    valid, weights = memory.put(_images((2, 9, 140), "float32") / 255), memory.empty((2, 9, 140))
+    native.pyramid_hold(valid.view(), weights.view(), **HOST_LAUNCH)
     return base.get(), weights.get()
 
 
@@ -179,28 +179,28 @@ def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
 def _pyramid_limit(native: Any, memory: Memory) -> Sequence[Array]:
     src, dst, out = (memory.put(_images((2, 9, 140, 3), seed=seed)) for seed in range(3))
     mask = memory.put(_images((2, 9, 140), seed=3))
-    native.pyramid_limit(src.view(), dst.view(), mask.view(), out.view(), **ON)
+    native.pyramid_limit(src.view(), dst.view(), mask.view(), out.view(), **HOST_LAUNCH)
     return (out.get(),)
 
 
 @case("pyramid_lay, pyramid_lay_mask")
 def _pyramid_lay(native: Any, memory: Memory) -> Sequence[Array]:
     src, dst = memory.put(_images((2, 9, 40, 3))), memory.put(_images((2, 15, 61, 3), seed=1))
-    laid, mask = memory.empty((2, 15, 61, 3)), memory.put(_images((2, 9, 40), seed=2))
-    native.pyramid_lay(src.view(), dst.view(), 2, 21, laid.view(), **ON)
+    canvas, mask = memory.empty((2, 15, 61, 3)), memory.put(_images((2, 9, 40), seed=2))
+    native.pyramid_lay(src.view(), dst.view(), 2, 21, canvas.view(), **HOST_LAUNCH)
     share, whole = memory.empty((2, 15, 61)), memory.empty((2, 15, 61))
-    native.pyramid_lay_mask(mask.view(), 2, 21, 9, 40, share.view(), **ON)
-    native.pyramid_lay_mask(None, 0, 3, 15, 4, whole.view(), **ON)
+    native.pyramid_lay_mask(mask.view(), 2, 21, 9, 40, share.view(), **HOST_LAUNCH)
+    native.pyramid_lay_mask(None, 0, 3, 15, 4, whole.view(), **HOST_LAUNCH)
     # One zero, which the first thread of its block does not see.
     one = np.full((2, 15, 61), 255, np.uint8)
     one[0, 2, 5] = 0
     nearly, there = memory.empty((2, 15, 61)), memory.put(one)
     zero_there = memory.empty(2, np.int32)
-    native.pyramid_lay_mask(there.view(), 0, 0, 15, 61, nearly.view(), open=zero_there.pointer, **ON)
-    closed, full, has_zero = memory.empty((2, 15, 61)), memory.empty((2, 15, 61)), memory.empty(2, np.int32)
-    native.pyramid_lay_mask(mask.view(), 4, 19, 9, 40, closed.view(), sides=15, open=has_zero.pointer, **ON)
-    native.pyramid_lay_mask(None, 1, 2, 13, 58, full.view(), sides=15, open=has_zero.pointer, **ON)
-    return laid.get(), share.get(), whole.get(), nearly.get(), zero_there.get(), closed.get(), full.get()
+    native.pyramid_lay_mask(there.view(), 0, 0, 15, 61, nearly.view(), open=zero_there.pointer, **HOST_LAUNCH)
+    interior, full, has_zero = memory.empty((2, 15, 61)), memory.empty((2, 15, 61)), memory.empty(2, np.int32)
+    native.pyramid_lay_mask(mask.view(), 4, 19, 9, 40, interior.view(), sides=15, open=has_zero.pointer, **HOST_LAUNCH)
+    native.pyramid_lay_mask(None, 1, 2, 13, 58, full.view(), sides=15, open=has_zero.pointer, **HOST_LAUNCH)
+    return canvas.get(), share.get(), whole.get(), nearly.get(), zero_there.get(), interior.get(), full.get()
 
 
 def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
@@ -356,7 +356,7 @@ def _poisson(
 
         blocks: list[Buffer] = []
         hierarchy = block(plan.bytes)
-        native.poisson_hierarchy(plan, masks.view(), map_view, hierarchy, **ON)
+        native.poisson_hierarchy(plan, masks.view(), map_view, hierarchy, **HOST_LAUNCH)
         out, report = memory.zeros(shape, "float32" if rhs else dtype), block(native.poisson_report_bytes(items, 2))
         settings: dict[str, Any] = {
             "tolerance": 1e-3, "max_iterations": 3, "weight_map": map_view, "report": report,
@@ -365,16 +365,16 @@ def _poisson(
         }  # fmt: skip
         if rhs:
             field = memory.put(_images(shape, "float32") / 255)
-            native.poisson_solve_rhs(plan, hierarchy, field.view(), out.view(), **settings, **ON)
+            native.poisson_solve_rhs(plan, hierarchy, field.view(), out.view(), **settings, **HOST_LAUNCH)
         else:
             src, dst = (memory.put(_images(shape, dtype, seed)) for seed in range(2))
             warm = block(plan.warm_bytes(items, 2)) if film else None
             if warm is not None:
-                native.poisson_clear_warm(plan, items, 2, warm, **ON)
+                native.poisson_clear_warm(plan, items, 2, warm, **HOST_LAUNCH)
             for _ in range(2 if film else 1):
                 native.poisson_solve(
                     plan, hierarchy, src.view(), dst.view(), masks.view(), None, out.view(), gradients=gradients,
-                    warm=warm, **settings, **ON,
+                    warm=warm, **settings, **HOST_LAUNCH,
                 )  # fmt: skip
         return out.get(), blocks[1].get()
 
@@ -389,7 +389,7 @@ _poisson("certificate", (35, 70), "float32", tail_cells=640, weight=None, w1=0.1
 @case("poisson_box")
 def _poisson_box(native: Any, memory: Memory) -> Sequence[Array]:
     mask, boxes = memory.put(_images((2, 70, 90)) > 253), memory.empty((2, 4), np.int32)
-    native.poisson_box(mask.view(), (boxes.pointer, boxes.bytes), **ON)
+    native.poisson_box(mask.view(), (boxes.pointer, boxes.bytes), **HOST_LAUNCH)
     return [boxes.get()]
 
 
@@ -415,7 +415,7 @@ def _partial_conv_plan(name: str, shape: Sequence[int], groups: int, soft: bool,
         native.partial_conv_plan(
             mask.view(), groups, soft,
             [(window, *(a.view() for a in each[:3]), each[3].pointer) for window, each in zip(windows, maps)],
-            totals.pointer, flags.pointer, (scratch.pointer, scratch.bytes), **ON,
+            totals.pointer, flags.pointer, (scratch.pointer, scratch.bytes), **HOST_LAUNCH,
         )  # fmt: skip
         return [totals.get(), flags.get(), *(a.get() for each in maps for a in each)]
 
@@ -437,28 +437,28 @@ def _partial_conv_passes(name: str, dtype: str, shape: Sequence[int], last: bool
         bits = (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values.astype(kind)
         strides = (h * w * c, 1, w * c, c) if last else (h * w * c, h * w, w, 1)
 
-        def tensor(given: Array | None = None) -> tuple[Buffer, Any]:
-            buffer = memory.empty(shape, kind) if given is None else memory.put(given)
+        def tensor(source: Array | None = None) -> tuple[Buffer, Any]:
+            buffer = memory.empty(shape, kind) if source is None else memory.put(source)
             return buffer, native.ArrayView(buffer.pointer, dtype, shape, strides, True)
 
-        known = _images((n, 1, h, w), seed=1) < 120
-        mask, ratio = memory.put(known), memory.put((known * 1.5).astype(np.float32))
+        valid = _images((n, 1, h, w), seed=1) < 120
+        mask, ratio = memory.put(valid), memory.put((valid * 1.5).astype(np.float32))
         bias, scale = memory.put(values[0, :, 0, 0].copy()), memory.put(np.array([0.7], np.float32))
         (x, x_view), (out, out_view), (h_, h_view) = tensor(bits), tensor(), tensor()
-        native.partial_conv_premask(x_view, mask.view(), 1.0, None, out_view, **ON)
-        native.partial_conv_premask(x_view, mask.view(), 1.0, scale.view(), x_view, **ON)
+        native.partial_conv_premask(x_view, mask.view(), 1.0, None, out_view, **HOST_LAUNCH)
+        native.partial_conv_premask(x_view, mask.view(), 1.0, scale.view(), x_view, **HOST_LAUNCH)
         sums, each = memory.empty((2, 1, c)), memory.empty((2, n, c))
-        for found in (sums, each):
+        for target in (sums, each):
             scratch = memory.empty(native.partial_conv_sums_workspace(out_view, 2), np.uint8)
             native.partial_conv_epilogue(
-                x_view, ratio.view(), mask.view(), bias.view(), 1.0, scale.view(), 0.2, out_view, found.view(),
-                (scratch.pointer, scratch.bytes), **ON,
+                x_view, ratio.view(), mask.view(), bias.view(), 1.0, scale.view(), 0.2, out_view, target.view(),
+                (scratch.pointer, scratch.bytes), **HOST_LAUNCH,
             )  # fmt: skip
         offset = memory.empty(c)
         scratch = memory.empty(native.partial_conv_sums_workspace(out_view, 1), np.uint8)
         native.partial_conv_epilogue_grad(
             x_view, out_view, ratio.view(), None, 1.0, scale.view(), 0.2, h_view, offset.view(),
-            (scratch.pointer, scratch.bytes), **ON,
+            (scratch.pointer, scratch.bytes), **HOST_LAUNCH,
         )  # fmt: skip
         return [a.get() for a in (x, out, h_, sums, each, offset)]
 
@@ -479,19 +479,19 @@ def _partial_conv_direct(dtype: str, shape: Sequence[int], kernel: int, outputs:
         n, c, h, w = shape
         kind = np.uint16 if dtype == "bfloat16" else np.dtype(dtype)
 
-        def tensor(given: Array, channels_last: bool = False) -> Any:
-            values = (given.astype(np.float32) / 128 - 1).astype(np.float32)
+        def tensor(array: Array, channels_last: bool = False) -> Any:
+            values = (array.astype(np.float32) / 128 - 1).astype(np.float32)
             bits = (values.view(np.uint32) >> 16).astype(np.uint16) if kind == np.uint16 else values.astype(kind)
             buffer = memory.put(bits)
-            a, b, d, e = given.shape
+            a, b, d, e = array.shape
             strides = (b * d * e, 1, e * b, b) if channels_last else (b * d * e, d * e, e, 1)
-            return native.ArrayView(buffer.pointer, dtype, given.shape, strides, True)
+            return native.ArrayView(buffer.pointer, dtype, array.shape, strides, True)
 
-        known = np.zeros((1, 1, h, w), bool)
-        known[..., : w // 2] = True
+        valid = np.zeros((1, 1, h, w), bool)
+        valid[..., : w // 2] = True
         size = [v - kernel + 1 for v in (h, w)]
-        seen = np.lib.stride_tricks.sliding_window_view(known[0, 0], (kernel, kernel)).any((2, 3))
-        mask, ratio = memory.put(known), memory.put((1.5 * seen)[None, None].astype(np.float32))
+        coverage = np.lib.stride_tricks.sliding_window_view(valid[0, 0], (kernel, kernel)).any((2, 3))
+        mask, ratio = memory.put(valid), memory.put((1.5 * coverage)[None, None].astype(np.float32))
         y = memory.empty((n, outputs, *size), kind)
         strides = (outputs * size[0] * size[1], 1, size[1] * outputs, outputs)
         if not last:
@@ -499,7 +499,7 @@ def _partial_conv_direct(dtype: str, shape: Sequence[int], kernel: int, outputs:
         native.partial_conv_direct(
             tensor(_images(shape), last), mask.view(), tensor(_images((outputs, c, kernel, kernel), seed=1)),
             (kernel, kernel, 1, 1, 0, 0, 1, 1), ratio.view(), None, None, 0.7, None, 0.2,
-            native.ArrayView(y.pointer, dtype, y.shape, strides, True), **ON,
+            native.ArrayView(y.pointer, dtype, y.shape, strides, True), **HOST_LAUNCH,
         )  # fmt: skip
         return [y.get()]
 
@@ -526,8 +526,8 @@ def _partial_conv_rows(
         window = (kernel, kernel, stride, stride, kernel // 2, kernel // 2, 1, 1)
         oh, ow = ((v + kernel // 2 * 2 - kernel) // stride + 1 for v in (h, w))
 
-        def bits(given: Array) -> Buffer:
-            values = (given.astype(np.float32) / 128 - 1).astype(np.float32)
+        def bits(array: Array) -> Buffer:
+            values = (array.astype(np.float32) / 128 - 1).astype(np.float32)
             return memory.put(
                 (values.view(np.uint32) >> 16).astype(np.uint16) if kind == np.uint16 else values.astype(kind)
             )
@@ -544,23 +544,23 @@ def _partial_conv_rows(
             strides = [int(np.prod(size[i + 1 :])) for i in range(4)]
             return buffer, native.ArrayView(buffer.pointer, dtype, tuple(size), tuple(strides), True)
 
-        known = np.zeros((images, 1, h, w), bool)
-        known[..., w - w // 4 :] = True
-        known[..., h // 2, :] = True
-        padded = np.pad(known[:, 0], [(0, 0), *[(kernel // 2,) * 2] * 2])
-        seen = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (1, 2))
-        seen = seen[:, ::stride, ::stride].any((3, 4)).reshape(images, -1)
+        valid = np.zeros((images, 1, h, w), bool)
+        valid[..., w - w // 4 :] = True
+        valid[..., h // 2, :] = True
+        padded = np.pad(valid[:, 0], [(0, 0), *[(kernel // 2,) * 2] * 2])
+        coverage = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (1, 2))
+        coverage = coverage[:, ::stride, ::stride].any((3, 4)).reshape(images, -1)
         rows = np.zeros((images, oh * ow), np.int32)
-        for i, plane in enumerate(seen):
+        for i, plane in enumerate(coverage):
             rows[i, : plane.sum()] = np.flatnonzero(plane) + i * oh * ow
-        mask, ratio = memory.put(known), memory.put((1.5 * seen).reshape(images, 1, oh, ow).astype(np.float32))
-        cover = memory.put(seen.reshape(images, 1, oh, ow))
-        held = memory.put(rows), memory.put(seen.sum(1).astype(np.int32))
-        where = (held[0].pointer, held[1].pointer, images)
+        mask, ratio = memory.put(valid), memory.put((1.5 * coverage).reshape(images, 1, oh, ow).astype(np.float32))
+        coverage_buffer = memory.put(coverage.reshape(images, 1, oh, ow))
+        row_buffers = memory.put(rows), memory.put(coverage.sum(1).astype(np.int32))
+        where = (row_buffers[0].pointer, row_buffers[1].pointer, images)
         _, x = last(shape, bits(_images((n, h, w, c))))
         _, h_ = last((n, outputs, oh, ow), bits(_images((n, oh, ow, outputs), seed=1)))
         _, weight = plain((outputs, kernel, kernel, c), bits(_images((outputs, kernel, kernel, c), seed=2)))
-        _, turned = plain((c, kernel, kernel, outputs), bits(_images((c, kernel, kernel, outputs), seed=3)))
+        _, transposed = plain((c, kernel, kernel, outputs), bits(_images((c, kernel, kernel, outputs), seed=3)))
         y, y_view = last((n, outputs, oh, ow))
         dx, dx_view = last(shape)
         dw, dw_view = plain((outputs, kernel, kernel, c))
@@ -572,15 +572,15 @@ def _partial_conv_rows(
         try:
             native.partial_conv_rows(
                 x, mask.view(), weight, window, where, ratio.view(), None, None, 0.7, None, 0.2, cores, y_view,
-                space(native.partial_conv_rows_workspace(y_view)), **ON,
+                space(native.partial_conv_rows_workspace(y_view)), **HOST_LAUNCH,
             )  # fmt: skip
             native.partial_conv_rows_input_grad(
-                h_, cover.view(), turned, window, mask.view(), 0.7, None, cores, dx_view,
-                space(native.partial_conv_rows_input_workspace(dx_view, window)), **ON,
+                h_, coverage_buffer.view(), transposed, window, mask.view(), 0.7, None, cores, dx_view,
+                space(native.partial_conv_rows_input_workspace(dx_view, window)), **HOST_LAUNCH,
             )  # fmt: skip
             native.partial_conv_rows_weight_grad(
                 h_, x, mask.view(), window, where, cores, dw_view,
-                space(native.partial_conv_rows_weight_workspace(h_, dw_view)), **ON,
+                space(native.partial_conv_rows_weight_workspace(h_, dw_view)), **HOST_LAUNCH,
             )  # fmt: skip
         finally:
             native.set_tensor_cores(True)
@@ -602,23 +602,23 @@ def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, itera
         rng = np.random.default_rng(2)
         weights = [memory.put(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
         grads = [memory.put(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
-        outs, made = ([memory.empty(shape, dtype) for shape in shapes] for _ in range(2))
+        outs, other_outs = ([memory.empty(shape, dtype) for shape in shapes] for _ in range(2))
         sizes = [(rows, outer * inner) for outer, rows, inner in shapes]
         us = [memory.put(rng.standard_normal(rows).astype(np.float32)) for rows, _ in sizes]
         vs = [memory.put(rng.standard_normal(cols).astype(np.float32)) for _, cols in sizes]
         sigmas, state = memory.empty(len(shapes)), memory.empty(sum(map(sum, sizes)))
-        views = [[array.view() for array in arrays] for arrays in (weights, grads, outs, made, us, vs)]
+        views = [[array.view() for array in arrays] for arrays in (weights, grads, outs, other_outs, us, vs)]
         workspace = memory.empty(native.spectral_norm_workspace(views[0]), np.uint8)
         native.spectral_norm(
             views[0], views[4], views[5], views[2], sigmas.view(), state.view(), iterations=iterations, eps=1e-12,
-            order=order, write=True, workspace=workspace.view(), **ON,
+            order=order, write=True, workspace=workspace.view(), **HOST_LAUNCH,
         )  # fmt: skip
         pulls = memory.put(np.linspace(-1, 1, len(shapes), dtype=np.float32))
         native.spectral_norm_gradient(
             views[0], [*views[1][:-1], None], sigmas.view(), pulls.view(), state.view(), views[3],
-            workspace=workspace.view(), **ON,
+            workspace=workspace.view(), **HOST_LAUNCH,
         )  # fmt: skip
-        return [array.get() for array in (*outs, *made, *us, *vs, sigmas, state)]
+        return [array.get() for array in (*outs, *other_outs, *us, *vs, sigmas, state)]
 
 
 # There are several blocks of rows, chunks of columns and tiles; rows in fours and one by one; layers in one launch.
@@ -644,7 +644,7 @@ def _adam(name: str, sizes: Sequence[int], *, rate: bool, skip: float | None, cl
         bad = None if skip is None else memory.put(np.float32([skip])).view(writable=False)
         native.adam(
             *views, [x.view() for x in steps], 1e-3, lr, 0.5, 0.999, 1e-8, 0.1, rate, bad, clip,
-            workspace=memory.empty(native.adam_workspace(len(sizes)), np.uint8).view(), **ON,
+            workspace=memory.empty(native.adam_workspace(len(sizes)), np.uint8).view(), **HOST_LAUNCH,
         )  # fmt: skip
         return [x.get() for kind in (*kinds, steps) for x in kind]
 
@@ -674,7 +674,7 @@ def _instance_norm(name: str, dtype: str, shape: Sequence[int], last: bool) -> N
         (_, y), (_, dx), (_, dgrad), (_, second) = outs
         stats = memory.empty((n, c, 3))
         workspace = memory.empty(native.instance_norm_workspace(x), np.uint8)
-        more = {"workspace": workspace.view(), **ON}
+        more = {"workspace": workspace.view(), **HOST_LAUNCH}
         native.instance_norm(x, 1e-5, 0.2, y, stats.view(), **more)
         native.instance_norm_gradient(x, stats.view(), grad, 0.2, dx, **more)
         native.instance_norm_second_gradient(x, stats.view(), grad, pull, 0.2, dgrad, second, **more)
@@ -696,11 +696,11 @@ def _batch_norm(name: str, dtype: str, shape: Sequence[int]) -> None:
 
         (_, x), (_, grad), (y_buffer, y), (dx_buffer, dx) = (tensor(seed) for seed in (1, 2, None, None))
         scale, shift = (memory.put(np.linspace(low, 1, c, dtype=np.float32)) for low in (-0.5, 0.1))
-        kept = memory.put((_images(shape, "float32", 3) % 2).astype(np.uint8))
-        keep = native.ArrayView(kept.pointer, "uint8", shape, strides, False)
+        keep_mask = memory.put((_images(shape, "float32", 3) % 2).astype(np.uint8))
+        keep = native.ArrayView(keep_mask.pointer, "uint8", shape, strides, False)
         stats, dscale, dshift = memory.empty((1, c, 3)), memory.empty((c,)), memory.empty((c,))
         workspace = memory.empty(native.batch_norm_workspace(x), np.uint8)
-        more = {"keep": keep, "gain": 2.0, "workspace": workspace.view(), **ON}
+        more = {"keep": keep, "gain": 2.0, "workspace": workspace.view(), **HOST_LAUNCH}
         parameters = (scale.view(), shift.view())
         native.batch_norm(x, *parameters, 1e-5, 0.2, y, stats.view(), **more)
         native.batch_norm_gradient(
@@ -740,15 +740,19 @@ def _color_grid(name: str, dtype: str, shape: Sequence[int], cells: Sequence[int
         grid = memory.put(np.float32(0.1 * rng.random((n * cells[0], *cells[1:], 12))))
         frame = (1, 2, height + 3, width + 2)
         out = memory.empty((*shape, 3), dtype)
-        given = (image.view(), mask, affine.view(), curves.view(), grid.view(), cells[0], frame)
-        native.color_grid(*given, out.view(), **ON)
+        arguments = (image.view(), mask, affine.view(), curves.view(), grid.view(), cells[0], frame)
+        native.color_grid(*arguments, out.view(), **HOST_LAUNCH)
         if dtype == "uint8":
             return [out.get()]
         dense = (memory.empty((*shape, 3), dtype), *(memory.empty(size) for size in (
             shape, n * 12, n * 9 * knots, n * cells[0] * cells[1] * cells[2] * 12)))  # fmt: skip
-        nbytes = native.color_grid_gradient_workspace(given[0], given[3], given[4], cells[0], frame)
+        nbytes = native.color_grid_gradient_workspace(arguments[0], arguments[3], arguments[4], cells[0], frame)
         native.color_grid_gradient(
-            *given, out.view(), *(a.view() for a in dense), workspace=memory.empty(nbytes, np.uint8).view(), **ON
+            *arguments,
+            out.view(),
+            *(a.view() for a in dense),
+            workspace=memory.empty(nbytes, np.uint8).view(),
+            **HOST_LAUNCH,
         )
         return [out.get(), *(a.get() for a in dense)]
 

@@ -63,15 +63,15 @@ def starter() -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYHARMONY_DEVICE": "cpu"}
     # It also keeps 256 MB of freed memory, which tests would count.
     environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=16"
-    made = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
     )
 
     def end() -> None:
-        made.communicate()
+        process.communicate()
 
     atexit.register(end)
-    return made
+    return process
 
 
 def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> str:
@@ -88,12 +88,12 @@ def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: i
     assert process.stdin is not None and process.stdout is not None
     sys.audit("os.fork")  # tests that start a process are known by it
     with tempfile.TemporaryDirectory() as folder:
-        said, errors = Path(folder, "said"), Path(folder, "errors")
-        request = [PEAK_MEMORY + code, [*map(str, arguments)], limits, str(said), str(errors)]
+        output, errors = Path(folder, "said"), Path(folder, "errors")
+        request = [PEAK_MEMORY + code, [*map(str, arguments)], limits, str(output), str(errors)]
         process.stdin.write(json.dumps(request).encode() + b"\n")
         child = int(process.stdout.readline())
         if not select.select([process.stdout], [], [], 60 * seconds)[0]:
             os.kill(child, signal.SIGKILL)
         status = int(process.stdout.readline())
         assert status == 0, f"ended with {status}: {errors.read_text()[-2000:]}"
-        return said.read_text()
+        return output.read_text()

@@ -67,10 +67,10 @@ def case(
 ) -> None:
     def run() -> Any:
         src, dst = (x[..., :width, :] for x in pictures(dtype, batch=batch))
-        given = {key: value() if callable(value) else value for key, value in options.items()}
+        arguments = {key: value() if callable(value) else value for key, value in options.items()}
         base = [dst] if solve is gaussian_poisson else []
-        found = solve(src, dst, blob()[:, :width], *base, **given)
-        return found[0] if given.get("return_info") else found
+        result = solve(src, dst, blob()[:, :width], *base, **arguments)
+        return result[0] if arguments.get("return_info") else result
 
     CASES[name] = run
 
@@ -153,10 +153,10 @@ def check(name: str) -> float:
     if name == "kernels":
         assert kernels() == kernels()
         return 0.0
-    wanted, found = expected(name), on("cuda", CASES[name])
-    assert found.dtype == wanted.dtype and found.shape == wanted.shape
-    difference = float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max())
-    limit = allowed(name, wanted.dtype.name)
+    reference_result, result = expected(name), on("cuda", CASES[name])
+    assert result.dtype == reference_result.dtype and result.shape == reference_result.shape
+    difference = float(np.abs(result.astype(np.float64) - reference_result.astype(np.float64)).max())
+    limit = allowed(name, reference_result.dtype.name)
     assert difference <= limit, f"{name}: {difference:g} from the CPU's result, allowed are {limit:g}"
     return difference
 
@@ -177,8 +177,8 @@ def unlaunched() -> list[str]:
         kernels()
         for name in CASES:
             on("cuda", CASES[name])
-    seen = " ".join(event.key for event in profile.key_averages())
-    return sorted(name for name in kernels_of_sources() if not re.search(rf"\b{name}\b", seen))
+    kernels_seen = " ".join(event.key for event in profile.key_averages())
+    return sorted(name for name in kernels_of_sources() if not re.search(rf"\b{name}\b", kernels_seen))
 
 
 def main() -> None:

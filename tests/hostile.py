@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyharmony import _rooms
+
 
 class Unconvertible:
     """An object whose conversions fail, as those of a proxy do whose connection is lost."""
@@ -94,7 +96,7 @@ def is_untouched(inner: Path) -> bool:
 
 HUGE = 10**400  # an integer beyond the range of floats
 #: No argument of any kind accepts these.
-NOTHING = refused(
+NO_ARGUMENT = refused(
     object=object(), unconvertible=Unconvertible(), complex=1j, set={1, 2}, range_=range(3), ellipsis=...,
     type_=int, function=len, mapping={"x": 1}, undefined=NotImplemented,
 )  # fmt: skip
@@ -112,39 +114,39 @@ NUMBERS = refused(
 
 VALUES: dict[str, list[Value]] = {
     "number": [
-        *NOTHING, *NUMBERS,
+        *NO_ARGUMENT, *NUMBERS,
         *accepted(negative=-1e300, large=1e300, tiny=5e-324, minus=-1, fraction=Fraction(1, 3), decimal_=Decimal("0.5"),
                   half=np.float16(0.5), zero_d=np.array(0.5)),
     ],
     "whole": [
-        *NOTHING, *NUMBERS, *refused(part=1.5, half=Fraction(1, 2), huge_negative=-HUGE, beyond=1 << 64),
+        *NO_ARGUMENT, *NUMBERS, *refused(part=1.5, half=Fraction(1, 2), huge_negative=-HUGE, beyond=1 << 64),
         *accepted(minus=-1, least=-(1 << 63), zero=0, numpy_one=np.int8(1), one=1.0, zero_d=np.array(1)),
     ],
     "flag": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(none=None, one=1, zero=0, no="no", yes="True", empty="", nan=math.nan, lists=[], pair=(True, False),
                  array_=np.array([True, False]), bytes_=b"", two=2.0),
         *accepted(numpy_true=np.True_),
     ],
     "word": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(none=None, empty="", capitals="AUTO", spaced=" auto", nul="auto\0", long="x" * 100_000, number=3,
                  true=True, bytes_=b"auto", lists=["auto"], surrogate="\ud800", path="../auto", nan=math.nan),
     ],
     "text": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(none=None, empty="", nul="a\0b", surrogate="\ud800", number=3, true=True, bytes_=b"auto",
                  lists=["auto"],
                  nan=math.nan, control="a\x1bb", zero_d=np.array(3)),
         *accepted(capitals="AUTO", path="../auto", long="x" * 100_000),
     ],
     "path": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(none=None, number=3, nan=math.nan, true=True, lists=["a"], array_=np.zeros(3), bytes_=b"\0"),
         *TEXTS,
     ],
     "out": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(number=3, nan=math.nan, true=True, bytes_=b"a.png", array_=np.zeros(3), small=np.zeros((2, 2, 3),
                  np.uint8),
                  empty="", nul="a\0.png", no_format="a.xyz", no_ending="a", folder="a folder",
@@ -152,7 +154,7 @@ VALUES: dict[str, list[Value]] = {
                  special=f"{SOCKET}/a.png", long="x" * 5000 + ".png", surrogate="\ud800/a.png", closed=io.StringIO()),
     ],
     "position": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(number=3, text="12", one=(1,), three=(1, 2, 3), words=("a", "b"), nan=(math.nan, 0),
                  infinite=(math.inf, 0),
                  huge=(HUGE, 0), booleans=(True, False), none_in=(None, 1), nested=((1, 2), (3,)), bytes_=b"12",
@@ -160,7 +162,7 @@ VALUES: dict[str, list[Value]] = {
         *accepted(far=(1e300, -1e300), outside=(-5000, 5000)),
     ],
     "box": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(number=3, text="1,2,3,4", three=(1, 2, 3), five=(1, 2, 3, 4, 5), words=("a",) * 4, nan=(0, 0,
                  math.nan, 3),
                  infinite=(0, 0, math.inf, 3), huge=(0, 0, HUGE, 3), no_area=(3, 3, 0, 5), negative=(9, 9, -4, -4),
@@ -168,7 +170,7 @@ VALUES: dict[str, list[Value]] = {
                  booleans=(True,) * 4, enormous=(-1e9, 0, 1e300, 3)),
     ],
     "image": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(none=None, number=3, true=True, zero_d=np.array(3), vector=np.zeros(8, np.uint8),
                  no_pixels=np.zeros((0, 5, 3), np.uint8), no_width=np.zeros((5, 0, 3), np.uint8),
                  booleans=np.zeros((24, 32, 3), bool), integers=np.zeros((24, 32, 3), np.int64),
@@ -185,7 +187,7 @@ VALUES: dict[str, list[Value]] = {
                   big_endian=_image(24, 32, 3, dtype=">u2", white=65535)),
     ],
     "mask": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(number=3, true=True, zero_d=np.array(3), vector=np.zeros(8, np.uint8), no_pixels=np.zeros((0, 5),
                  np.uint8),
                  other_size=np.full((7, 9), 255, np.uint8), one_of_255=np.eye(24, 32, dtype=np.uint8),
@@ -199,7 +201,7 @@ VALUES: dict[str, list[Value]] = {
         *TEXTS,
     ],
     "array": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(number=3, text="array", true=True, zero_d=np.array(3), no_values=np.zeros((0, 5), np.float32),
                  objects=np.zeros((24, 32), object), texts=np.full((24, 32), "a"), complex_=np.zeros((24, 32),
                  np.complex64),
@@ -208,36 +210,36 @@ VALUES: dict[str, list[Value]] = {
                  records=np.zeros((24, 32), [("r", "u1")])),
     ],
     "tensor": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(none=None, number=3, text="tensor", true=True, lists=[[1.0]], numpy_array=np.zeros((1, 3, 8, 8)),
                  zero_d=np.array(3), bytes_=b"", nan=math.nan, tuples=(), empty="", words=["a"]),
     ],
     "sequence": [
-        *[value for value in NOTHING if value.name != "range_"],
+        *[value for value in NO_ARGUMENT if value.name != "range_"],
         *refused(number=3, text="ab", bytes_=b"ab", nan=math.nan, nones=[None, None], objects=[object()], nested=[[[]]],
                  words=["no", "such"], numbers=[math.nan], huge=[HUGE], true=True, zero_d=np.array(3), mixed=[1, "a",
                  None]),
         *accepted(range_=range(3)),
     ],
     "mapping": [
-        *[value for value in NOTHING if value.name != "mapping"],
+        *[value for value in NO_ARGUMENT if value.name != "mapping"],
         *refused(number=3, text="ab", bytes_=b"ab", nan=math.nan, lists=[1], pairs=[("a", 1)], true=True,
                  numbers={1: 2}, unknown={"no such name": 1}, nones={None: None}, zero_d=np.array(3), tuples=()),
     ],
     "callable": [
-        *[value for value in NOTHING if value.name not in ("function", "type_")],
+        *[value for value in NO_ARGUMENT if value.name not in ("function", "type_")],
         *refused(number=3, text="len", bytes_=b"", nan=math.nan, lists=[len], true=True, array_=np.zeros(3), zero=0,
                  empty="",
                  tuples=(), zero_d=np.array(3)),
     ],
     "rng": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(text="0", nan=math.nan, part=1.5, negative=-1, lists=[1], true=True, bytes_=b"1", infinite=math.inf,
                  old=np.random.RandomState(0), array_=np.arange(2), zero_d=np.array(0.5)),
         *accepted(numpy_one=np.int8(1), huge=1 << 100),
     ],
     "thing": [
-        *NOTHING,
+        *NO_ARGUMENT,
         *refused(number=3, text="no such thing", bytes_=b"x", nan=math.nan, lists=[1, 2], true=True, array_=np.zeros(3),
                  empty="", nul="a\0b", long="x" * 100_000, surrogate="\ud800", zero_d=np.array(3)),
     ],
@@ -245,27 +247,27 @@ VALUES: dict[str, list[Value]] = {
 
 #: The kind of a parameter, by a pattern of its annotation; the first that matches.
 KINDS: tuple[tuple[str, str], ...] = (
-    (r"ImageLike|PILImage|^'?Picture'?$", "image"),
+    (r"ImageLike|PILImage|^'?(Picture|Pixels)'?$", "image"),
     (r"MaskLike|Masks", "mask"),
     (r"^Rng", "rng"),
     (r"FileLike|PathLike|^str \| os\.PathLike|^Paths|^Source|^Path\b", "path"),
-    (r"^bytes|^type", "thing"),
+    (r"^bytes|^str \| bytes|^type", "thing"),
     (r"OutLike", "out"),
     (r"^Tensor( \| None)?$", "tensor"),
     (r"SlicedArray|SlicedT|Array|Float64|Tensor|NDArray|NumpyT", "array"),
     (r"Callable|^Extractor|^Tell|^Judge|^Progress", "callable"),
-    (r"Rectangle", "box"),
+    (r"Rectangle|^'?Box\b", "box"),
     (r"Position|Point|Spot|Front", "position"),
     (r"Mapping|^dict", "mapping"),
     (r"^(dataclasses\.InitVar\[)?(Sequence|Iterable|Collection|tuple|list|Pair|Number \| Seq)"
      r"|^int \| (tuple|Pair|Seq)|^Union\[(str, )?int, tuple", "sequence"),
     (r"^(OneOrMany\[)?bool", "flag"),
-    (r"^(OneOrMany\[)?int", "whole"),
+    (r"^(OneOrMany\[)?int|^Quality$", "whole"),
     (r"^(OneOrMany\[)?(float|Number)", "number"),
     (r"Literal|Device|Errors|Skip|Gradients|Contour|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind|Task"
      r"|ImageFormat|^Posture|^Part|^Optimizer|^Engine|^OnExist", "word"),
     (r"^(str|Secret)( \| None| \| tuple\[str, \.\.\.\]| \| float)?$", "text"),
-    (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head"
+    (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|EditInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head"
      r"|Method|Retouching|ColorMap|PoissonSolver|Policy|Loss|Step|Settings|Config|Description", "thing"),
 )  # fmt: skip
 
@@ -286,6 +288,7 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"augment\.Donor", "name", {"empty", "nul", "surrogate", "control"}),  # a label in messages
     (r"ops\.(Curves|color_stats)", "low|high", {"true"}),
     (r"ops\.partial_conv2d", "scale", {"true"}),
+    (r"composition\.Subject", "behind", {"empty"}),  # nobody is in front
     (r"augment\.Donor", "mask", {"mapping"}),  # the segmentation of an annotation, by which the error calls it
     (r"augment\.Donor", "image", {"long"}),  # the error begins with the path
     (r"augment\.Donor", "label", {value.name for value in VALUES["thing"]}),  # any value
@@ -304,6 +307,7 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"training\.\w+Config", r"\w+", {"empty", "words", "numbers", "unknown", "nones", "path", "capitals", "long"}),
     (r"training\.DataConfig", "root|validation", {"number", "lists"}),
     (r"io\.(Layer|Picture)", "name|format", {"empty", "capitals", "path", "long"}),  # a text of the user
+    (r"io\.Picture", "original", {"text", "bytes_", "long"}),  # a path or bytes, read by quality="original" alone
     (r"batch\.run", "output", {"missing", "folder", "url"}),
     (r"segmentation\.Session\.\w+", "mask", {"other_size"}),
     (r"data\.Shards\.batch", "indices", {"no_values"}),  # of no samples
@@ -313,7 +317,7 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"augment\.Bank\.from_(folder|coco)", "folder|images", {"folder"}),
     (r"augment\.Bank\.from_arrays", "labels", {"objects", "nested", "numbers", "huge"}),  # any values
     (r"models\.register", "summary|source", {"empty"}),
-    (r"server\.Settings", "page", {"folder"}),
+    (r"serve\.Settings", "page", {"folder"}),
     (r"training\.train", "out", {"missing", "folder", "url"}),
     (r"io\.(check_target|write|write_layers)", "target", {"missing", "special", "outside"}),  # where a file is written
     (r"io\.(Picture|write_layers)", "profile|exif|xmp|icc", {"bytes_"}),
@@ -325,7 +329,7 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
 
 def is_accepted(function: str, argument: str, annotation: object, value: Value) -> bool:
     """Returns whether an argument accepts a value, in addition to those that its kind accepts."""
-    short = function.removeprefix("pyharmony.").removeprefix("placement.")
+    short = re.sub(rf"^pyharmony\.(({'|'.join(_rooms.WINGS)})\.)?(placement\.)?", "", function)
     if value.name in ("number", "zero_d") and re.search(r"\b(float|int)\b", str(annotation)):
         return True
     return value.accepted or any(
@@ -354,7 +358,7 @@ def _tensor(*shape: int) -> Any:
 
 
 def _model(name: str = "pix2pix") -> Any:
-    from pyharmony import models
+    from pyharmony.networks import models
 
     return models.create(name, "small")
 
@@ -366,7 +370,7 @@ def _picture(**values: Any) -> Any:
 
 
 def _config(**tables: Any) -> Any:
-    from pyharmony import training
+    from pyharmony.learn import training
 
     short = {
         "model": {"name": "pct_net"}, "data": {"root": "photos", "size": 32, "enlarge": True},
@@ -406,9 +410,10 @@ _MAPS, _MASK = "tensor(1, 3, 8, 8), tensor(1, 3, 8, 8)", "tensor(1, 1, 8, 8)"
 _CODES = "tensor(2, 4), tensor(2, 4)"
 #: The arguments of a valid call of functions and classes whose docstring has no example.
 CALLS = {
-    f"pyharmony.{name}": arguments
+    _rooms.current(f"pyharmony.{name}"): arguments
     for name, arguments in {
         "batch.run": "'harmonize', 'triples', 'out', options={'method': 'reinhard'}, format='png'",
+        "data.CopyPaste": "pyharmony.learn.data.AlignedScenes('scenes').pairs(5), load_size=32, crop_size=32",
         "io.Picture": "np.zeros((4, 4, 3), np.uint8), b'p', b'e', b'x', (72.0, 72.0), 'PNG'",
         "io.check_target": "picture(), 'a.png', format='PNG', quality=90",
         "io.convert": "picture(), picture(), 'image'",
@@ -453,12 +458,12 @@ CALLS = {
         "segmentation.salient": "'a.onnx', mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), limit=300.0",
         "segmentation.sam": "'a.onnx', 'b.onnx', limit=300.0",
         "segmentation.trained": "'a.safetensors'",
-        "server.Settings": "",
-        "server.serve": "pyharmony.server.Settings(port=0), lambda address: None",
+        "serve.Settings": "",
+        "serve.serve": "pyharmony.serve.Settings(port=0), lambda address: None",
         "training.DataConfig": "",
         "training.RunConfig": "",
         "training.ScheduleConfig": "",
-        "training.TrainConfig": "model={'name': 'pix2pix'}, schedule=pyharmony.training.ScheduleConfig(steps=1)",
+        "training.TrainConfig": "model={'name': 'pix2pix'}, schedule=pyharmony.learn.training.ScheduleConfig(steps=1)",
         "training.config_of": "{'model': {'name': 'pix2pix'}}",
         "training.held_back": "'a folder', size=64",
         "training.plan": "config(), device='cpu'",
@@ -469,46 +474,46 @@ CALLS = {
         "training.train": "config(), 'run', device='cpu'",
         "training.with_changes": "{'model': {'name': 'pix2pix'}}, ['data.size=64']",
         "training.steps.AdamSettings": "",
-        "training.steps.CapturedStep": "pyharmony.training.steps.create(model()), batch()",
+        "training.steps.CapturedStep": "pyharmony.learn.training.steps.create(model()), batch()",
         "training.steps.StepSettings": "",
         "training.steps.create": "model(), extractor=None",
     }.items()
 }
 
 
-_PHOTOS = "pyharmony.data.Photos('photos')"
-_BANK = "pyharmony.augment.Bank.from_folder('photos')"
+_PHOTOS = "pyharmony.learn.data.Photos('photos')"
+_BANK = "pyharmony.learn.augment.Bank.from_folder('photos')"
 _MAP = "pyharmony.harmonization.ColorMap(np.eye(3, 4), np.zeros((3, 3, 2)))"
 _SOLVER = "pyharmony.ops.PoissonSolver(mask())"
-_SHARDS = f"pyharmony.data.write_shards({_PHOTOS}, f'shards-{{next(count)}}', 16)"
+_SHARDS = f"pyharmony.learn.data.write_shards({_PHOTOS}, f'shards-{{next(count)}}', 16)"
 _PEOPLE = "pyharmony.segmentation.Session(image())"
 _SESSION = "pyharmony.segmentation.Session(image(), method='grabcut')"
 #: An object, or a class, and the arguments of a valid call of each public method that takes some.
 METHODS = {
-    f"pyharmony.{name}": call
+    _rooms.current(f"pyharmony.{name}"): call
     for name, call in {
         "augment.Bank.checked": (_BANK, ""),
-        "augment.Bank.from_arrays": ("pyharmony.augment.Bank", "[image()], [mask()]"),
-        "augment.Bank.from_coco": ("pyharmony.augment.Bank", "'coco/instances.json', 'coco'"),
-        "augment.Bank.from_dataset": ("pyharmony.augment.Bank", _PHOTOS),
-        "augment.Bank.from_folder": ("pyharmony.augment.Bank", "'photos'"),
-        "augment.CopyPaste.at_epoch": (f"pyharmony.augment.CopyPaste({_BANK})", "1"),
+        "augment.Bank.from_arrays": ("pyharmony.learn.augment.Bank", "[image()], [mask()]"),
+        "augment.Bank.from_coco": ("pyharmony.learn.augment.Bank", "'coco/instances.json', 'coco'"),
+        "augment.Bank.from_dataset": ("pyharmony.learn.augment.Bank", _PHOTOS),
+        "augment.Bank.from_folder": ("pyharmony.learn.augment.Bank", "'photos'"),
+        "augment.CopyPaste.at_epoch": (f"pyharmony.learn.augment.CopyPaste({_BANK})", "1"),
         "color.Retouching.draw": ("pyharmony.color.Retouching", "np.random.default_rng(0), 0.5"),
-        "data.AlignedScenes.pairs": ("pyharmony.data.AlignedScenes('scenes')", "2, seed=0"),
-        "data.AlignedScenes.path_of": ("pyharmony.data.AlignedScenes('scenes')", "0"),
+        "data.AlignedScenes.pairs": ("pyharmony.learn.data.AlignedScenes('scenes')", "2, seed=0"),
+        "data.AlignedScenes.path_of": ("pyharmony.learn.data.AlignedScenes('scenes')", "0"),
         "data.Photos.check": (_PHOTOS, "threads=1, size=(24, 32)"),
         "data.Photos.paths": (_PHOTOS, "0"),
-        "data.Crops.at_epoch": (f"pyharmony.data.Crops({_PHOTOS}, size=16)", "1"),
+        "data.Crops.at_epoch": (f"pyharmony.learn.data.Crops({_PHOTOS}, size=16)", "1"),
         "data.Shards.batch": (_SHARDS, "[0, 1]"),
         "data.Shards.batches": (_SHARDS, "2, seed=0"),
         "data.Shards.check": (_SHARDS, "threads=1"),
-        "data.Synthesis.at_epoch": (f"pyharmony.data.Synthesis({_PHOTOS})", "1"),
-        "data.Triples.from_table": ("pyharmony.data.Triples", "'missing.csv'"),
-        "data.Pasted.at_epoch": (f"pyharmony.data.Pasted({_PHOTOS}, size=16)", "1"),
-        "data.Varied.at_epoch": (f"pyharmony.data.Varied({_PHOTOS})", "1"),
-        "data.CocoPeople.paths": ("pyharmony.data.CocoPeople('coco/instances.json', 'coco')", "0"),
-        "data.IHarmony4.paths": ("pyharmony.data.IHarmony4('iHarmony4', split='test')", "0"),
-        "data.Manifest.paths": ("pyharmony.data.Manifest('manifest')", "0"),
+        "data.Synthesis.at_epoch": (f"pyharmony.learn.data.Synthesis({_PHOTOS})", "1"),
+        "data.Triples.from_table": ("pyharmony.learn.data.Triples", "'missing.csv'"),
+        "data.Pasted.at_epoch": (f"pyharmony.learn.data.Pasted({_PHOTOS}, size=16)", "1"),
+        "data.Varied.at_epoch": (f"pyharmony.learn.data.Varied({_PHOTOS})", "1"),
+        "data.CocoPeople.paths": ("pyharmony.learn.data.CocoPeople('coco/instances.json', 'coco')", "0"),
+        "data.IHarmony4.paths": ("pyharmony.learn.data.IHarmony4('iHarmony4', split='test')", "0"),
+        "data.Manifest.paths": ("pyharmony.learn.data.Manifest('manifest')", "0"),
         "harmonization.ColorMap.apply": (_MAP, "image(), mask()"),
         "harmonization.ColorMap.mixed": (_MAP, f"{_MAP}, 0.5"),
         "harmonization.ColorMap.plus": (_MAP, "np.zeros((3, 4)), np.zeros((3, 3, 2))"),
@@ -517,6 +522,7 @@ METHODS = {
         "models.Model.start_from": ("model()", "model()"),
         "ops.PoissonSequence.solve": (f"{_SOLVER}.sequence()", "image(), image()"),
         "ops.PoissonSolver.solve": (_SOLVER, "image(), image()"),
+        "segmentation.Masks.reduced": ("pyharmony.segment(image(), points=(12, 10))", "(16, 12)"),
         "segmentation.Session.choose": (f"clicked({_SESSION})", "0"),
         "segmentation.Session.click": (_SESSION, "12, 10, add=True"),
         "segmentation.Session.heads": (_PEOPLE, "0.5"),

@@ -1,6 +1,6 @@
 """The published networks in plain torch, with the names that their weights were published under.
 
-Written from their descriptions; what ours compute, and what `pyharmony.models.convert` reads, is compared with them.
+Written from their descriptions; what ours compute, and what `models.convert` reads, is compared with them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class NestedLevel(nn.Module):
     """A level of the published U-Net, whose leaky ReLU writes into what it gets."""
 
     def __init__(
-        self, outer: int, inner: int, within: nn.Module | None, norm: str, *, given: int | None = None,
+        self, outer: int, inner: int, within: nn.Module | None, norm: str, *, channels: int | None = None,
         outermost: bool = False, dropout: bool = False, gate: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.outermost = outermost
         bias = norm == "instance"
 
-        down = nn.Conv2d(given or outer, inner, 4, 2, 1, bias=bias)
+        down = nn.Conv2d(channels or outer, inner, 4, 2, 1, bias=bias)
         if outermost:
             assert within is not None
             parts = [down, within, nn.ReLU(True), nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1), nn.Tanh()]
@@ -64,20 +64,20 @@ class NestedLevel(nn.Module):
 
 
 class NestedUNet(nn.Module):
-    def __init__(self, given: int, width: int, depth: int, norm: str, gates: bool) -> None:
+    def __init__(self, channels: int, width: int, depth: int, norm: str, gates: bool) -> None:
         super().__init__()
         level: nn.Module = NestedLevel(8 * width, 8 * width, None, norm)
         for _ in range(depth - 5):
             level = NestedLevel(8 * width, 8 * width, level, norm, dropout=True)
         for outer in (4, 2, 1):
             level = NestedLevel(outer * width, 2 * outer * width, level, norm, gate=gates)
-        self.model = NestedLevel(3, width, level, norm, given=given, outermost=True)
+        self.model = NestedLevel(3, width, level, norm, channels=channels, outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
 
 
-def nested_resnet(given: int, width: int, norm: str, dropout: bool, blocks: int = 9) -> nn.Module:
+def nested_resnet(channels: int, width: int, norm: str, dropout: bool, blocks: int = 9) -> nn.Module:
     """Returns the published residual generator, one sequence named `model`."""
     bias = norm == "instance"
 
@@ -94,7 +94,7 @@ def nested_resnet(given: int, width: int, norm: str, dropout: bool, blocks: int 
 
     parts: list[nn.Module] = [
         nn.ReflectionPad2d(3),
-        nn.Conv2d(given, width, 7, bias=bias),
+        nn.Conv2d(channels, width, 7, bias=bias),
         norm_of(norm, width),
         nn.ReLU(True),
     ]
@@ -123,9 +123,9 @@ def lived_in(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-def patch_discriminator(given: int, width: int, layers: int, norm: str) -> nn.Sequential:
+def patch_discriminator(channels: int, width: int, layers: int, norm: str) -> nn.Sequential:
     """Returns pix2pix's `NLayerDiscriminator`: 4x4 convolutions, `layers` of stride 2 and two of stride 1."""
-    parts: list[nn.Module] = [nn.Conv2d(given, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    parts: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     widths = [width * min(2**i, 8) for i in range(layers + 1)]
     for i in range(1, layers + 1):
         stride = 2 if i < layers else 1
@@ -134,10 +134,10 @@ def patch_discriminator(given: int, width: int, layers: int, norm: str) -> nn.Se
     return nn.Sequential(*parts, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
 
-def pixel_discriminator(given: int, width: int, norm: str) -> nn.Sequential:
+def pixel_discriminator(channels: int, width: int, norm: str) -> nn.Sequential:
     """Returns pix2pix's `PixelDiscriminator`: three 1x1 convolutions."""
     bias = norm == "instance"
-    parts = [nn.Conv2d(given, width, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 2 * width, 1, bias=bias)]
+    parts = [nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 2 * width, 1, bias=bias)]
     return nn.Sequential(*parts, norm_of(norm, 2 * width), nn.LeakyReLU(0.2), nn.Conv2d(2 * width, 1, 1, bias=bias))
 
 
@@ -159,9 +159,9 @@ class PublishedEncoder(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         for i in range(1, 6):
             conv: Any = getattr(self, f"conv{i}f")
-            known = functional.conv2d(mask, mask.new_ones(1, 1, 3, 3), stride=2)
-            after = known.clamp(0, 1)
-            x = functional.conv2d(x * mask, conv.weight, stride=2) * (9 / (known + 1e-8) * after)
+            coverage = functional.conv2d(mask, mask.new_ones(1, 1, 3, 3), stride=2)
+            after = coverage.clamp(0, 1)
+            x = functional.conv2d(x * mask, conv.weight, stride=2) * (9 / (coverage + 1e-8) * after)
             x = x if conv.bias is None else (x + conv.bias[:, None, None]) * after
             mask = after
             if 2 <= i <= 4:
@@ -375,8 +375,8 @@ class PublishedPctCnn(nn.Module):
         """Returns the image that is made, in [0, 1]."""
         z = (picture - self.mean.to(picture)) / self.std.to(picture)
         params, attention = self.maps(picture, mask)
-        made = transformed(z, params).clamp(0, 1)
-        return attention * made + (1 - attention) * picture
+        harmonized = transformed(z, params).clamp(0, 1)
+        return attention * harmonized + (1 - attention) * picture
 
 
 def transformed(x: Tensor, params: Tensor) -> Tensor:
@@ -409,8 +409,8 @@ class PublishedPctVit(nn.Module):
         return self.get_params(latent), None
 
     def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
-        made = transformed(picture, self.maps(picture, mask)[0]).clamp(0, 1)
-        return mask * made + (1 - mask) * picture
+        harmonized = transformed(picture, self.maps(picture, mask)[0]).clamp(0, 1)
+        return mask * harmonized + (1 - mask) * picture
 
 
 class ChainerGpGan:
@@ -493,26 +493,26 @@ class ChainerGpGan:
         """Returns the same weights as in a port to PyTorch: modules in order, 1e-5 in its batch norms."""
         leaves = {"gamma": "weight", "beta": "bias", "avg_mean": "running_mean", "avg_var": "running_var",
                   "N": "num_batches_tracked", "W": "weight"}  # fmt: skip
-        found: dict[str, Tensor] = {}
+        state: dict[str, Tensor] = {}
         for key, value in self.arrays.items():
             module, _, leaf = key.rpartition("/")
             part, _, index = module.rpartition("/")
-            found[f"{name.format(part, index) if part else index}.{leaves[leaf]}"] = torch.from_numpy(np.asarray(value))
-        return found
+            state[f"{name.format(part, index) if part else index}.{leaves[leaf]}"] = torch.from_numpy(np.asarray(value))
+        return state
 
 
 def snapshot_of(**networks: ChainerGpGan) -> dict[str, Any]:
     """Returns the arrays of a snapshot of Chainer's trainer with these networks, and what lies beside them there."""
-    found: dict[str, Any] = {
+    arrays: dict[str, Any] = {
         "_snapshot_elapsed_time": np.asarray(3.5), "extensions/LogReport/_log": np.asarray("[]"),
         "updater/iteration": np.asarray(9), "updater/iterator:main/epoch": np.asarray(1),
     }  # fmt: skip
     for network, published in networks.items():
         for name, value in published.arrays.items():
-            found[f"updater/model:{network}/{name}"] = value
-            found |= {f"updater/optimizer:{network}/{name}/{leaf}": np.zeros_like(value) for leaf in "mv"}
-        found[f"updater/optimizer:{network}/t"] = np.asarray(9)
-    return found
+            arrays[f"updater/model:{network}/{name}"] = value
+            arrays |= {f"updater/optimizer:{network}/{name}/{leaf}": np.zeros_like(value) for leaf in "mv"}
+        arrays[f"updater/optimizer:{network}/t"] = np.asarray(9)
+    return arrays
 
 
 def saved_npz(path: Any, arrays: Mapping[str, Any]) -> None:

@@ -60,12 +60,12 @@ def pairs(data_dir: Path, size: int = 64, count: int = 16, seed: int = 0) -> Pai
     masks = [entry for entry in masks if 0.1 <= entry["mask_fraction"] <= 0.6][:count]
     assert len(masks) == count
     rng = np.random.default_rng(seed)
-    made = []
+    triples = []
     for entry in masks:
         photo = Image.open(folder / photos[entry["pair"]])
         photo.draft("RGB", (2 * size, 2 * size))
         picture = np.asarray(photo.convert("RGB").resize((size, size), Image.Resampling.BOX), np.float32) / 255
         mask = Image.open(folder / entry["file"]).convert("L").resize((size, size), Image.Resampling.BOX)
         inside = (np.asarray(mask) >= 128)[..., None].astype(np.float32)
-        made.append((np.where(inside > 0, recolour(picture, rng), picture) * 2 - 1, inside, picture * 2 - 1))
-    return Pairs(*(torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).contiguous() for x in zip(*made, strict=True)))
+        triples.append((np.where(inside > 0, recolour(picture, rng), picture) * 2 - 1, inside, picture * 2 - 1))
+    return Pairs(*(torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).contiguous() for x in zip(*triples, strict=True)))

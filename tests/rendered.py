@@ -61,17 +61,17 @@ class Camera:
         down = sights[1] < -1e-9
         z = np.where(down, -self.above / np.where(down, sights[1], -1), np.inf)
         z = z if wall is None else np.minimum(z, wall)
-        seen = np.isfinite(z)
-        points = sights * np.where(seen, z, 0)
+        hits = np.isfinite(z)
+        points = sights * np.where(hits, z, 0)
         points[1] += self.above
-        return points, seen
+        return points, hits
 
 
 def means(values: Any, finer: int) -> npt.NDArray[np.float64]:
     """Returns the means over the parts of pixels, of which each has so many along each side."""
     height, width = values.shape
-    found: npt.NDArray[np.float64] = values.reshape(height // finer, finer, width // finer, finer).mean((1, 3))
-    return found
+    averages: npt.NDArray[np.float64] = values.reshape(height // finer, finer, width // finer, finer).mean((1, 3))
+    return averages
 
 
 def lights(azimuth: float, elevation: float, softness: float, count: int = 61) -> npt.NDArray[np.float64]:
@@ -83,8 +83,8 @@ def lights(azimuth: float, elevation: float, softness: float, count: int = 61) -
     v = np.cross(u, d)
     k = np.arange(count) + 0.5
     radius, turn = np.sqrt(k / count) * np.tan(wide / 2), np.pi * (1 + 5**0.5) * k
-    found: npt.NDArray[np.float64] = d + np.outer(radius * np.cos(turn), u) + np.outer(radius * np.sin(turn), v)
-    return found
+    points: npt.NDArray[np.float64] = d + np.outer(radius * np.cos(turn), u) + np.outer(radius * np.sin(turn), v)
+    return points
 
 
 def behind_card(z: float, shape: Shape) -> Callable[[Any, Any], Bools]:
@@ -92,8 +92,8 @@ def behind_card(z: float, shape: Shape) -> Callable[[Any, Any], Bools]:
 
     def hides(points: Any, light: Any) -> Bools:
         t = (z - points[2]) / light[2]
-        found: Bools = (t > 1e-6) & shape(points[0] + t * light[0], points[1] + t * light[1])
-        return found
+        hidden: Bools = (t > 1e-6) & shape(points[0] + t * light[0], points[1] + t * light[1])
+        return hidden
 
     return hides
 
@@ -106,8 +106,8 @@ def behind_box(low: tuple[float, float, float], high: tuple[float, float, float]
         for axis in range(3):
             ends = [(side[axis] - points[axis]) / light[axis] for side in (low, high)]
             first, last = np.maximum(first, np.minimum(*ends)), np.minimum(last, np.maximum(*ends))
-        found: Bools = last > first
-        return found
+        hidden: Bools = last > first
+        return hidden
 
     return hides
 
@@ -124,8 +124,8 @@ def behind_pole(x: float, z: float, radius: float, height: float) -> Callable[[A
         ends = -points[1] / up, (height - points[1]) / up
         first = np.maximum(np.maximum((-b - half) / a, np.minimum(*ends)), 1e-6)
         last = np.minimum((-b + half) / a, np.maximum(*ends))
-        found: Bools = (root > 0) & (last > first)
-        return found
+        hidden: Bools = (root > 0) & (last > first)
+        return hidden
 
     return hides
 
@@ -139,8 +139,8 @@ def shaded(
     columns: slice = slice(None),
 ) -> Any:
     """Returns the share of a source that is hidden from what each pixel sees, [H, W]: at its middle, or its mean."""
-    points, seen = camera.ground(wall, finer, columns)
-    return means(np.where(seen, np.mean([hides(points, source) for source in sources], 0), 0), finer)
+    points, hits = camera.ground(wall, finer, columns)
+    return means(np.where(hits, np.mean([hides(points, source) for source in sources], 0), 0), finer)
 
 
 def person(x: Any, y: Any) -> Bools:
@@ -148,5 +148,5 @@ def person(x: Any, y: Any) -> Bools:
     head = np.hypot(x - 0.2, y - 1.55) < 0.13
     body = (abs(x - 0.2) < 0.22) & (y > 0.75) & (y < 1.42)
     legs = (abs(abs(x - 0.2) - 0.12) < 0.08) & (y <= 0.8)
-    found: Bools = (head | body | legs) & (y >= 0)
-    return found
+    figure: Bools = (head | body | legs) & (y >= 0)
+    return figure

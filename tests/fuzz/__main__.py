@@ -62,12 +62,12 @@ def main() -> int:
                 waiting.append(pool.apply_async(engine.part, (*task, arguments.seed, seconds, arguments.out)))
             if not waiting:
                 break
-            done = next((one for one in waiting if one.ready()), None)
-            if done is None:
+            child = next((one for one in waiting if one.ready()), None)
+            if child is None:
                 time.sleep(0.05)
                 continue
-            waiting.remove(done)
-            part = done.get()
+            waiting.remove(child)
+            part = child.get()
             of = sums[part["target"]]
             for key in ("accepted", "refused", "seconds"):
                 of[key] += part[key]

@@ -34,7 +34,7 @@ from tests.fuzz.targets import Target
 _INPUTS_OF_A_PROCESS = 5000
 #: The number of the input at hand, and how many were accepted and refused.
 _STATE = struct.Struct("<qqq")
-_SAID = 4000
+_MAX_TRACE = 4000
 
 
 class TimeOut(BaseException):
@@ -70,8 +70,8 @@ def run(
     """Runs inputs of a target, beginning with number `first`, until there are so many or the seconds are over."""
     target = targets.TARGETS[name]
     seeds = target.seeds()
-    outcome, started, index = Outcome(), time.monotonic(), first
-    end = None if seconds is None else started + seconds
+    outcome, start, index = Outcome(), time.monotonic(), first
+    end = None if seconds is None else start + seconds
     state = mmap.mmap(-1, _STATE.size)
     while index < first + inputs and (end is None or time.monotonic() < end):
         last = min(first + inputs, index + _INPUTS_OF_A_PROCESS)
@@ -84,11 +84,11 @@ def run(
         os.close(writing)
         status, hung = _waited(child, state, target)
         with os.fdopen(reading, "rb") as file:
-            said = file.read()
+            output = file.read()
         at, accepted, refused = _STATE.unpack_from(state)
         outcome.accepted += accepted
         outcome.refused += refused
-        for line in said.decode(errors="replace").splitlines():
+        for line in output.decode(errors="replace").splitlines():
             with contextlib.suppress(ValueError):
                 outcome.failures.append(json.loads(line))
         index = at
@@ -96,7 +96,7 @@ def run(
             how = "hung, and was killed" if hung else f"ended with {status}"
             outcome.failures.append({"target": name, "seed": seed, "index": at, "error": f"the process {how}"})
             index = at + 1
-    outcome.seconds = time.monotonic() - started
+    outcome.seconds = time.monotonic() - start
     for failure in outcome.failures:
         _keep(failure, input_of(target, seeds, seed, failure["index"]), out)
     return outcome
@@ -106,8 +106,8 @@ def _waited(child: int, state: mmap.mmap, target: Target) -> tuple[int, bool]:
     """Returns the status of a process, after it was killed if an input took far too long."""
     pause, at, since = 0.0005, -1, time.monotonic()
     while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
             return os.waitstatus_to_exitcode(status), False
         number = _STATE.unpack_from(state)[0]
         if number != at:
@@ -176,18 +176,18 @@ def _child(
             except errors:
                 refused += 1
             except BaseException as error:
-                text = "".join(traceback.format_exception(error))[-_SAID:]
-                said = {
+                text = "".join(traceback.format_exception(error))[-_MAX_TRACE:]
+                record = {
                     "target": target.name,
                     "seed": seed,
                     "index": number,
                     "error": f"{type(error).__name__}: {error}"[:300],
                 }
-                os.write(pipe, json.dumps({**said, "traceback": text}).encode() + b"\n")
+                os.write(pipe, json.dumps({**record, "traceback": text}).encode() + b"\n")
         _STATE.pack_into(state, 0, last, accepted, refused)
         status = 0
     except BaseException:
-        os.write(2, traceback.format_exc()[-_SAID:].encode())
+        os.write(2, traceback.format_exc()[-_MAX_TRACE:].encode())
     finally:
         os._exit(status)
 

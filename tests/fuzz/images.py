@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, features
 
-from tests import tiffs
+from tests.images import tiffs
 
 
 def seeds() -> dict[str, bytes]:
@@ -31,12 +31,12 @@ def seeds() -> dict[str, bytes]:
     exif.get_ifd(0x8769)[0x829A] = 0.008
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.0)
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><a exif:GPSLatitude='1'><exif:GPSLongitude>2</exif:GPSLongitude></a>"
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
 
     def pillow(name: str, picture: Any, format: str, **options: Any) -> None:
         stream = io.BytesIO()
         picture.save(stream, format, **options)
-        found[name] = stream.getvalue()
+        files[name] = stream.getvalue()
 
     extra = {"icc_profile": profile, "exif": exif.tobytes()}
     pillow("jpeg", image, "JPEG", quality=90, dpi=(72, 72), xmp=xmp, **extra)
@@ -58,7 +58,7 @@ def seeds() -> dict[str, bytes]:
     rle = b"".join(bytes((28, 1, 28, 2, 0, 0)) for _ in range(40)) + b"\0\1"
     header = struct.pack("<IIIHHIIIIII", 40, 56, 40, 1, 8, 1, len(rle), 0, 0, 256, 0)
     offset = 14 + 40 + 1024
-    found["bmp rle"] = (
+    files["bmp rle"] = (
         b"BM" + struct.pack("<IHHI", offset + len(rle), 0, 0, offset) + header + bytes(range(256)) * 4 + rle
     )
     for name, compression in (("raw", "raw"), ("lzw", "tiff_lzw"), ("deflate", "tiff_adobe_deflate"), ("jpeg", "jpeg"),
@@ -78,10 +78,10 @@ def seeds() -> dict[str, bytes]:
         " animated": (np.stack([rgb, rgb[::-1]]), {"lossless": True}),
     }
     for name, (pixels, options) in kinds.items():
-        found[f"jxl{name}"] = imagecodecs.jpegxl_encode(pixels, **options)
-    found["jxl jpeg"] = imagecodecs.jpegxl_encode_jpeg(found["jpeg"])
+        files[f"jxl{name}"] = imagecodecs.jpegxl_encode(pixels, **options)
+    files["jxl jpeg"] = imagecodecs.jpegxl_encode_jpeg(files["jpeg"])
     boxes = ((b"Exif", bytes(4) + exif.tobytes()[6:]), (b"brob", b"xml " + imagecodecs.brotli_encode(xmp)))
-    found["jxl boxes"] = imagecodecs.jpegxl_encode(rgb, lossless=True, usecontainer=True) + b"".join(
+    files["jxl boxes"] = imagecodecs.jpegxl_encode(rgb, lossless=True, usecontainer=True) + b"".join(
         struct.pack(">I4s", 8 + len(data), kind) + data for kind, data in boxes
     )
     if features.check("avif"):
@@ -94,9 +94,9 @@ def seeds() -> dict[str, bytes]:
         ):
             stream = io.BytesIO()
             tifffile.imwrite(stream, pixels, photometric="rgb", **options)
-            found[f"tiff {name} {kind}"] = stream.getvalue()
-    found["tiff 16 lzw"] = cv2.imencode(".tiff", deep, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
-    found["tiff float lzw"] = cv2.imencode(".tiff", floats, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
+            files[f"tiff {name} {kind}"] = stream.getvalue()
+    files["tiff 16 lzw"] = cv2.imencode(".tiff", deep, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
+    files["tiff float lzw"] = cv2.imencode(".tiff", floats, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
     layouts: dict[str, tuple[np.ndarray, int, int, dict[str, Any]]] = {
         "12 bits": (deep >> 4, 12, 2, {"rows": 9}),
         "4 bits planar": (rgb >> 4, 4, 2, {"planar": True}),
@@ -109,17 +109,17 @@ def seeds() -> dict[str, bytes]:
         "16 cmyk": (np.dstack([deep, deep[..., :1]]), 16, 5, {}),
     }
     for name, (values, bits, photometric, more) in layouts.items():
-        found[f"tiff {name}"] = tiffs.encode(values, bits, photometric, **more)
-    found["tiff ycbcr"] = tiffs.subsampled(rgb, 2, 2, 8)[0]
-    strip = found["webp"]
-    found["tiff webp"] = tiffs.encode(rgb, 8, 2, compression=50001, compress=lambda _: strip)
+        files[f"tiff {name}"] = tiffs.encode(values, bits, photometric, **more)
+    files["tiff ycbcr"] = tiffs.subsampled(rgb, 2, 2, 8)[0]
+    strip = files["webp"]
+    files["tiff webp"] = tiffs.encode(rgb, 8, 2, compression=50001, compress=lambda _: strip)
     for name, tag in (
         ("cicp", b"cICP" + bytes((12, 13, 0, 1))),
         ("gama", b"gAMA" + struct.pack(">I", 55556)),
         ("chrm", b"cHRM" + struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)),
     ):
         part = struct.pack(">I", len(tag) - 4) + tag + struct.pack(">I", zlib.crc32(tag))
-        found[f"png {name}"] = found["png la"][:33] + part + found["png la"][33:]
+        files[f"png {name}"] = files["png la"][:33] + part + files["png la"][33:]
     for name, pixels in (("rgb", deep), ("rgba", rgba.astype(np.uint16) * 257), ("grey", deep[..., 0])):
-        found[f"png 16 {name}"] = cv2.imencode(".png", pixels)[1].tobytes()
-    return found
+        files[f"png 16 {name}"] = cv2.imencode(".png", pixels)[1].tobytes()
+    return files

@@ -110,15 +110,15 @@ def mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator, dict
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """Returns the containers of a document and their keys."""
-    found: list[tuple[Any, Any]] = []
+    places: list[tuple[Any, Any]] = []
     waiting = [value]
     while waiting:
         one = waiting.pop()
         keys = list(one) if isinstance(one, dict) else range(len(one)) if isinstance(one, list) else ()
         for key in list(keys)[:50]:
-            found.append((one, key))
+            places.append((one, key))
             waiting.append(one[key])
-    return found
+    return places
 
 
 def json_mutated(document: Any, rng: np.random.Generator) -> Any:

@@ -84,23 +84,44 @@ def read_image(data: bytes) -> None:
     assert images.read(data).pixels.ndim == 3
 
 
+def jpeg_seeds() -> list[bytes]:
+    from tests.fuzz.images import seeds
+
+    return [data for name, data in sorted(seeds().items()) if name.startswith("jpeg")]
+
+
+def keep_original(data: bytes) -> None:
+    """Writes a JPEG with a change in its middle and what is unchanged as it was, and reads it again."""
+    from dataclasses import replace
+
+    from pyharmony.io import read, write
+
+    picture = read(data)
+    pixels = picture.pixels.copy()
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    pixels[height : height + 5, width : width + 5] ^= 64
+    stream = io.BytesIO()
+    write(replace(picture, pixels=pixels), stream, format="jpeg", quality="original")
+    assert read(stream.getvalue()).pixels.shape == pixels.shape
+
+
 def label_seeds() -> list[bytes]:
     from PIL import Image
 
     labels = np.zeros((20, 24), np.uint8)
     labels[3:9, 4:12], labels[10:18, 8:20] = 1, 2
-    found = []
+    files = []
     for image in (Image.fromarray(labels), Image.fromarray(labels * 100), Image.fromarray(labels.astype(np.int32))):
         for format in ("PNG", "TIFF"):
             stream = io.BytesIO()
             if (image.mode, format) != ("I", "PNG"):
                 image.save(stream, format)
-                found.append(stream.getvalue())
+                files.append(stream.getvalue())
     stream = io.BytesIO()
     image = Image.fromarray(labels).convert("P")
     image.putpalette([v for i in range(256) for v in (i, 255 - i, i // 2)])
     image.save(stream, "PNG")
-    return [*found, stream.getvalue()]
+    return [*files, stream.getvalue()]
 
 
 def read_labels(data: bytes) -> None:
@@ -130,19 +151,54 @@ def read_labels(data: bytes) -> None:
 def layer_seeds() -> list[bytes]:
     from pyharmony.io import Layer, write_layers
 
-    found = []
-    for count in (1, 3):
-        layers = [Layer(f"layer {i}", np.full((6 + i, 5, 4), 40 * i + 9, np.uint8), (i, 2)) for i in range(count)]
+    files = []
+    for count, dtype in ((1, "uint8"), (3, "uint16")):
+        layers = [Layer(f"layer {i}", np.full((6 + i, 5, 4), 40 * i + 9, dtype), (i, 2), 0.5) for i in range(count)]
         stream = io.BytesIO()
-        write_layers(stream, layers, np.full((14, 16, 3), 99, np.uint8))
-        found.append(stream.getvalue())
-    return found
+        write_layers(stream, layers, np.full((14, 16, 3), 99, dtype), dpi=(72, 72))
+        files.append(stream.getvalue())
+    group = b'<stack isolation="auto" opacity="0.5" name="g">'
+    stack = {"stack.xml": lambda xml: xml.replace(b"<stack>", b"<stack>" + group).replace(b"</stack>", b"</stack>" * 2)}
+    return [*files, with_members(files[0], stack)]
+
+
+def with_members(data: bytes, changes: dict[str, Callable[[bytes], bytes]]) -> bytes:
+    """Returns a zip archive with some of its members changed, and their checksums right."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(stream, "w") as changed:
+        for name in archive.namelist():
+            member = archive.read(name)
+            changed.writestr(name, changes[name](member) if name in changes else member)
+    return stream.getvalue()
+
+
+def member_mutated(data: bytes, rng: np.random.Generator, dictionary: Sequence[bytes] = ()) -> bytes:
+    """Returns a zip archive of which one member is changed."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+    name = names[int(rng.integers(len(names)))]
+    return with_members(data, {name: lambda member: mutated(member, [member], rng, dictionary)})
+
+
+_XML_WORDS = (b"-", b"9", b"0", b".", b"e", b"/", b"..", b"&", b"<", b'"', b"<stack>", b"nan", b"hidden")
+
+
+def layers_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
+    """Returns a changed file; in most one of its parts is changed."""
+    return mutated(data, others, rng) if rng.random() < 0.3 else member_mutated(data, rng, _XML_WORDS)
 
 
 def read_layer_file(data: bytes) -> None:
     from pyharmony import io as images
+    from pyharmony.errors import PyHarmonyError
 
-    images.read_layers(data)
+    try:
+        layers, merged = images.read_layers(data)
+    except PyHarmonyError as error:
+        if not str(error).startswith("source: the "):
+            raise AssertionError("the error does not name the file") from error
+        raise
+    assert all(layer.pixels.shape[2] == 4 for layer in layers) and merged.pixels.shape[2] in (3, 4)
 
 
 # ---- containers ----
@@ -158,7 +214,7 @@ def _samples() -> Any:
             pixels = np.random.default_rng(i).integers(0, 256, (10, 12, channels), np.uint8)
             pixels[2:8, 3:9] = 255
             Image.fromarray(pixels.squeeze()).save(root / name / f"{i}.png")
-    from pyharmony import data
+    from pyharmony.learn import data
 
     return data.Photos(root)
 
@@ -166,11 +222,11 @@ def _samples() -> Any:
 def tar_seeds() -> list[bytes]:
     import tarfile
 
-    from pyharmony import data
+    from pyharmony.learn import data
 
     root = Path(tempfile.mkdtemp(dir=folder())) / "tars"
     data.write_tar_shards(_samples(), root)
-    found = [path.read_bytes() for path in sorted(root.glob("*.tar"))]
+    files = [path.read_bytes() for path in sorted(root.glob("*.tar"))]
     for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT):
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w", format=form) as file:
@@ -183,8 +239,8 @@ def tar_seeds() -> list[bytes]:
                 info = tarfile.TarInfo(name)
                 info.size = 30
                 file.addfile(info, io.BytesIO(b'{"name": "one", "other": 1}   '))
-        found.append(stream.getvalue())
-    return found
+        files.append(stream.getvalue())
+    return files
 
 
 def tar_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
@@ -201,7 +257,7 @@ def tar_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator) 
 
 
 def read_tar(data: bytes) -> None:
-    from pyharmony import data as sets
+    from pyharmony.learn import data as sets
 
     shards = sets.TarShards(file_of(data, "one.tar"))
     for i in range(min(len(shards), 3)):
@@ -216,7 +272,7 @@ def _one(samples: Any, i: int) -> None:
 
 
 def tfrecord_seeds() -> list[bytes]:
-    from pyharmony import data
+    from pyharmony.learn import data
 
     path = Path(tempfile.mkdtemp(dir=folder())) / "one.tfrecord"
     data.write_tfrecord(data.Synthesis(_samples()), path)
@@ -244,7 +300,7 @@ def tfrecord_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Genera
 
 
 def read_tfrecord(data: bytes) -> None:
-    from pyharmony import data as sets
+    from pyharmony.learn import data as sets
 
     records = sets.TFRecordPairs(file_of(data, "one.tfrecord"))
     for i in range(min(len(records), 2)):
@@ -255,7 +311,7 @@ def read_tfrecord(data: bytes) -> None:
 
 
 #: Without networks, which take seconds of an input's time in a module with sanitizers.
-_QUICK: dict[str, Any] = {"harmonize": "reinhard", "shadow": False}
+_WITHOUT_NETWORKS: dict[str, Any] = {"harmonize": "reinhard", "shadow": False}
 
 
 def recipe_seeds() -> list[bytes]:
@@ -264,13 +320,15 @@ def recipe_seeds() -> list[bytes]:
     subject = np.zeros((30, 20, 4), np.uint8)
     subject[5:25, 5:15] = 255
     background = np.full((60, 80, 3), 128, np.uint8)
-    found = []
+    recipes = []
     for options in ({}, {"shadow": True}, {"harmonize": "reinhard"}, {"blend": "poisson"}, {"reflection": True}):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _, info = pyharmony.compose(subject, background, at=(10, 20), return_info=True, **_QUICK | options)
-        found.append(json.dumps(info.recipe).encode())
-    return found
+            _, info = pyharmony.compose(
+                subject, background, at=(10, 20), return_info=True, **_WITHOUT_NETWORKS | options
+            )
+        recipes.append(json.dumps(info.recipe).encode())
+    return recipes
 
 
 def _json_or_bytes(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
@@ -295,8 +353,8 @@ def table_seeds() -> list[bytes]:
         {"src": "a.png", "dst": "b.png", "mask": "c.png", "at": "1,2", "out": "x/y.png", "color_weight": 0.5},
         {"src": "../a.png", "dst": "/b.png", "name": "one", "at": [3, 4], "tolerance": 1e-3},
     ]
-    found = [b"j" + b"\n".join(json.dumps(row).encode() for row in rows)]
-    found += [
+    tables = [b"j" + b"\n".join(json.dumps(row).encode() for row in rows)]
+    tables += [
         b'csrc,dst,mask,at,out\na.png,b.png,c.png,"1,2",x.png\nd.png,e.png,,,\n',
         b"c\xef\xbb\xbfsrc;dst\r\na;b\r\n",
     ]
@@ -304,11 +362,11 @@ def table_seeds() -> list[bytes]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        return found
+        return tables
     stream = io.BytesIO()
     columns = {"src": ["a.png", "b.png"], "dst": ["c.png", None], "tolerance": [0.5, 1.0], "at": [[1, 2], None]}
     pyarrow.parquet.write_table(pyarrow.table(columns), stream)
-    return [*found, b"p" + stream.getvalue()]
+    return [*tables, b"p" + stream.getvalue()]
 
 
 def table_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
@@ -335,8 +393,8 @@ def table_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator
 
 
 def read_table(data: bytes) -> None:
-    from pyharmony.batch._sources import items_of
-    from pyharmony.batch.operations import Settings, needs_of
+    from pyharmony.runs.batch._sources import items_of
+    from pyharmony.runs.batch.operations import Settings, needs_of
 
     suffix = {b"j": "jsonl", b"c": "csv", b"p": "parquet"}.get(data[:1], "csv")
     needs = needs_of(Settings("blend", str(folder())))
@@ -370,7 +428,7 @@ def body_seeds() -> list[bytes]:
 
 def read_body(data: bytes) -> None:
     """Takes a request's body as the service does before it starts a job."""
-    from pyharmony.server._operations import OPERATIONS
+    from pyharmony.serve._operations import OPERATIONS
 
     try:
         request = json.loads(data)
@@ -398,7 +456,7 @@ def read_body(data: bytes) -> None:
 
 
 def weights_seeds() -> list[bytes]:
-    found = []
+    files = []
     for entry in (
         {"format": 1, "name": "dovenet", "config": {"width": 4}, "part": "all"},
         {"format": 1, "name": "gp_gan", "config": {}, "part": "generator", "calibration": {"doubt": 1.0, "noise": 0.5}},
@@ -411,8 +469,8 @@ def weights_seeds() -> list[bytes]:
             "b": {"dtype": "F16", "shape": [4], "data_offsets": [104, 112]},
         }
         head = json.dumps(table).encode()
-        found.append(struct.pack("<Q", len(head)) + head + values.tobytes() + bytes(16))
-    return found
+        files.append(struct.pack("<Q", len(head)) + head + values.tobytes() + bytes(16))
+    return files
 
 
 def weights_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
@@ -468,18 +526,11 @@ def published_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Gener
     kind, body = data[:1], data[1:]
     if not body.startswith(b"PK") or rng.random() < 0.3:
         return kind + mutated(body, [other[1:] for other in others], rng)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(body)) as archive, zipfile.ZipFile(stream, "w") as changed:
-        names = archive.namelist()
-        which = int(rng.integers(len(names)))
-        for number, name in enumerate(names):
-            member = archive.read(name)
-            changed.writestr(name, mutated(member, [member], rng) if number == which else member)
-    return kind + stream.getvalue()
+    return kind + member_mutated(body, rng)
 
 
 def read_published(data: bytes) -> None:
-    from pyharmony.models import _files
+    from pyharmony.networks.models import _files
 
     path = file_of(data[1:], f"weights{_PUBLISHED.get(data[:1], '.npz')}")
     if path.suffix == ".index":
@@ -673,10 +724,10 @@ def call_views(rng: np.random.Generator) -> None:
         array = an_array(rng, shape, dtype)
         if writable and not array.flags.writeable:
             array = array.copy()
-        kept.append(array)
+        views.append(array)
         return _arrays.view(array, "x", writable=writable)
 
-    kept: list[Any] = []
+    views: list[Any] = []
     kinds = ("uint8", "uint16", *_FLOATS)
     dtype = str(rng.choice(kinds))
     images = [view([height, width, channels], dtype) for _ in range(3)]
@@ -719,8 +770,9 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target("images", image_seeds, read_image, weight=1.0),
+        *([Target("originals", jpeg_seeds, keep_original)] if find_spec("jpeglib") else []),
         Target("labels", label_seeds, read_labels, weight=0.8),
-        Target("layers", layer_seeds, read_layer_file, weight=2.0),
+        Target("layers", layer_seeds, read_layer_file, layers_mutated, weight=2.0),
         Target("tars", tar_seeds, read_tar, tar_mutated, weight=2.0),
         Target("tfrecords", tfrecord_seeds, read_tfrecord, tfrecord_mutated, weight=3.0),
         Target("recipes", recipe_seeds, read_recipe_file, _json_or_bytes, weight=0.2),
