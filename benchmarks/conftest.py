@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     path: Path = config.getoption("--results")
-    measure_cuda.FIRST = config.getoption("--first")
+    measure_cuda.FIRST_ONLY = config.getoption("--first")
     if config.getoption("--add") and path.exists():
         LEDGER.take(json.loads(path.read_text()))
 

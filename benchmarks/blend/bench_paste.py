@@ -17,7 +17,7 @@ from pyharmony import blend
 from pyharmony.errors import PyHarmonyWarning
 
 GROUP = "objects pasted into 640 x 640, uint8, one thread"
-SIDE = 640
+IMAGE_SIDE = 640
 #: Floor and goal of the ratio to cv2.seamlessClone by the side of an object, in CPU time.
 GOALS = {64: (2.5, 4.0), 128: (4.0, None), 256: (4.0, None), 400: (4.0, None)}
 #: Where five objects of 96 pixels lie.
@@ -26,7 +26,7 @@ PLACES = [(20, 30), (300, 50), (500, 500), (100, 420), (280, 300)]
 
 @functools.lru_cache
 def photo() -> problems.Pixels:
-    return problems.photograph("astronaut", SIDE, SIDE, warmth=0.08)
+    return problems.photograph("astronaut", IMAGE_SIDE, IMAGE_SIDE, warmth=0.08)
 
 
 def thing(side: int) -> tuple[problems.Pixels, problems.Pixels]:
@@ -64,7 +64,7 @@ def cv2_clones(src: Any, mask: Any, places: list[tuple[int, int]]) -> Any:
 @pytest.mark.parametrize("side", GOALS)
 def bench_one(benchmark: Any, ledger: Ledger, side: int) -> None:
     src, mask = thing(side)
-    at = (SIDE - side) // 2 + 3, (SIDE - side) // 2 + 1
+    at = (IMAGE_SIDE - side) // 2 + 3, (IMAGE_SIDE - side) // 2 + 1
     others: dict[str, Any] = {"gaussian_poisson": lambda: blend.gaussian_poisson(src, photo(), mask, at=at)}
     if ledger.available(peers.SEAMLESS_CLONE):
         others["cv2"] = cv2_clones(src, mask, [at])

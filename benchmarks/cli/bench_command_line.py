@@ -19,7 +19,7 @@ from measure import Ledger, Timing, ratio
 import pyharmony
 
 OURS = pyharmony.__version__
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 #: Width, height, and the required seconds.
 SIZES = {"1080p": (1920, 1080, 1.0), "12 megapixels": (4000, 3000, 3.0), "50 megapixels": (8688, 5792, 10.0)}
 PEAK_GB = 3.0
@@ -57,9 +57,9 @@ class Process:
 
     def run(self) -> None:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        done = subprocess.run(self.command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
-        measured = json.loads(done.stdout)
-        assert measured["code"] == 0, done.stderr
+        process = subprocess.run(self.command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+        measured = json.loads(process.stdout)
+        assert measured["code"] == 0, process.stderr
         self.timing.wall.append(measured["wall"])
         self.timing.cpu.append(measured["cpu"])
         self.peak = max(self.peak, measured["peak"])

@@ -5,7 +5,7 @@ have the bundled weights; `colorgrid` and `dovenet`, if there are none of that n
 same time as trained ones. They are measured with the guard, for which they run several times, and without; the other
 methods without.
 
-    python -m pytest benchmarks/bench_harmonize.py --results benchmarks/results/harmonization_speed.json
+    python -m pytest benchmarks/compositor/bench_harmonize.py --results benchmarks/results/harmonization_speed.json
     python benchmarks/harmonization.py report  # the table of docs/harmonize.md
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,14 +34,14 @@ GROUP = "pyharmony.harmonize, uint8, objects of 40 %"
 OURS = pyharmony.__version__
 SIZES = {"256²": (256, 256), "1080p": (1080, 1920), "12 MP": (3000, 4000), "50 MP": (5774, 8660)}
 METHODS = tuple(name for name in harmonization.METHODS if name != "auto")
-CLEAR = Path("/proc/self/clear_refs")
+CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def networks() -> tuple[str, ...]:
     """Returns the names of weights, and of networks with random weights."""
     if importlib.util.find_spec("torch") is None:
         return ()
-    from pyharmony import models
+    from pyharmony.networks import models
 
     there = [entry.name for entry in models.weights("harmonize")]
     return tuple(sorted({"colorgrid", "dovenet", *there}))
@@ -55,7 +56,7 @@ def method_of(name: str) -> Any:
         return name
     import torch
 
-    from pyharmony import models
+    from pyharmony.networks import models
 
     if any(entry.name == name for entry in models.weights()):
         return name
@@ -98,7 +99,7 @@ def extra_memory(name: str, guard: bool, height: int, width: int) -> int:
     with trusting():
         call(*scene(32, 32))
         before = process_memory("VmRSS")
-        CLEAR.write_text("5")  # resets the peak
+        CLEAR_REFS.write_text("5")  # resets the peak
         call(image, mask)
     return max(process_memory("VmHWM") - before, 0)
 
@@ -116,9 +117,10 @@ def bench_harmonize(benchmark: Any, ledger: Ledger, name: str, guard: bool, size
         assert call(image, mask)[1].method != "copy"
         timing = interleave(benchmark, lambda: call(image, mask), {}, rounds=3 if height > 2000 else 7)["ours"]
     note, extra = "", None
-    if CLEAR.exists():
+    if CLEAR_REFS.exists():
         command = [sys.executable, __file__, name, str(int(guard)), str(height), str(width)]
-        extra = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # to what benchmarks share
+        extra = int(subprocess.run(command, check=True, capture_output=True, text=True, env=paths).stdout)
         note = f"{extra / 1e6:.0f} MB beside image and mask; {1 + extra / image.nbytes:.2f} x the image with it"
     label = f"harmonize({name}){', guarded' if guard else ''}"
     ledger.add(GROUP, size, label, timing, version=OURS, note=note, memory=extra)

@@ -13,11 +13,12 @@ import pytest
 from measure import Ledger, interleave, ratio
 
 import pyharmony
-from pyharmony import augment, blend
+from pyharmony import blend
 from pyharmony.errors import PyHarmonyWarning
+from pyharmony.learn import augment
 
 GROUP = "copy-paste augmentation of 640 x 640, uint8, one thread"
-SIDE = bench_paste.SIDE
+IMAGE_SIDE = bench_paste.IMAGE_SIDE
 #: Its donors come with each call, and so do ours for this comparison.
 COPY_AND_PASTE = peers.find(
     "albumentations.CopyAndPaste", "blend_mode hard, one thread", "albumentations", "albumentationsx"
@@ -32,7 +33,7 @@ BOXES = np.array(
 
 
 def masks() -> Any:
-    result = np.zeros((len(BOXES), SIDE, SIDE), np.uint8)
+    result = np.zeros((len(BOXES), IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     for mask, (x0, y0, x1, y1) in zip(result, BOXES.astype(int), strict=True):
         mask[y0:y1, x0:x1] = 1
     return result
@@ -47,7 +48,7 @@ def augmentation(side: int, target: int, n: int, method: str) -> augment.CopyPas
 
 def items_of(paste: augment.CopyPaste, index: int) -> list[dict[str, Any]]:
     """Returns the items of `paste_many` that a call pastes."""
-    plans = paste._plans(paste.bank, (SIDE, SIDE), paste._draws(index, None), True)
+    plans = paste._plans(paste.bank, (IMAGE_SIDE, IMAGE_SIDE), paste._draws(index, None), True)
     return [
         {
             **plan.options,
@@ -82,11 +83,11 @@ def in_turn(call: Any) -> Any:
 def bench_five(benchmark: Any, ledger: Ledger, source: int) -> None:
     photo, labels, old = bench_paste.photo(), np.arange(len(BOXES)), masks()
     paste = augmentation(source, 96, 5, "poisson")
-    drawn = augmentation(source, 96, 5, "random")
+    samples = augmentation(source, 96, 5, "random")
     items = [items_of(paste, index) for index in range(CALLS)]
     others = {
         "masks": in_turn(lambda i: paste(photo, boxes_xyxy=BOXES, labels=labels, masks=old, index=i)),
-        "random": in_turn(lambda i: drawn(photo, boxes_xyxy=BOXES, labels=labels, index=i)),
+        "random": in_turn(lambda i: samples(photo, boxes_xyxy=BOXES, labels=labels, index=i)),
         "paste_many": in_turn(lambda i: blend.paste_many(photo, items[i], device="cpu")),
         "stamp": in_turn(lambda i: stamp(photo, items[i])),
     }

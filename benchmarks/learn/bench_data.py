@@ -11,7 +11,7 @@ import pytest
 from measure import Ledger, interleave
 
 import pyharmony
-from pyharmony import data
+from pyharmony.learn import data
 
 OURS = pyharmony.__version__
 SAMPLES, BATCH = 512, 32

@@ -12,13 +12,14 @@ import pytest
 from measure import Ledger, Timing, interleave
 
 import pyharmony
-from pyharmony import color, data
+from pyharmony import color
 from pyharmony.color.transfers import TRANSFERS
-from pyharmony.data._synthesis import _weights
+from pyharmony.learn import data
+from pyharmony.learn.data._synthesis import _weights
 
 GROUP = "composites by data.Synthesis, 512² uint8, 25 % masks"
 SIZE, STEP = 512, 2
-WIDE = (0.0, 1e9)
+UNBOUNDED = (0.0, 1e9)
 MEASURED: dict[str, tuple[Timing, Timing]] = {}
 
 
@@ -48,8 +49,8 @@ def theirs(method: str, photos: Photographs, recipe: dict[str, Any]) -> Callable
     def changed() -> Any:
         if method in TRANSFERS:
             small, inside = (np.ascontiguousarray(x[::STEP, ::STEP]) for x in (reference, mask))
-            found = getattr(peers_color, method)(image, small, mask, inside)
-            return cv2.addWeighted(found, recipe["strength"], image, 1 - recipe["strength"], 0)
+            result = getattr(peers_color, method)(image, small, mask, inside)
+            return cv2.addWeighted(result, recipe["strength"], image, 1 - recipe["strength"], 0)
         if method == "lut_mix":
             random = np.random.default_rng(1)
             return peers_color.lut_mix(image, [color.random_lut(random) for _ in recipe["weights"]], mask)
@@ -60,8 +61,8 @@ def theirs(method: str, photos: Photographs, recipe: dict[str, Any]) -> Callable
         return peers_color.shift_temperature(image, recipe["mired"], mask)
 
     def call() -> Any:
-        found = changed()
-        return found, cv2.norm(found, image, cv2.NORM_L2SQR, mask) / (3 * cv2.countNonZero(mask))
+        result = changed()
+        return result, cv2.norm(result, image, cv2.NORM_L2SQR, mask) / (3 * cv2.countNonZero(mask))
 
     return call
 
@@ -74,9 +75,9 @@ def bench_composite(benchmark: Any, ledger: Ledger, method: str) -> None:
 
     cv2.setNumThreads(2)
     photos = Photographs()
-    made = data.Synthesis(photos, [method], limits=WIDE)
-    others = {"cv2": theirs(method, photos, made[0]["recipe"])}
-    timings = interleave(benchmark, lambda: made[0], others, rounds=5 if method == "idt" else 15)
+    synthesis = data.Synthesis(photos, [method], limits=UNBOUNDED)
+    others = {"cv2": theirs(method, photos, synthesis[0]["recipe"])}
+    timings = interleave(benchmark, lambda: synthesis[0], others, rounds=5 if method == "idt" else 15)
     ledger.add(GROUP, method, "pyharmony.data.Synthesis", timings["ours"], version=pyharmony.__version__)
     ledger.add(
         GROUP, method, "OpenCV and NumPy", timings["cv2"], against=timings["ours"], version=str(peers.OPENCV.version)

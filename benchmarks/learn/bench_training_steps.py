@@ -24,8 +24,8 @@ import torch.nn.functional as F  # noqa: E402
 from bench_partial_conv import best, disc  # noqa: E402
 from published_dovenet import PublishedStep  # noqa: E402
 
-from pyharmony import models, nn  # noqa: E402
-from pyharmony.training import steps  # noqa: E402
+from pyharmony.learn.training import steps  # noqa: E402
+from pyharmony.networks import models, nn  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
 
@@ -126,7 +126,7 @@ class TorchInstanceNorm2d(torch.nn.InstanceNorm2d):
 
 
 #: Our layers, and torch's own with the same attributes.
-PLAIN = {
+TORCH_LAYERS = {
     nn.BatchNorm2d: TorchBatchNorm2d, nn.InstanceNorm2d: TorchInstanceNorm2d, nn.Conv2d: torch.nn.Conv2d,
     nn.ConvTranspose2d: torch.nn.ConvTranspose2d,
 }  # fmt: skip
@@ -135,8 +135,8 @@ PLAIN = {
 def plain(model: Any) -> Any:
     """Returns the network with torch's own layers."""
     for module in model.modules():
-        if type(module) in PLAIN:
-            module.__class__ = PLAIN[type(module)]
+        if type(module) in TORCH_LAYERS:
+            module.__class__ = TORCH_LAYERS[type(module)]
     return model
 
 
@@ -145,7 +145,7 @@ def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
     adam: Any = {"lr": 2e-4, "betas": (0.5, 0.999), "foreach": True}
     optimizers = [torch.optim.Adam(net.parameters(), **adam) for net in (model.generator, model.discriminator)]
     composite, target, mask = batch["composite"], batch["target"], batch["mask"]
-    judged = F.binary_cross_entropy_with_logits
+    criterion = F.binary_cross_entropy_with_logits
 
     def step() -> None:
         output = model.generator(composite, mask)
@@ -153,13 +153,13 @@ def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
         optimizers[1].zero_grad()
         fake = model.discriminator(composite, output.detach(), mask)
         real = model.discriminator(composite, target, mask)
-        loss = (judged(fake, torch.zeros_like(fake)) + judged(real, torch.ones_like(real))) / 2
+        loss = (criterion(fake, torch.zeros_like(fake)) + criterion(real, torch.ones_like(real))) / 2
         loss.backward()
         optimizers[1].step()
         model.discriminator.requires_grad_(False)
         optimizers[0].zero_grad()
         fake = model.discriminator(composite, output, mask)
-        (judged(fake, torch.ones_like(fake)) + 100 * F.l1_loss(output, target)).backward()
+        (criterion(fake, torch.ones_like(fake)) + 100 * F.l1_loss(output, target)).backward()
         optimizers[0].step()
 
     return step
@@ -214,11 +214,11 @@ def laid_out(model: Any, batch: dict[str, Any], last: bool) -> tuple[Any, dict[s
 @pytest.mark.parametrize("images", [1, 4, pytest.param(32, marks=pytest.mark.full)])
 def bench_pix2pix(benchmark: Any, ledger: Ledger, images: int, norm: str) -> None:
     batch = batch_of(images)
-    made: Any = functools.partial(models.create, "pix2pix", "small", norm=norm)
-    step = steps.create(made())
+    create: Any = functools.partial(models.create, "pix2pix", "small", norm=norm)
+    step = steps.create(create())
 
     def make(last: bool) -> Callable[[], None]:
-        model, pictures = laid_out(plain(made()), batch, last)
+        model, pictures = laid_out(plain(create()), batch, last)
         return eager_pix2pix(model, pictures)
 
     problem = f"pix2pix, {norm} norm, width 16, 256², batch {images}, one thread"
@@ -233,15 +233,15 @@ def bench_gp_gan(benchmark: Any, ledger: Ledger, images: int) -> None:
     """Times five updates of the critic and one of the generator; a batch norm of the bottleneck needs two samples."""
     critics = 5
     batch = {name: F.interpolate(x, (64, 64)) for name, x in batch_of(images).items() if name != "mask"}
-    made: Any = functools.partial(models.create, "gp_gan", "small")
-    step = steps.create(made(), critic_updates=critics, critic_updates_more=critics)
+    create: Any = functools.partial(models.create, "gp_gan", "small")
+    step = steps.create(create(), critic_updates=critics, critic_updates_more=critics)
 
     def mine() -> None:
         for _ in range(critics):
             step(batch)
 
     def make(last: bool) -> Callable[[], None]:
-        model, pictures = laid_out(plain(made()), batch, last)
+        model, pictures = laid_out(plain(create()), batch, last)
         return eager_gp_gan(model, pictures, critics)
 
     problem = f"GP-GAN, preset small, 64², batch {images}, one thread"

@@ -25,7 +25,7 @@ GROUP = "a training step of DoveNet on the GPU, with penalty"
 WIDTH = 64
 ROUNDS = 20
 #: The batches of the figures.
-FEW = (1, 8)
+FIGURE_BATCHES = (1, 8)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def captured(step: Any, batch: dict[str, Any]) -> Any:
     return step.capture(batch)
 
 
-@pytest.mark.parametrize("images", [*(pytest.param(n, marks=pytest.mark.first) for n in FEW), 32])
+@pytest.mark.parametrize("images", [*(pytest.param(n, marks=pytest.mark.first) for n in FIGURE_BATCHES), 32])
 def bench_dovenet(gpu: Any, ledger: Ledger, images: int) -> None:
     """Reports ours in bfloat16, captured, compared with the published step in its own precision."""
     batch = cpu.batch_of(images, peers_cuda.DEVICE)
@@ -67,6 +67,6 @@ def bench_dovenet(gpu: Any, ledger: Ledger, images: int) -> None:
             ledger, GROUP, f"batch {images}", name.replace("ours", "training.steps"), timing,
             version=OURS if mine else str(gpu.__version__), ours=fastest,
         )  # fmt: skip
-    if images in FEW:
+    if images in FIGURE_BATCHES:
         gain = ratio(timings["published, TF32"], timings["ours, bf16, captured"])
         ledger.figure(f"dovenet_step_{images}", gain)

@@ -23,7 +23,7 @@ import torch.nn.functional as F  # noqa: E402
 from bench_partial_conv import CHANNELS, SLOPE, STRIDES, Composed, disc  # noqa: E402
 from torch import nn  # noqa: E402
 
-from pyharmony.nn import PartialConv2d, SpectralNormGroup  # noqa: E402
+from pyharmony.networks.nn import PartialConv2d, SpectralNormGroup  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
 

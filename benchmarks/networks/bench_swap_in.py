@@ -24,7 +24,7 @@ import torch.nn.functional as F  # noqa: E402
 from bench_partial_conv import Composed  # noqa: E402
 from torch import nn  # noqa: E402
 
-from pyharmony.nn import PartialConv2d, SpectralNormGroup  # noqa: E402
+from pyharmony.networks.nn import PartialConv2d, SpectralNormGroup  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
 
@@ -37,7 +37,7 @@ EXACT_STEPS = 4
 #: Student's t of 99 % for two means of three seeds each.
 STUDENT = 4.6
 #: The number of last steps whose mean is a run's final loss.
-LAST = 8
+LAST_STEPS = 8
 
 
 def pictures(n: int, size: int) -> Any:
@@ -72,12 +72,12 @@ class Inpainter(nn.Module):
             x, mask = layer(x, mask)
             x = F.relu(x)
         for i, layer in enumerate(self.up):
-            skip, known = skips.pop()
+            skip, skip_mask = skips.pop()
             x = torch.cat([F.interpolate(x, scale_factor=2), skip], 1)
             mask = F.interpolate(mask, scale_factor=2)
             # The masks have as many planes as channels, of the features and of the skip.
             planes = [m.expand(-1, c if m.shape[1] == 1 else -1, -1, -1)
-                      for m, c in ((mask, x.shape[1] - skip.shape[1]), (known, skip.shape[1]))]  # fmt: skip
+                      for m, c in ((mask, x.shape[1] - skip.shape[1]), (skip_mask, skip.shape[1]))]  # fmt: skip
             x, mask = layer(x, torch.cat(planes, 1))
             x = F.leaky_relu(x, 0.2) if i < 2 else x
         return x
@@ -101,8 +101,8 @@ def inpainting(conv: Any, seed: int, size: int = 64, batch: int = 4) -> Callable
         nonlocal count
         image, mask = batches[count % len(batches)]
         count += 1
-        found = net(image * mask, mask)
-        loss = (found - image).abs().mean() + 5 * ((found - image) * (1 - mask)).abs().mean()
+        output = net(image * mask, mask)
+        loss = (output - image).abs().mean() + 5 * ((output - image) * (1 - mask)).abs().mean()
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()
@@ -178,16 +178,16 @@ def peak_bytes(step: Callable[[], Any]) -> int:
     step()
     tracemalloc.start()
     try:
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
             step()
         arrays = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = most = 0
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    bytes_now = most = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
+        bytes_now += event.nbytes()
+        most = max(most, bytes_now)
     return most + arrays
 
 
@@ -198,7 +198,7 @@ def train(make: Callable[..., Any], kind: Any) -> list[list[float]]:
     for seed in SEEDS:
         step = make(kind, seed)
         losses = [step() for _ in range(STEPS)]
-        last.append([statistics.fmean(values) for values in zip(*losses[-LAST:], strict=True)])
+        last.append([statistics.fmean(values) for values in zip(*losses[-LAST_STEPS:], strict=True)])
     return last
 
 
@@ -208,9 +208,9 @@ def check_trajectories(make: Callable[..., Any], ours: Any, theirs: Any, toleran
     try:
         runs = [make(kind, SEEDS[0]) for kind in (ours, theirs)]
         for _ in range(EXACT_STEPS):
-            found, expected = (step() for step in runs)
-            for a, b in zip(found, expected, strict=True):
-                assert abs(a - b) <= tolerance * max(1, abs(b)), (found, expected)
+            losses, expected = (step() for step in runs)
+            for a, b in zip(losses, expected, strict=True):
+                assert abs(a - b) <= tolerance * max(1, abs(b)), (losses, expected)
     finally:
         torch.set_default_dtype(torch.float32)
 

@@ -13,8 +13,8 @@ import pyharmony
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony import models  # noqa: E402
-from pyharmony.training.steps import _adam  # noqa: E402
+from pyharmony.learn.training.steps import _adam  # noqa: E402
+from pyharmony.networks import models  # noqa: E402
 
 GROUP = "an update of all tensors of a network by Adam"
 NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -32,12 +32,12 @@ def problem(size: str) -> tuple[Any, Any]:
 
 def torch_bands(torch: Any, call: Any, image: Any, mask: Any) -> Any:
     """Runs torch's composition from array to array, a band of rows at a time."""
-    given = peers_color_grid.on_torch(peers_color_grid.random_map())
+    color_map = peers_color_grid.on_torch(peers_color_grid.random_map())
     image, mask, height = torch.from_numpy(image), torch.from_numpy(mask), image.shape[0]
     out = torch.empty_like(image)
     for top in range(0, height, BAND):
         rows = slice(top, top + BAND)
-        out[rows] = call(image[rows], mask[rows], top, height, given)
+        out[rows] = call(image[rows], mask[rows], top, height, color_map)
     return out.numpy()
 
 
@@ -47,14 +47,14 @@ def bench_map(benchmark: Any, ledger: Ledger, size: str, region: str) -> None:
     image, mask = problem(size)
     if region == "whole image":
         mask = np.full_like(mask, 255)
-    given = peers_color_grid.random_map()
+    color_map = peers_color_grid.random_map()
     others: dict[str, Any] = {}
     names = {}
     if ledger.available(peers.OPENCV) and size == "1080p":
         import cv2
 
         cv2.setNumThreads(2)
-        others["opencv"] = functools.partial(peers_color_grid.with_opencv, image, mask, given)
+        others["opencv"] = functools.partial(peers_color_grid.with_opencv, image, mask, color_map)
         names["opencv"] = ("OpenCV and NumPy", str(peers.OPENCV.version), "cells enlarged by cv2.resize")
     torch = pytest.importorskip("torch", reason="torch is not installed")
     before = torch.get_num_threads()
@@ -69,7 +69,7 @@ def bench_map(benchmark: Any, ledger: Ledger, size: str, region: str) -> None:
             names[key] = (f"torch, {key}" if key == "compiled" else "torch", torch.__version__, note)
         out = np.empty_like(image)
         timings = interleave(
-            benchmark, lambda: ops.color_grid(image, mask, out=out, **given.parts), others, rounds=5
+            benchmark, lambda: ops.color_grid(image, mask, out=out, **color_map.parts), others, rounds=5
         )  # fmt: skip
     torch.set_num_threads(before)
     what = f"{size}, {region}"
@@ -88,17 +88,17 @@ def bench_map(benchmark: Any, ledger: Ledger, size: str, region: str) -> None:
 def bench_dtypes(benchmark: Any, ledger: Ledger, dtype: str) -> None:
     image, mask = problem("12 MP")
     scale = {"uint8": 1, "uint16": 257}.get(dtype, 1 / 255)
-    image, given = (image * np.float32(scale)).astype(dtype), peers_color_grid.random_map()
+    image, color_map = (image * np.float32(scale)).astype(dtype), peers_color_grid.random_map()
     out = np.empty_like(image)
-    timings = interleave(benchmark, lambda: ops.color_grid(image, out=out, **given.parts), {}, rounds=5)
+    timings = interleave(benchmark, lambda: ops.color_grid(image, out=out, **color_map.parts), {}, rounds=5)
     ledger.add(GROUP, f"12 MP, no mask, {dtype}", "pyharmony.ops.color_grid", timings["ours"], version=OURS)
 
 
 def bench_large(benchmark: Any, ledger: Ledger) -> None:
     """Times the map on 50 megapixels, a part of their harmonisation."""
     image, mask = problem("50 MP")
-    out, given = np.empty_like(image), peers_color_grid.random_map()
-    timings = interleave(benchmark, lambda: ops.color_grid(image, mask, out=out, **given.parts), {}, rounds=3)
+    out, color_map = np.empty_like(image), peers_color_grid.random_map()
+    timings = interleave(benchmark, lambda: ops.color_grid(image, mask, out=out, **color_map.parts), {}, rounds=3)
     ledger.add(GROUP, "50 MP, 40 %", "pyharmony.ops.color_grid", timings["ours"], version=OURS)
     rate = image.shape[0] * image.shape[1] / 1e6 / (timings["ours"].summary()["wall_ms"] / 1000)
     ledger.target("color_grid, uint8, 50 MP, two threads", rate, 60, 200, "MP/s")

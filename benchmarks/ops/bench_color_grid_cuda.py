@@ -29,11 +29,11 @@ STEP = (32, 256, 256)  # images, height, width
 def bench_map(gpu: Any, ledger: Ledger, size: str) -> None:
     t = problems_cuda.tensors(size, "uint8")
     height = t.shape[0]
-    given = peers_color_grid.random_map()
-    parts = {name: gpu.from_numpy(part).to(peers_cuda.DEVICE) for name, part in given.parts.items()}
+    color_map = peers_color_grid.random_map()
+    parts = {name: gpu.from_numpy(part).to(peers_cuda.DEVICE) for name, part in color_map.parts.items()}
     image, mask, out = t.dst, t.mask, gpu.empty_like(t.dst)
     nbytes = 2 * image.numel() + mask.numel()
-    theirs = peers_color_grid.on_torch(given, peers_cuda.DEVICE)
+    theirs = peers_color_grid.on_torch(color_map, peers_cuda.DEVICE)
     compiled = peers_cuda.compiled(peers_color_grid.with_torch)
     calls = {
         "ours": functools.partial(ops.color_grid, image, mask, out=out, **parts),
@@ -52,7 +52,7 @@ def bench_map(gpu: Any, ledger: Ledger, size: str) -> None:
     row("copy of the same bytes", timings["copy"], version="", ours=timings["ours"], nbytes=nbytes)
     _, pixels, weights, _ = t.numpy()
     row(
-        "pyharmony on the CPU, uint8", on_cpu(lambda: ops.color_grid(pixels, weights, **given.parts)),
+        "pyharmony on the CPU, uint8", on_cpu(lambda: ops.color_grid(pixels, weights, **color_map.parts)),
         version=OURS,
     )  # fmt: skip
     if size == "8K":
@@ -67,17 +67,17 @@ def bench_step(gpu: Any, ledger: Ledger) -> None:
     gpu.manual_seed(0)
     count, height, width = STEP
     image, mask = gpu.rand((*STEP, 3), device=peers_cuda.DEVICE), gpu.rand(STEP, device=peers_cuda.DEVICE)
-    given = peers_color_grid.random_map()
+    color_map = peers_color_grid.random_map()
     parts = [
         gpu.from_numpy(part).to(peers_cuda.DEVICE)[None].repeat(count, *[1] * part.ndim).requires_grad_()
-        for part in given.parts.values()
+        for part in color_map.parts.values()
     ]
 
     def step(call: Any) -> Any:
         return gpu.autograd.grad(call().square().mean(), parts)
 
     frame = [0, 0, height, width]
-    names = dict(zip(given.parts, parts, strict=True))
+    names = dict(zip(color_map.parts, parts, strict=True))
     composed = peers_cuda.compiled(_color_grid_torch.composed)
     calls = {
         "ours": lambda: step(lambda: ops.color_grid(image, mask, **names)),

@@ -20,15 +20,15 @@ def bench_color_stats(benchmark: Any, ledger: Ledger) -> None:
     image, mask = problem.dst, np.where(problem.mask, np.uint8(255), np.uint8(0))
 
     def with_numpy() -> Any:
-        found = []
+        statistics = []
         for inside in (mask > 0, mask == 0):
             colors = image[inside].astype(np.float32) / np.float32(255)
             mean = colors.mean(0, dtype=np.float64)
             apart = colors - mean.astype(np.float32)
             covariance = apart.T @ apart / len(colors)
             histogram = [np.bincount(channel, minlength=256) for channel in image[inside].T]
-            found.append((mean, covariance, colors.min(0), colors.max(0), histogram))
-        return found
+            statistics.append((mean, covariance, colors.min(0), colors.max(0), histogram))
+        return statistics
 
     others: dict[str, Any] = {"numpy": with_numpy}
     if ledger.available(peers.OPENCV):
@@ -37,15 +37,17 @@ def bench_color_stats(benchmark: Any, ledger: Ledger) -> None:
         cv2.setNumThreads(2)
 
         def with_opencv() -> Any:
-            found = []
+            statistics = []
             for region in (mask, cv2.bitwise_not(mask)):
                 colors = image[region > 0].astype(np.float32)
                 covariance, mean = cv2.calcCovarMatrix(
                     colors, None, cv2.COVAR_NORMAL | cv2.COVAR_ROWS | cv2.COVAR_SCALE, ctype=cv2.CV_64F
                 )
                 histogram = [cv2.calcHist([image], [c], region, [256], [0, 256]).ravel() for c in range(3)]
-                found.append((mean[0] / 255, covariance / 255**2, colors.min(0) / 255, colors.max(0) / 255, histogram))
-            return found
+                statistics.append(
+                    (mean[0] / 255, covariance / 255**2, colors.min(0) / 255, colors.max(0) / 255, histogram)
+                )
+            return statistics
 
         others["cv2"] = with_opencv
 

@@ -14,7 +14,7 @@ import pyharmony
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony import nn  # noqa: E402
+from pyharmony.networks import nn  # noqa: E402
 
 FORMS = {"planar": False, "channels-last": True}
 GROUP = "convolutions of 4 x 4 weights in training, batch 4, forward and backward"

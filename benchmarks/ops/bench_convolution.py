@@ -26,7 +26,7 @@ def bench_convolution(benchmark: Any, ledger: Ledger) -> None:
         (*(rng.standard_normal(shape).astype(np.float32) for shape in ((n, n, c), (3, 3, c, o), (o,))), stride)
         for n, c, o, stride in LAYERS
     ]
-    taken = [
+    seconds = [
         (
             torch.from_numpy(image).permute(2, 0, 1)[None],
             torch.from_numpy(weight).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last),
@@ -38,7 +38,7 @@ def bench_convolution(benchmark: Any, ledger: Ledger) -> None:
 
     def theirs() -> Any:
         with torch.inference_mode():
-            return [torch.conv2d(*layer, padding=1) for layer in taken]
+            return [torch.conv2d(*layer, padding=1) for layer in seconds]
 
     timings = interleave(
         benchmark,
@@ -60,17 +60,17 @@ def bench_convolution(benchmark: Any, ledger: Ledger) -> None:
 def bench_points(benchmark: Any, ledger: Ledger) -> None:
     import torch
 
-    from pyharmony.models.colorgrid import Points
+    from pyharmony.networks.models.colorgrid import Points
 
     torch.manual_seed(0)
     model = Points(61, 64, heads=4).eval()
     layers = point_layers_of({f"set.{name}": x.detach().numpy() for name, x in model.state_dict().items()}, "set")
     elements = np.random.default_rng(0).random((6, 768, 61), np.float32)
-    given = torch.from_numpy(elements)
+    tensor = torch.from_numpy(elements)
 
     def theirs() -> Any:
         with torch.inference_mode():
-            return model(given)
+            return model(tensor)
 
     timings = interleave(benchmark, lambda: points(elements, layers), {"torch": theirs}, rounds=15)
     shape = "6 sets of 768 points, 61 to 64 channels, 4 heads"

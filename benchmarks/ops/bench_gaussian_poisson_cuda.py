@@ -32,7 +32,7 @@ def beside_dct(
     """Measures ours on float32 at a weight, `more`, the two DCTs and a copy; adds the rows of all but `more`."""
     dct, settings = problems_cuda.torch_dct(t, weight)
     calls = {"ours": solver(t, color_weight=weight), **more, "dct": dct, "copy": peers_cuda.copy_of(t.nbytes)}
-    if not measure_cuda.FIRST and ledger.available(peers_cuda.CUPY_DCT):
+    if not measure_cuda.FIRST_ONLY and ledger.available(peers_cuda.CUPY_DCT):
         calls["cupy"] = problems_cuda.cupy_dct(t, weight)
     timings = interleave(calls, eager=("cupy",))
     answer = problems_cuda.exact(t, weight)
@@ -103,8 +103,8 @@ def bench_agreement(gpu: Any, ledger: Ledger) -> None:
     worst = 0.0
     for method, weight in (("chebyshev", 1.0), ("dct", 0.02)):
         options: dict[str, Any] = {"method": method, "color_weight": weight, "tolerance": 0.002}
-        found = gaussian_poisson(t.src, t.dst, t.mask, t.base, **options).cpu().numpy()
-        worst = max(worst, float(np.abs(found - gaussian_poisson(*arrays, **options, device="cpu")).max()))
+        result = gaussian_poisson(t.src, t.dst, t.mask, t.base, **options).cpu().numpy()
+        worst = max(worst, float(np.abs(result - gaussian_poisson(*arrays, **options, device="cpu")).max()))
     ledger.figure("cpu_v_cuda", worst)
 
 

@@ -43,14 +43,14 @@ def bench_norms(gpu: Any, ledger: Ledger, shape: tuple[int, ...], what: str) -> 
         x = gpu.randn(shape).to(peers_cuda.DEVICE, dtype)
         kinds = {"ours": cpu.ours, "torch": cpu.theirs}
         # torch's compiler has no derivatives of a penalty's order.
-        if what != "penalty" and not measure_cuda.FIRST:
+        if what != "penalty" and not measure_cuda.FIRST_ONLY:
             kinds["compiled"] = peers_cuda.compiled(cpu.theirs)
-        made = {
+        layers = {
             f"{kind}, {form}": call
             for kind, norm in kinds.items()
             for form, call in cpu.calls(norm, x, what).items()
         }  # fmt: skip
-        timings = interleave(made)
+        timings = interleave(layers)
         mine, eager = ({k: v for k, v in timings.items() if k.startswith(who)} for who in ("ours", "torch"))
         best = fastest(mine)
         row = functools.partial(add, ledger, GROUP, f"{name}, {' x '.join(map(str, shape))}, {what}")

@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import torch.nn.functional as F  # noqa: E402
 
-from pyharmony.nn import PartialConv2d  # noqa: E402
+from pyharmony.networks.nn import PartialConv2d  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
 
@@ -115,8 +115,8 @@ def compare(benchmark: Any, peers: dict[str, tuple[Any, Any]], *, images: int, s
 
 def report(ledger: Ledger, problem: str, timings: dict[str, Timing], fastest: str) -> float:
     ledger.add(GROUP, problem, "pyharmony.nn.PartialConv2d", timings["ours"], version=OURS)
-    exact, found = timings[fastest].result.float(), timings["ours"].result.float()
-    apart = float((exact - found).abs().max() / exact.abs().max())
+    exact, result = timings[fastest].result.float(), timings["ours"].result.float()
+    apart = float((exact - result).abs().max() / exact.abs().max())
     ledger.add(
         GROUP, problem, f"torch, {fastest}", timings[fastest], against=timings["ours"], version=torch.__version__,
         note=f"apart by {apart:.1g} of the largest",

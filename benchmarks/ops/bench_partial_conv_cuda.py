@@ -22,14 +22,14 @@ from measure_cuda import GpuTiming, add, interleave, ratio
 
 import pyharmony
 from pyharmony import ops
-from pyharmony.nn import PartialConv2d
+from pyharmony.networks.nn import PartialConv2d
 
 pytestmark = pytest.mark.gpu
 
 OURS = f"pyharmony {pyharmony.__version__}"
 GROUP = "partial convolution on the GPU, DoveNet's local encoder at 256²"
 #: The case of the goals: few images, where launches decide.
-FEW = (1, 8)
+GOAL_IMAGES = (1, 8)
 FIGURE = 0.15  # the share of the mask
 
 
@@ -52,28 +52,29 @@ def calls(torch: Any, images: int, share: float, dtype: Any, backward: bool, pla
         return cpu.encoder(kind, dtype, last, **options).to(peers_cuda.DEVICE)
 
     ours = net(PartialConv2d, multi_channel=planes > 1)
-    made = {
+    calls_by_name = {
         "ours": cpu.step(cpu.run_ours, ours, x, mask > 0, backward),
         "rows": cpu.step(run_rows, ours, x, mask > 0, backward),
         "composed": cpu.step(cpu.run_composed, net(cpu.Composed), x, mask, backward),
     }
     if x.is_cuda and planes == 1 and not backward and importlib.util.find_spec("triton") is not None:
         peer = functools.partial(importlib.import_module("peers_partial_conv").run, slope=cpu.SLOPE)
-        made["triton"] = cpu.step(peer, ours, x, mask > 0, backward)
-    if not measure_cuda.FIRST:
+        calls_by_name["triton"] = cpu.step(peer, ours, x, mask > 0, backward)
+    if not measure_cuda.FIRST_ONLY:
         compiled = peers_cuda.compiled(cpu.run_composed)
-        made["compiled"] = cpu.step(compiled, net(cpu.Composed), x, mask, backward)
-    return made
+        calls_by_name["compiled"] = cpu.step(compiled, net(cpu.Composed), x, mask, backward)
+    return calls_by_name
 
 
 def measure(torch: Any, ledger: Ledger, problem: str, **options: Any) -> dict[str, GpuTiming]:
-    made = calls(torch, **options)
-    timings = interleave(made)
-    wanted = made["composed"]().float()
+    calls_by_name = calls(torch, **options)
+    timings = interleave(calls_by_name)
+    expected = calls_by_name["composed"]().float()
     row = functools.partial(add, ledger, GROUP, problem)
 
     def apart(name: str) -> str:
-        return f"apart by {float((made[name]().float() - wanted).abs().max() / wanted.abs().max()):.1g} of the largest"
+        error = float((calls_by_name[name]().float() - expected).abs().max() / expected.abs().max())
+        return f"apart by {error:.1g} of the largest"
 
     row("nn.PartialConv2d", timings["ours"], version=OURS, note=apart("ours"))
     row('the same, method="rows"', timings["rows"], version=OURS, note=apart("rows"))
@@ -88,9 +89,9 @@ def measure(torch: Any, ledger: Ledger, problem: str, **options: Any) -> dict[st
 @pytest.mark.parametrize(
     ("images", "share"),
     [
-        pytest.param(images, share, marks=[pytest.mark.first] if images in FEW and share == FIGURE else [])
+        pytest.param(images, share, marks=[pytest.mark.first] if images in GOAL_IMAGES and share == FIGURE else [])
         for share in (0.05, FIGURE, 1.0)
-        for images in (*FEW, 32)
+        for images in (*GOAL_IMAGES, 32)
     ],
 )
 def bench_masks(gpu: Any, ledger: Ledger, images: int, share: float) -> None:
@@ -102,7 +103,7 @@ def bench_masks(gpu: Any, ledger: Ledger, images: int, share: float) -> None:
             timings = measure(gpu, ledger, problem, images=images, share=share, dtype=dtype, backward=backward)
             eager.append(eager_ratio(timings["composed"], timings["ours"]))
             graph.append(ratio(timings["composed"], timings["ours"]))
-    if share == FIGURE and images in FEW:
+    if share == FIGURE and images in GOAL_IMAGES:
         for key, values in (("partial_conv_v_eager", eager), ("partial_conv_v_graph", graph)):
             ledger.figure(key, min([*values, ledger.figures.get(key, values[0])]))
 

@@ -96,11 +96,11 @@ def bench_film(benchmark: Any, ledger: Ledger, film: str) -> None:
     infos = [sequence.solve(*f, tolerance=TOLERANCE, return_info=True)[1] for f in frames]
     cold = [solver.solve(*f, tolerance=TOLERANCE, return_info=True)[1] for f in frames]
     problem = "1080p x 3, " + {"still": "still", "noise": "noise of one level", "light": "light -1 % a frame"}[film]
-    for name, done, against in (("ours", infos, None), ("cold", cold, timings["ours"])):
+    for name, infos_of_way, against in (("ours", infos, None), ("cold", cold, timings["ours"])):
         what = "PoissonSequence, from the frame before" if name == "ours" else "PoissonSolver, from nothing"
         ledger.add(
-            "a frame of a film", problem, f"pyharmony.ops.{what}, {max(i.iterations for i in done)} iterations",
-            timings[name], against=against, version=OURS, certified=max(i.max_error for i in done),
+            "a frame of a film", problem, f"pyharmony.ops.{what}, {max(i.iterations for i in infos_of_way)} iterations",
+            timings[name], against=against, version=OURS, certified=max(i.max_error for i in infos_of_way),
             note="the mask's set-up done before; proven error of six frames",
         )  # fmt: skip
 

@@ -29,10 +29,10 @@ def bench_regrain(benchmark: Any, ledger: Ledger) -> None:
     image, reference, inside = image[box], reference[box], inside[box]
     mask = np.where(inside, np.uint8(255), np.uint8(0))
     change = (color.match_histogram(image, reference, mask).astype(np.float32) - image) / np.float32(255)
-    given = change[inside][:, None]
+    change_inside = change[inside][:, None]
     timings = interleave(
         benchmark, lambda: regrain(image, change, inside),
-        {"numpy": lambda: peers_color.regrain(image, given, mask)}, rounds=5,
+        {"numpy": lambda: peers_color.regrain(image, change_inside, mask)}, rounds=5,
     )  # fmt: skip
     apart = np.abs(timings["numpy"].result[:, 0] - timings["ours"].result[inside]).max()
     ledger.add(GROUP, "40 % mask", "pyharmony.ops.regrain", timings["ours"], version=pyharmony.__version__)

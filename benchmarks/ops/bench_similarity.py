@@ -9,7 +9,7 @@ import pytest
 from measure import Ledger, interleave
 
 import pyharmony
-from pyharmony import metrics
+from pyharmony.learn import metrics
 
 GROUP = "metrics, 1080p x 3"
 

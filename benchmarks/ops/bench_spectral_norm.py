@@ -42,20 +42,20 @@ def layers(torch: Any) -> Any:
 
 def theirs(torch: Any, wrap: Callable[[Any], Any], *, hook: bool) -> Callable[[], list[Any]]:
     """Returns a call that does the work of each layer before its convolution."""
-    made = [wrap(layer) for layer in copy.deepcopy(layers(torch))]
+    wrapped = [wrap(layer) for layer in copy.deepcopy(layers(torch))]
 
     def call() -> list[Any]:
         if not hook:
-            return [layer.weight for layer in made]
-        for layer in made:
+            return [layer.weight for layer in wrapped]
+        for layer in wrapped:
             next(iter(layer._forward_pre_hooks.values()))(layer, None)
-        return [layer.weight for layer in made]
+        return [layer.weight for layer in wrapped]
 
     return call
 
 
 def updates(model: Any, **options: Any) -> Callable[[], Any]:
-    from pyharmony.nn import SpectralNormGroup
+    from pyharmony.networks.nn import SpectralNormGroup
 
     group = SpectralNormGroup(model, **options)
 
@@ -104,18 +104,18 @@ def report(ledger: Ledger, problem: str, timings: dict[str, Any]) -> dict[str, f
 
     This is the wall time: torch's second thread spins after its work, in the CPU time of the next call.
     """
-    named = {("written 2" if name == "ours" else name): timing for name, timing in timings.items()}
+    timings_by_name = {("written 2" if name == "ours" else name): timing for name, timing in timings.items()}
     least = {"written": float("inf"), "folded": float("inf")}
     for n in (2, 1):
         for name, title in NAMES.items():
-            timing, beside = named[f"{name} {n}"], named[f"written {n}"]
+            timing, beside = timings_by_name[f"{name} {n}"], timings_by_name[f"written {n}"]
             mine = name in least
             ledger.add(
                 GROUP, problem, f"{title}, {n} thread{'s' if n > 1 else ''}", timing,
                 against=None if mine else beside, version=OURS if mine else str(TORCH.version),
             )  # fmt: skip
             for kind in () if mine else least:
-                least[kind] = min(least[kind], ratio(timing, named[f"{kind} 2"], "wall"))
+                least[kind] = min(least[kind], ratio(timing, timings_by_name[f"{kind} 2"], "wall"))
     return least
 
 
@@ -144,11 +144,11 @@ def bench_update_and_gradient(benchmark: Any, ledger: Ledger, torch: Any) -> Non
 
     def with_gradient(call: Callable[[], Any]) -> Callable[[], Any]:
         def both() -> Any:
-            made = call()
-            if torch.is_tensor(made):
-                torch.autograd.backward([made], [torch.ones_like(made)])
+            result = call()
+            if torch.is_tensor(result):
+                torch.autograd.backward([result], [torch.ones_like(result)])
             else:
-                torch.autograd.backward(made, pulls)
+                torch.autograd.backward(result, pulls)
             for model in models:
                 model.zero_grad()
             return None

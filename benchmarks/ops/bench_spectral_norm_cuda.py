@@ -22,7 +22,7 @@ OURS = f"pyharmony {pyharmony.__version__}"
 GROUP = "spectral norm of sixteen layers on the GPU"
 #: Channels of an encoder of seven 3 x 3 convolutions, of which there are two; the head is two 1 x 1.
 ENCODER = (3, 64, 128, 256, 512, 512, 512, 512)
-BATCH, SIDE = 8, 256
+BATCH, IMAGE_SIDE = 8, 256
 
 
 def discriminator(torch: Any) -> Any:
@@ -31,10 +31,10 @@ def discriminator(torch: Any) -> Any:
 
     def encoder() -> Any:
         pairs = list(itertools.pairwise(ENCODER))
-        made = []
+        layers = []
         for i, (a, b) in enumerate(pairs):
-            made += [torch.nn.Conv2d(a, b, 3, stride=1 if i == len(pairs) - 1 else 2), torch.nn.LeakyReLU(0.2)]
-        return torch.nn.Sequential(*made)
+            layers += [torch.nn.Conv2d(a, b, 3, stride=1 if i == len(pairs) - 1 else 2), torch.nn.LeakyReLU(0.2)]
+        return torch.nn.Sequential(*layers)
 
     last = ENCODER[-1]
     head = torch.nn.Sequential(torch.nn.Conv2d(last, last, 1), torch.nn.LeakyReLU(0.2), torch.nn.Conv2d(last, last, 1))
@@ -66,7 +66,7 @@ def parametrization(torch: Any) -> Callable[[], list[Any]]:
 
 
 def ours(torch: Any, *, fold: bool = False) -> Callable[[], Any]:
-    from pyharmony.nn import SpectralNormGroup
+    from pyharmony.networks.nn import SpectralNormGroup
 
     group = SpectralNormGroup(discriminator(torch), fold=fold)
 
@@ -79,12 +79,12 @@ def ours(torch: Any, *, fold: bool = False) -> Callable[[], Any]:
 
 def share(torch: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Times a forward and backward of the discriminator with the norms, and without them."""
-    from pyharmony.nn import SpectralNormGroup
+    from pyharmony.networks.nn import SpectralNormGroup
 
     plain = discriminator(torch)
     normed = copy.deepcopy(plain)
     group = SpectralNormGroup(normed)
-    x = torch.rand(BATCH, 3, SIDE, SIDE, device=peers_cuda.DEVICE)
+    x = torch.rand(BATCH, 3, IMAGE_SIDE, IMAGE_SIDE, device=peers_cuda.DEVICE)
 
     def step(model: Any) -> Any:
         loss = model[2](model[0](x) * model[1](x)).mean()
@@ -127,7 +127,7 @@ def bench_share(gpu: Any, ledger: Ledger) -> None:
     """Times the overhead of the norms in a forward and backward of the discriminator."""
     with_norms, without = share(gpu)
     timings = interleave({"with": with_norms, "without": without})
-    row = functools.partial(add, ledger, GROUP, f"discriminator, {BATCH} x {SIDE}²")
+    row = functools.partial(add, ledger, GROUP, f"discriminator, {BATCH} x {IMAGE_SIDE}²")
     row("forward and backward with SpectralNormGroup", timings["with"], version=OURS)
     row("without norms", timings["without"], version=str(gpu.__version__), ours=timings["with"])
     ledger.figure("spectral_norm_share", max(0.0, 100 * (1 - 1 / ratio(timings["with"], timings["without"]))))
