@@ -26,14 +26,15 @@ from PIL import Image
 from records import Record, commands_of
 from tables import write_json
 
-from pyharmony import batch, set_num_threads
+from pyharmony import set_num_threads
 from pyharmony.cli._pictures import blob, photograph
+from pyharmony.runs import batch
 
 RECORD = Record("batch", "many-pictures.md")
 SIZE = (1224, 1632)
 COUNT, ROUNDS = 240, 2
 #: What others are compared with; a process alone uses some of another core, to decode and encode.
-ONE = "1 process, on one core"
+ONE_CORE = "1 process, on one core"
 
 
 def make(folder: Path) -> None:
@@ -103,7 +104,12 @@ def ways(source: Path) -> dict[str, Callable[[Path], None]]:
         ]
         subprocess.run(command, check=True)
 
-    every = {ONE: on_one_core, "1 process": local(1), "2 processes": local(2), "`pyharmony harmonize FOLDER`": loop}
+    every = {
+        ONE_CORE: on_one_core,
+        "1 process": local(1),
+        "2 processes": local(2),
+        "`pyharmony harmonize FOLDER`": loop,
+    }
     if importlib.util.find_spec("ray"):
         every["Ray, 2 actors"] = ray
     return every
@@ -161,7 +167,7 @@ def report() -> None:
         "|---|---|---|",
     ]
     for way, seconds in best.items():
-        lines.append(f"| {way} | {count / seconds:.1f} | {best[ONE] / seconds:.2f} |")
+        lines.append(f"| {way} | {count / seconds:.1f} | {best[ONE_CORE] / seconds:.2f} |")
     lines.append("")
     lines.append(
         "Between a twentieth and half of a run the time left was wrong by at most "

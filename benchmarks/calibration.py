@@ -46,7 +46,7 @@ NOISES = tuple(np.arange(13) / 4)
 LIMITS = {"doubt": (4.0, 5.0), "caution": (2.5, 3.0)}
 ERRORS = 1.96
 #: The largest share of triples, in each condition, that may be worse than the composite, by more than so many dB.
-WORSE, WORSE_BY = 0.25, 0.005
+MAX_WORSE_SHARE, MAX_LOSS_DB = 0.25, 0.005
 #: The strengths for which results are stored, the others are interpolated.
 PARTS = np.linspace(0, max(BOOSTS), 17)
 
@@ -70,25 +70,27 @@ def answer(network: _colorgrid.Network, case: Case, name: str) -> Answer:
     """Runs a network on a case."""
     size = network.size, network.size
     whole = scene_of(case.image, case.mask, None, size)
-    seen = hardened(with_close(whole, case.image, case.mask, None) if network.closer else whole)
-    more = 1.0 if seen.close is None else BOOST_OF_TWO
-    maps, weights = network.answers(seen, Care.AGREED)
+    scene = hardened(with_close(whole, case.image, case.mask, None) if network.closer else whole)
+    more = 1.0 if scene.close is None else BOOST_OF_TWO
+    maps, weights = network.answers(scene, Care.AGREED)
     counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
-    made, apart = compared(seen, [m.apply(seen.image) for m in maps], counts)
-    known = region_confidence(seen)[0]
-    trusted = (known * change_confidence(seen, seen.image + b * more * (made - seen.image))[0] for b in BOOSTS)
+    picture, apart = compared(scene, [m.apply(scene.image) for m in maps], counts)
+    confidence = region_confidence(scene)[0]
+    trusted = (
+        confidence * change_confidence(scene, scene.image + b * more * (picture - scene.image))[0] for b in BOOSTS
+    )
     mean, measure = weighted(maps, counts), gain if name == TRIPLES else change
     results = [measure(mean.scaled(part * more).apply(case.image, case.mask), case) for part in PARTS]
-    return Answer(mean_change(seen, made), apart, tuple(x >= TRUSTED for x in trusted), np.array(results))
+    return Answer(mean_change(scene, picture), apart, tuple(x >= TRUSTED for x in trusted), np.array(results))
 
 
 def answers(network: _colorgrid.Network, samples: Set, name: str) -> dict[str, list[Answer]]:
     """Runs a network on every condition of every sample of a set."""
-    found: dict[str, list[Answer]] = {}
+    answers_by_set: dict[str, list[Answer]] = {}
     for sample in samples.samples:
         for condition, case in cases(sample, name):
-            found.setdefault(condition, []).append(answer(network, case, name))
-    return found
+            answers_by_set.setdefault(condition, []).append(answer(network, case, name))
+    return answers_by_set
 
 
 def results(every: Sequence[Answer], boost: float, noise: float, doubts: Iterable[float]) -> Floats:
@@ -96,12 +98,12 @@ def results(every: Sequence[Answer], boost: float, noise: float, doubts: Iterabl
 
     The guard for skin, whose hue may reduce the change further, is ignored.
     """
-    found = []
+    results_of_each = []
     for one in every:
         trusted = boost * one.trusted[BOOSTS.index(boost)]
         parts = [trusted * share_of(agreement(one.change, one.apart, doubt, noise)) for doubt in doubts]
-        found.append(np.interp(parts, PARTS, one.results))
-    return np.array(found).T
+        results_of_each.append(np.interp(parts, PARTS, one.results))
+    return np.array(results_of_each).T
 
 
 class Choice(NamedTuple):
@@ -128,7 +130,7 @@ def best(
         return None
     gains = [results(of, boost, noise, doubts) for of in every[TRIPLES].values()]
     for of in gains:
-        holds &= (of < -WORSE_BY).mean(1) <= WORSE
+        holds &= (of < -MAX_LOSS_DB).mean(1) <= MAX_WORSE_SHARE
     if not holds.any():
         return None
     mean = np.mean([of.mean(1) for of in gains], 0)
@@ -142,8 +144,8 @@ def chosen(every: Mapping[str, Mapping[str, Sequence[Answer]]]) -> Calibration:
     Raises:
         DataError: no setting is within the limits.
     """
-    found = [(best(every, boost, noise, LIMITS["doubt"]), boost, noise) for boost in BOOSTS for noise in NOISES]
-    there = [(choice, boost, noise) for choice, boost, noise in found if choice is not None]
+    choices = [(best(every, boost, noise, LIMITS["doubt"]), boost, noise) for boost in BOOSTS for noise in NOISES]
+    there = [(choice, boost, noise) for choice, boost, noise in choices if choice is not None]
     if not there:
         raise DataError("no setting holds the limits; these weights change what fits, and their views agree on it")
     choice, boost, noise = max(there, key=lambda one: one[0].gain)
@@ -153,12 +155,12 @@ def chosen(every: Mapping[str, Mapping[str, Sequence[Answer]]]) -> Calibration:
     return Calibration(choice.doubt, careful.doubt, boost, float(noise))
 
 
-def told(every: Mapping[str, Mapping[str, Sequence[Answer]]], known: Calibration) -> list[str]:
+def told(every: Mapping[str, Mapping[str, Sequence[Answer]]], calibration: Calibration) -> list[str]:
     """Returns lines on the gain of a calibration, and on its change of fitting photographs."""
     lines = [f"{'':16s}gain, default  cautious  change of what fits, default  cautious"]
     for condition, of in every[TRIPLES].items():
         rows = [of, every[PHOTOGRAPHS].get(condition)]
-        settings = known.boost, known.noise, (known.doubt, known.caution)
+        settings = calibration.boost, calibration.noise, (calibration.doubt, calibration.caution)
         cells = ["" if row is None else results(row, *settings).mean(1) for row in rows]
         lines.append(
             f"{condition:16s}" + "  ".join("" if isinstance(c, str) else f"{c[0]:+6.2f} {c[1]:+6.2f}" for c in cells)
@@ -174,7 +176,7 @@ def calibration(root: Path, source: str) -> Calibration:
         start, samples = time.monotonic(), opened(root, name, "val", VIEW)
         every[name] = answers(network, samples, name)
         print(f"{name}, {len(samples.groups)}: {time.monotonic() - start:.0f} s", flush=True)
-    found = chosen(every)
-    print(f"doubt {found.doubt:g}, caution {found.caution:g}, boost {found.boost:g}, noise {found.noise:g}")
-    print("\n".join(told(every, found)), flush=True)
-    return found
+    limits = chosen(every)
+    print(f"doubt {limits.doubt:g}, caution {limits.caution:g}, boost {limits.boost:g}, noise {limits.noise:g}")
+    print("\n".join(told(every, limits)), flush=True)
+    return limits

@@ -30,9 +30,10 @@ import numpy.typing as npt
 import torch
 from records import commands_of
 
-from pyharmony import data as datasets
-from pyharmony import evaluation, metrics, models, training
 from pyharmony.errors import MaskError
+from pyharmony.learn import data as datasets
+from pyharmony.learn import evaluation, metrics, training
+from pyharmony.networks import models
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "compare_variants"
@@ -102,11 +103,11 @@ def label(*words: str | int) -> str:
 
 
 def merged(*tables: Mapping[str, Mapping[str, Any]]) -> Tables:
-    found: Tables = {}
+    result: Tables = {}
     for one in tables:
         for name, table in one.items():
-            found.setdefault(name, {}).update(copy.deepcopy(dict(table)))
-    return found
+            result.setdefault(name, {}).update(copy.deepcopy(dict(table)))
+    return result
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -131,13 +132,13 @@ class Samples(datasets.Dataset):
 
 def small(folders: Sequence[Path], split: str | None, roles: Sequence[str]) -> Samples:
     """Returns the samples of manifests that have these roles, at SIZE; skips objects that vanish at that size."""
-    found = []
+    samples = []
     for folder in folders:
         manifest = datasets.Manifest(folder, split, roles)
         for index, name in enumerate(manifest.names):
             with contextlib.suppress(MaskError):
-                found.append(datasets.resize_sample({**manifest[index], "name": f"{folder.name}/{name}"}, SIZE))
-    return Samples(found)
+                samples.append(datasets.resize_sample({**manifest[index], "name": f"{folder.name}/{name}"}, SIZE))
+    return Samples(samples)
 
 
 def shards(data: Path, work: Path) -> dict[str, datasets.Shards]:
@@ -148,16 +149,16 @@ def shards(data: Path, work: Path) -> dict[str, datasets.Shards]:
     def synthesis(split: str, times: int, seed: int) -> datasets.Dataset:
         return datasets.Synthesis(small(photographs, split, ("image", "mask")), per_photo=times, seed=seed)
 
-    made: dict[str, Callable[[], datasets.Dataset]] = {
+    makers: dict[str, Callable[[], datasets.Dataset]] = {
         "train": lambda: synthesis("train", TRAIN_TIMES, 1),
         "photographs": lambda: synthesis("test", TEST_TIMES, 2),
         "triples": lambda: small(composites, None, ("composite", "mask", "target")),
     }
     work.mkdir(parents=True, exist_ok=True)
-    for name, make in made.items():
+    for name, make in makers.items():
         if not (work / name).is_dir():
             datasets.write_shards(make(), work / name, SIZE)
-    return {name: datasets.Shards(work / name) for name in made}
+    return {name: datasets.Shards(work / name) for name in makers}
 
 
 # ---- runs ----
@@ -190,19 +191,19 @@ def method_of(model: models.Model) -> Callable[[Picture, Picture], npt.NDArray[n
         picture = torch.from_numpy(composite).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.no_grad():
             output = model(picture, torch.from_numpy(mask)[None, None].float() / 255)
-        found: npt.NDArray[np.float32] = ((output[0].permute(1, 2, 0) + 1) * 127.5).numpy()
-        return found
+        result: npt.NDArray[np.float32] = ((output[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+        return result
 
     return method
 
 
 def figures(samples: Mapping[str, datasets.Shards], methods: Mapping[str, Any], which: int) -> dict[str, Any]:
     """Returns for each test and measure one value per image; which: 0 the composite's, 1 the first method's."""
-    found = {}
+    rows_by_test = {}
     for test in TESTS:
         rows = evaluation.evaluate(samples[test], methods, size=SIZE).rows[which :: 1 + len(methods)]
-        found[test] = {key: [round(float(row[key]), 4) for row in rows] for key in MEASURES}
-    return found
+        rows_by_test[test] = {key: [round(float(row[key]), 4) for row in rows] for key in MEASURES}
+    return rows_by_test
 
 
 def one(group: str, name: str, seed: int, samples: Mapping[str, datasets.Shards], work: Path) -> dict[str, Any]:
@@ -256,12 +257,12 @@ def run(data: Path, work: Path, minutes: float) -> None:
 
 def read() -> tuple[dict[str, Any], dict[str, dict[str, list[dict[str, Any]]]]]:
     """Reads the description of the composites, and for each group and variant its runs by seed."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for group, variants in VARIANTS.items():
         for name in variants:
             paths = [RESULTS / f"{label(group, name, seed)}.json" for seed in SEEDS]
-            found.setdefault(group, {})[name] = [json.loads(path.read_text()) for path in paths if path.is_file()]
-    return json.loads((RESULTS / "composites.json").read_text()), found
+            runs.setdefault(group, {})[name] = [json.loads(path.read_text()) for path in paths if path.is_file()]
+    return json.loads((RESULTS / "composites.json").read_text()), runs
 
 
 def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -281,33 +282,22 @@ def difference(
 
 
 def tables(group: str, test: str) -> str:
-    """Returns tables of the figures, and of the differences to the composite and to the first variant."""
+    """Returns the table of the differences to the composite and to the first variant, in PSNR and in fMSE."""
     composites, every = read()
     groups, variants = composites["groups"][test], every[group]
     untouched = [{"figures": composites["figures"], "seed": seed} for seed in SEEDS]
     base = next(iter(variants.values()))
-
-    def mean(run: Mapping[str, Any], key: str) -> float:
-        return float(by_photograph(run["figures"][test][key], groups).mean())
-
-    def spread(runs: list[dict[str, Any]], key: str, digits: int) -> str:
-        values = [mean(run, key) for run in runs]
-        return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-    lines = ["| | PSNR | fMSE | MSE | SSIM |", "|---|---|---|---|---|"]
-    lines.append(f"| composite | {' | '.join(f'{mean(untouched[0], key):.{digits}f}' for key, digits in COLUMNS)} |")
-    for name, runs in variants.items():
-        lines.append(f"| {name} | {' | '.join(spread(runs, key, digits) for key, digits in COLUMNS)} |")
-    beyond = " | ".join(f"{key} beyond the composite | beyond the first | by seed" for key in ("PSNR", "fMSE"))
-    lines += ["", f"| | {beyond} |", "|---|---|---|---|---|---|---|"]
+    means = (by_photograph(composites["figures"][test][key], groups).mean() for key, _ in COLUMNS)
+    values = " | | ".join(f"{mean:.{digits}f}" for mean, (_, digits) in zip(means, COLUMNS, strict=True))
+    beyond = " | ".join(f"{key} beyond the composite | beyond the first" for key in ("PSNR", "fMSE"))
+    lines = [f"| | {beyond} |", "|---|---|---|---|---|", f"| composite | {values} | |"]
     for name, runs in variants.items():
         cells = [name]
-        for key, digits in COLUMNS[:2]:
+        for key, digits in COLUMNS:
             cells.append(_told(difference(runs, untouched, test, key, groups)[0], digits))
             interval, seeds = difference(runs, base, test, key, groups)
-            cells += (
-                ["", ""] if runs is base else [_told(interval, digits), ", ".join(f"{x:+.{digits}f}" for x in seeds)]
-            )
+            agree = min(seeds) > 0 or max(seeds) < 0
+            cells.append("" if runs is base else _told(interval, digits) + ("" if agree else ", seeds differ"))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -316,8 +306,8 @@ def _told(interval: metrics.Interval, digits: int) -> str:
     return f"{interval.mean:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
 
 
-#: The columns of tables, and digits after the point.
-COLUMNS = (("psnr", 2), ("fmse", 0), ("mse", 1), ("ssim", 4))
+#: The measures of tables, and digits after the point.
+COLUMNS = (("psnr", 2), ("fmse", 0))
 
 
 def costs(group: str) -> str:
@@ -374,20 +364,20 @@ def sheet(data: Path, work: Path, seed: int) -> None:
 
     samples = shards(data, work)
     for group, variants in VARIANTS.items():
-        made = {}
+        methods = {}
         for name in variants:
             weights = work / "runs" / label(group, name, seed) / "last.safetensors"
             if weights.is_file():
-                made[name] = method_of(models.load(weights).eval())
+                methods[name] = method_of(models.load(weights).eval())
         for test in TESTS:
             count, rows = len(samples[test]), []
             for index in (i * count // 8 for i in range(8)):
-                chosen = samples[test][index]
-                pictures = {"composite": chosen["composite"]}
-                for name, method in made.items():
-                    output = method(chosen["composite"], chosen["mask"])
-                    pictures[name] = evaluation.composed(output, chosen["composite"], chosen["mask"])
-                pictures["target"] = chosen["target"]
+                sample = samples[test][index]
+                pictures = {"composite": sample["composite"]}
+                for name, method in methods.items():
+                    output = method(sample["composite"], sample["mask"])
+                    pictures[name] = evaluation.composed(output, sample["composite"], sample["mask"])
+                pictures["target"] = sample["target"]
                 rows.append([(name, picture.repeat(4, 0).repeat(4, 1)) for name, picture in pictures.items()])
             io.save(of_rows(rows), work / f"{group}-{test}.png")
 
@@ -401,12 +391,12 @@ def main() -> None:
             command.add_argument("--work", type=Path, default=WORK)
     commands.choices["run"].add_argument("--minutes", type=float, default=0.0)
     commands.choices["sheet"].add_argument("--seed", type=int, default=0)
-    given = vars(parser.parse_args())
-    command = given.pop("command")
+    options = vars(parser.parse_args())
+    command = options.pop("command")
     if command == "report":
         PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
     else:
-        {"run": run, "sheet": sheet}[command](**given)
+        {"run": run, "sheet": sheet}[command](**options)
 
 
 if __name__ == "__main__":

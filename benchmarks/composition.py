@@ -86,9 +86,9 @@ def called(*arguments: object) -> dict[str, Any]:
     """Returns the script's measurements of one image."""
     words = [sys.executable, "-c", SCRIPT, *(json.dumps(x) if isinstance(x, dict) else str(x) for x in arguments)]
     environment = {**MEASURED, "OMP_NUM_THREADS": str(THREADS)}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    process = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+    report: dict[str, Any] = json.loads(process.stdout)
+    return report
 
 
 def composites(root: Path, rounds: int) -> dict[str, Any]:
@@ -102,27 +102,27 @@ def composites(root: Path, rounds: int) -> dict[str, Any]:
         size = Image.open(files[0]).size
         out, recipe = Path(folder) / "out.jpg", Path(folder) / "recipe.json"
         recipe.write_text(json.dumps(called(*files, small, out, {})["recipe"]))
-        wanted = {
+        options_by_name = {
             "whole": {},
             "clicked": {"points": [CLICK[0] * size[0], CLICK[1] * size[1]]},
             "preview": {"recipe": str(recipe), "side": PREVIEW},
             "first": {"side": PREVIEW},
         }
-        every: dict[str, list[dict[str, Any]]] = {name: [] for name in wanted}
+        every: dict[str, list[dict[str, Any]]] = {name: [] for name in options_by_name}
         for number in range(rounds):
-            for name, options in wanted.items():
-                told = called(*files, small, out, options)
-                told.pop("recipe")
-                every[name].append(told)
-                print(number, name, told, file=sys.stderr, flush=True)
+            for name, options in options_by_name.items():
+                report = called(*files, small, out, options)
+                report.pop("recipe")
+                every[name].append(report)
+                print(number, name, report, file=sys.stderr, flush=True)
         best = {
             name: {
-                **{key: min(told[key] for told in held) for key in ("wall", "cpu")},
-                "peak": max(told["peak"] for told in held),
+                **{key: min(report[key] for report in reports) for key in ("wall", "cpu")},
+                "peak": max(report["peak"] for report in reports),
             }
-            for name, held in every.items()
+            for name, reports in every.items()
         }
-        steps = min(every["whole"], key=lambda told: told["wall"])["steps"]
+        steps = min(every["whole"], key=lambda report: report["wall"])["steps"]
         return {"composites": best, "steps": steps, "rounds": rounds, "same": repeated(files, Path(folder))}
 
 
@@ -139,8 +139,8 @@ def large(root: Path, rounds: int) -> dict[str, Any]:
         Image.fromarray(enlarged(root / "app_open" / "coffee.png", 50e6)).save(background, quality=92)
         Image.open(root / "app_open" / "coffee.png").convert("RGB").resize((320, 240)).save(small)
         every = [called(subject, background, small, Path(folder) / "out.jpg", {}) for _ in range(rounds)]
-        best = {key: min(told[key] for told in every) for key in ("wall", "cpu")}
-        return {"large": {**best, "peak": max(told["peak"] for told in every), "steps": every[0]["steps"]}}
+        best = {key: min(report[key] for report in every) for key in ("wall", "cpu")}
+        return {"large": {**best, "peak": max(report["peak"] for report in every), "steps": every[0]["steps"]}}
 
 
 def repeated(files: list[Path], folder: Path) -> dict[str, bool]:
@@ -149,18 +149,18 @@ def repeated(files: list[Path], folder: Path) -> dict[str, bool]:
     from pyharmony import io
 
     subject, background = map(str, files)
-    first, told = pyharmony.compose(subject, background, return_info=True)
-    recipe = json.loads(json.dumps(told.recipe))
+    first, first_info = pyharmony.compose(subject, background, return_info=True)
+    recipe = json.loads(json.dumps(first_info.recipe))
     again, info = pyharmony.compose(subject, background, recipe=recipe, return_info=True)
     pictures = [np.asarray(first), np.asarray(again)]
     io.write_layers(folder / "layers.ora", info.layers, pictures[0])
     layers, merged = io.read_layers(folder / "layers.ora")
     height, width = pictures[0].shape[:2]
-    drawn = io.merged_of(layers, (width, height))
+    flattened = io.merged_of(layers, (width, height))
     return {
         "recipe": pictures[0].tobytes() == pictures[1].tobytes(),
         "merged": bool(np.array_equal(merged.pixels[..., :3], pictures[0])),
-        "layers": bool(np.array_equal(drawn[..., :3], pictures[0])),
+        "layers": bool(np.array_equal(flattened[..., :3], pictures[0])),
     }
 
 
@@ -175,32 +175,32 @@ def shadows(rounds: int) -> dict[str, Any]:
     inside = ((x - 0.6) / 0.09) ** 2 + ((y - 0.42) / 0.24) ** 2 < 1
     large = np.repeat((0.6 + 0.3 * np.sin(5 * x) * y)[..., None], 3, 2), inside.astype(np.float32)
     small = tuple(reduced(values) for values in large)
-    made: dict[str, Any] = {}
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     for name, (image, mask) in (("1.3 MP", small), ("12 MP", large)):
         high = image.shape[0]
-        given = {"azimuth": 40.0, "elevation": 40.0, "strength": 0.6, "tint": (1.0, 1.0, 1.0)}
-        given |= {"contact": 0.66 * high - 0.5, "horizon": 0.3 * high - 0.5}
-        levels, matte = (np.rint(255 * values).astype(np.uint8) for values in (image, mask))
+        options = {"azimuth": 40.0, "elevation": 40.0, "strength": 0.6, "tint": (1.0, 1.0, 1.0)}
+        options |= {"contact": 0.66 * high - 0.5, "horizon": 0.3 * high - 0.5}
+        levels, mask_levels = (np.rint(255 * values).astype(np.uint8) for values in (image, mask))
         walls, cpus = [], []
         for _ in range(rounds):
             wall, cpu = time.perf_counter(), time.process_time()
-            shadow(levels, matte, **given)
+            shadow(levels, mask_levels, **options)
             walls.append(time.perf_counter() - wall)
             cpus.append(time.process_time() - cpu)
-        told[name] = {"wall": min(walls), "cpu": min(cpus)}
-        made[name] = shadow(image.astype(np.float32), mask.astype(np.float32), **given)
-    apart = np.abs(reduced(made["12 MP"]) - made["1.3 MP"]).max(2)
-    apart = apart[(small[1] == 0) & (made["1.3 MP"] != small[0]).any(2)]
-    told["apart"] = {"mean": float(apart.mean()), "high": float(np.quantile(apart, 0.99))}
-    return {"shadows": told}
+        record[name] = {"wall": min(walls), "cpu": min(cpus)}
+        results[name] = shadow(image.astype(np.float32), mask.astype(np.float32), **options)
+    apart = np.abs(reduced(results["12 MP"]) - results["1.3 MP"]).max(2)
+    apart = apart[(small[1] == 0) & (results["1.3 MP"] != small[0]).any(2)]
+    record["apart"] = {"mean": float(apart.mean()), "high": float(np.quantile(apart, 0.99))}
+    return {"shadows": record}
 
 
 def reduced(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Returns the means of 3 x 3 pixels."""
     height, width = values.shape[0] // 3, values.shape[1] // 3
-    found: npt.NDArray[Any] = values.reshape(height, 3, width, 3, *values.shape[2:]).mean((1, 3)).astype(values.dtype)
-    return found
+    mean: npt.NDArray[Any] = values.reshape(height, 3, width, 3, *values.shape[2:]).mean((1, 3)).astype(values.dtype)
+    return mean
 
 
 def report() -> None:
@@ -249,14 +249,14 @@ def main() -> None:
         help="a kind of background; default: all",
     )
     by_eye.add_argument("--out", type=Path, default=Path("artifacts/pairs"), help="default: %(default)s")
-    given = parser.parse_args()
-    if given.command == "pairs":
-        for path in pairs.run(given.seed, given.count, given.data, given.out, given.ground):
+    options = parser.parse_args()
+    if options.command == "pairs":
+        for path in pairs.run(options.seed, options.count, options.data, options.out, options.ground):
             print(path, flush=True)
         return
-    calls = {"run": lambda: composites(given.data, given.rounds), "shadows": lambda: shadows(given.rounds)}
-    calls["large"] = lambda: large(given.data, given.rounds)
-    RECORD.run(given.command, calls, report)
+    calls = {"run": lambda: composites(options.data, options.rounds), "shadows": lambda: shadows(options.rounds)}
+    calls["large"] = lambda: large(options.data, options.rounds)
+    RECORD.run(options.command, calls, report)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from skin import hue_apart
 from tables import RESAMPLES, Floats, mean, numbered, percent, rows_of, share_below, signed, write_json
 
 import pyharmony
-from pyharmony import data, metrics
 from pyharmony.errors import DataError, PyHarmonyWarning
+from pyharmony.learn import data, metrics
 
 TRIPLES, PHOTOGRAPHS = "triples", "photographs"
 GUARDED, CAUTIOUS, UNGUARDED = "auto", "auto, cautious=True", "auto, guard=False"
@@ -42,9 +42,9 @@ FACTORS = (0.15, 0.25, 0.35, 0.5, 1.0)
 FRONTIER_OF = "362d832c4a081c543978d736648fe769afa3258ec1bd23678b76763ebd4b29d4"
 CONTROLS = tuple(f"control × {factor:g}" for factor in FACTORS)
 #: Conditions that do not change a fitting photograph, and the one to which they are equal.
-AS_GIVEN = {"feathered": "given"}
+SAME_CONDITIONS = {"feathered": "given"}
 #: Conditions that are reported together.
-TOGETHER = {"clean cuts": tuple(name for name in CUTS if name.startswith("cut"))}
+CONDITION_GROUPS = {"clean cuts": tuple(name for name in CUTS if name.startswith("cut"))}
 
 #: A function of an image and its mask that returns one or more results.
 Answers = Callable[[Picture, Picture], Sequence[Picture]]
@@ -53,16 +53,16 @@ Answers = Callable[[Picture, Picture], Sequence[Picture]]
 # ---- measures ----
 
 
-def gain(made: Picture, case: Case) -> float:
+def gain(result: Picture, case: Case) -> float:
     """Returns by how many dB the error in the core is smaller than that of the given image."""
     inside, target = case.core, case.target[case.core].astype(np.float64)
-    before, after = (np.square(image[inside] - target).mean() for image in (case.image, made))
+    before, after = (np.square(image[inside] - target).mean() for image in (case.image, result))
     return float(10 * np.log10(max(before, 1e-3) / max(after, 1e-3)))
 
 
-def change(made: Picture, case: Case) -> float:
+def change(result: Picture, case: Case) -> float:
     """Returns the mean absolute change in the core, in levels."""
-    return float(np.abs(made[case.core].astype(np.float64) - case.image[case.core]).mean())
+    return float(np.abs(result[case.core].astype(np.float64) - case.image[case.core]).mean())
 
 
 def answers(source: Any = GUARDED, *, factors: Sequence[float] = (), **options: bool) -> Answers:
@@ -71,8 +71,8 @@ def answers(source: Any = GUARDED, *, factors: Sequence[float] = (), **options: 
     def call(image: Picture, mask: Picture) -> list[Picture]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PyHarmonyWarning)
-            made, info = pyharmony.harmonize(image, mask, method=source, return_info=True, **options)
-        return [made, *(info.map.scaled(factor).apply(image, mask) for factor in factors)]
+            result, info = pyharmony.harmonize(image, mask, method=source, return_info=True, **options)
+        return [result, *(info.map.scaled(factor).apply(image, mask) for factor in factors)]
 
     return call
 
@@ -81,7 +81,7 @@ def cases(sample: Mapping[str, Any], name: str) -> Iterator[tuple[str, Case]]:
     """Yields every condition of a triple, or of a photograph, whose image is composite and target."""
     composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
     for condition, make in CONDITIONS.items():
-        if name == TRIPLES or condition not in AS_GIVEN:
+        if name == TRIPLES or condition not in SAME_CONDITIONS:
             yield condition, make(composite, target, mask)
 
 
@@ -92,17 +92,17 @@ def figures(call: Answers, names: Sequence[str], samples: Set, name: str) -> dic
     target's, or from the photograph's; controls have none.
     """
     key, measure = ("gain", gain) if name == TRIPLES else ("change", change)
-    found: dict[str, dict[str, Any]] = {method: {} for method in names}
+    rows_by_method: dict[str, dict[str, Any]] = {method: {} for method in names}
     for i, sample in enumerate(samples.samples):
         for condition, case in cases(sample, name):
             right = case.target if name == TRIPLES else case.image
-            for method, made in zip(names, call(case.image, case.mask), strict=True):
-                row = found[method].setdefault(condition, {key: []})
-                row[key].append(round(measure(made, case), 3))
+            for method, result in zip(names, call(case.image, case.mask), strict=True):
+                row = rows_by_method[method].setdefault(condition, {key: []})
+                row[key].append(round(measure(result, case), 3))
                 if method not in CONTROLS:
-                    turned = hue_apart(made, right, hard(case.core)) if samples.persons[i] else None
-                    row.setdefault("skin", []).append(None if turned is None else round(turned, 2))
-    return found
+                    hue_change = hue_apart(result, right, hard(case.core)) if samples.persons[i] else None
+                    row.setdefault("skin", []).append(None if hue_change is None else round(hue_change, 2))
+    return rows_by_method
 
 
 # ---- samples ----
@@ -118,12 +118,12 @@ class AsTriples(data.Dataset):
         alike: whether the target, or the image, is the composite, too.
     """
 
-    def __init__(self, samples: data.Dataset, chosen: Sequence[int], side: int | None, *, alike: bool) -> None:
-        self._samples, self._chosen, self._side, self._alike = samples, chosen, side, alike
-        self.names = [samples.names[i] for i in chosen]
+    def __init__(self, samples: data.Dataset, indices: Sequence[int], side: int | None, *, alike: bool) -> None:
+        self._samples, self._indices, self._side, self._alike = samples, indices, side, alike
+        self.names = [samples.names[i] for i in indices]
 
     def _load(self, index: int) -> dict[str, Any]:
-        sample = self._samples[self._chosen[index]]
+        sample = self._samples[self._indices[index]]
         target = sample["target"] if "target" in sample else sample["image"]
         roles = {"composite": target if self._alike else sample["composite"], "target": target, "mask": sample["mask"]}
         return {role: self._sized(image) for role, image in roles.items()}
@@ -138,11 +138,11 @@ def opened(root: Path, name: str, split: str, side: int | None) -> Set:
     """Returns those triples or photographs of a split whose core is large enough."""
     every, alike = (triples(root, split), False) if name == TRIPLES else (fitting(root, split), True)
     whole = AsTriples(every.samples, range(len(every.groups)), side, alike=alike)
-    chosen = [i for i, sample in enumerate(whole) if can_be_judged(sample["mask"])]
+    indices = [i for i, sample in enumerate(whole) if can_be_judged(sample["mask"])]
     groups, persons, is_open, fine = (
-        [values[i] for i in chosen] for values in (every.groups, every.persons, every.is_open, every.fine)
+        [values[i] for i in indices] for values in (every.groups, every.persons, every.is_open, every.fine)
     )
-    return Set(AsTriples(every.samples, chosen, side, alike=alike), groups, persons, is_open, fine)
+    return Set(AsTriples(every.samples, indices, side, alike=alike), groups, persons, is_open, fine)
 
 
 # ---- runs ----
@@ -150,7 +150,7 @@ def opened(root: Path, name: str, split: str, side: int | None) -> Set:
 
 def digest(source: str) -> str:
     """Returns the SHA-256 of a file of weights, or of the default's."""
-    from pyharmony import models
+    from pyharmony.networks import models
 
     shipped = {entry.name: entry.sha256 for entry in models.weights("harmonize")}["colorgrid"]
     return shipped if source == GUARDED else hashlib.sha256(Path(source).read_bytes()).hexdigest()
@@ -162,7 +162,7 @@ def measure(
     *,
     split: str = "test",
     side: int | None = None,
-    wanted: Sequence[tuple[str, str]] = tuple((GUARDED, ending) for ending in OPTIONS),
+    ways: Sequence[tuple[str, str]] = tuple((GUARDED, ending) for ending in OPTIONS),
     again: bool = False,
 ) -> dict[str, Any]:
     """Measures what is missing in a file of results, and returns all of it.
@@ -180,31 +180,31 @@ def measure(
 
     torch.set_num_threads(1)
     results = json.loads(path.read_text()) if path.is_file() else {}
-    found = results.setdefault(f"{split}, {side} px" if side else split, {"sets": {}, "methods": {}})
+    entry = results.setdefault(f"{split}, {side} px" if side else split, {"sets": {}, "methods": {}})
     sets: dict[str, Set] = {}
-    for source, ending in wanted:
+    for source, ending in ways:
         stem = GUARDED if source == GUARDED else Path(source).stem
         sha256 = digest(source)
         controlled = sha256 == FRONTIER_OF and not OPTIONS[ending].get("guard", True)
         names = [stem + ending, *(CONTROLS if controlled else ())]
         for method in names:
-            if found["methods"].setdefault(method, {}).get("sha256") != sha256 or again:
-                found["methods"][method] = {"sha256": sha256}
+            if entry["methods"].setdefault(method, {}).get("sha256") != sha256 or again:
+                entry["methods"][method] = {"sha256": sha256}
         for name in (TRIPLES, PHOTOGRAPHS):
-            if all(name in found["methods"][method] for method in names):
+            if all(name in entry["methods"][method] for method in names):
                 continue
             if not sets:
                 sets = {each: opened(root, each, split, side) for each in (TRIPLES, PHOTOGRAPHS)}
-                told = described(sets)
-                if found["sets"].setdefault("of", told) != told:
+                description = described(sets)
+                if entry["sets"].setdefault("of", description) != description:
                     raise DataError(f"{path}: it is of other pictures; choose another --out, or remove it")
             start = time.monotonic()
             call = answers(source, factors=FACTORS if controlled else (), **OPTIONS[ending])
             for method, rows in figures(call, names, sets[name], name).items():
-                found["methods"][method][name] = rows
+                entry["methods"][method][name] = rows
             write_json(path, results)
             print(f"contours, {split}, {name}, {names[0]}: {time.monotonic() - start:.0f} s", flush=True)
-    return dict(found)
+    return dict(entry)
 
 
 def described(sets: Mapping[str, Set]) -> dict[str, Any]:
@@ -231,18 +231,18 @@ class Resampled:
     """
 
     def __init__(
-        self, found: Mapping[str, Any], chosen: Callable[[Mapping[str, Any]], bool] = lambda known: True
+        self, report: Mapping[str, Any], subset: Callable[[Mapping[str, Any]], bool] = lambda about: True
     ) -> None:
-        self._methods = found["methods"]
+        self._methods = report["methods"]
         self._at: dict[str, npt.NDArray[np.intp]] = {}
         of: dict[str, npt.NDArray[np.intp]] = {}
-        for name, known in found["sets"]["of"].items():
-            each = [dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True)]
-            self._at[name] = np.array([i for i, sample in enumerate(each) if chosen(sample)], np.intp)
-            of[name] = np.array(known["groups"], np.intp)[self._at[name]]
+        for name, about in report["sets"]["of"].items():
+            each = [dict(zip(about, values, strict=True)) for values in zip(*about.values(), strict=True)]
+            self._at[name] = np.array([i for i, sample in enumerate(each) if subset(sample)], np.intp)
+            of[name] = np.array(about["groups"], np.intp)[self._at[name]]
         there, places = np.unique(np.concatenate(list(of.values())), return_inverse=True)
-        drawn = np.random.default_rng(0).integers(0, max(len(there), 1), (RESAMPLES, len(there)))
-        times = np.stack([np.ones(len(there)), *(np.bincount(row, minlength=len(there)) for row in drawn)])
+        picks = np.random.default_rng(0).integers(0, max(len(there), 1), (RESAMPLES, len(there)))
+        times = np.stack([np.ones(len(there)), *(np.bincount(row, minlength=len(there)) for row in picks)])
         split = np.split(places, [len(of[TRIPLES])])
         self._times = {name: times[:, at].astype(np.float64) for name, at in zip(of, split, strict=True)}
 
@@ -262,7 +262,7 @@ class Resampled:
 
         Args:
             method: the name of the method.
-            condition: a condition, or a name of `TOGETHER`.
+            condition: a condition, or a name of `CONDITION_GROUPS`.
             key: 'gain' of triples, 'change' of photographs, 'skin' of the set `name`.
             statistic: a function of values and counts, see `tables.bootstrap`.
             name: the set; None: that of key.
@@ -270,8 +270,8 @@ class Resampled:
         name = name or (TRIPLES if key == "gain" else PHOTOGRAPHS)
         rows = self._methods.get(method, {}).get(name, {})
         values, times = [], []
-        for each in TOGETHER.get(condition, (condition,)):
-            row = rows.get(each if name == TRIPLES else AS_GIVEN.get(each, each), {}).get(key)
+        for each in CONDITION_GROUPS.get(condition, (condition,)):
+            row = rows.get(each if name == TRIPLES else SAME_CONDITIONS.get(each, each), {}).get(key)
             if row is None:
                 return None
             x = np.array([np.nan if value is None else value for value in row], np.float64)[self._at[name]]
@@ -282,9 +282,9 @@ class Resampled:
         with np.errstate(invalid="ignore"):
             return statistic(np.concatenate(values), np.concatenate(times, 1))
 
-    def of(self, *wanted: Any, **more: Any) -> metrics.Interval | None:
+    def of(self, *names: Any, **more: Any) -> metrics.Interval | None:
         """Returns a statistic with its interval, see `draws`."""
-        return interval(self.draws(*wanted, **more))
+        return interval(self.draws(*names, **more))
 
     def above(self, method: str, condition: str) -> metrics.Interval | None:
         """Returns by how many dB a method's gain is above the frontier at its own change of what fits."""
@@ -313,20 +313,18 @@ def frontier(at: Floats, changes: Floats, gains: Floats) -> Floats:
         gains: [K, R], the gain of each control.
     """
     nothing = np.zeros((1, len(at)))
-    known = np.concatenate([nothing, changes])
+    points = np.concatenate([nothing, changes])
     best = np.maximum.accumulate(np.concatenate([nothing, gains]))
-    return np.array([np.interp(x, *control) for x, *control in zip(at, known.T, best.T, strict=True)])
+    return np.array([np.interp(x, *control) for x, *control in zip(at, points.T, best.T, strict=True)])
 
 
 # ---- tables ----
 
 #: The samples that count in a column, by their description.
 SUBSETS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
-    "all": lambda known: True,
-    "research": lambda known: not known["open"],
-    "open": lambda known: known["open"],
-    "fine masks": lambda known: known["fine"] is True,
-    "polygons": lambda known: known["fine"] is False,
+    "all": lambda about: True,
+    "fine masks": lambda about: about["fine"] is True,
+    "polygons": lambda about: about["fine"] is False,
 }
 
 
@@ -342,14 +340,14 @@ def title(condition: str) -> str:
     return condition.replace("-", "−")
 
 
-def lines(found: Mapping[str, Any], method: str) -> Iterator[str]:
+def lines(report: Mapping[str, Any], method: str) -> Iterator[str]:
     """Yields a line of figures for each condition."""
-    every = Resampled(found)
+    every = Resampled(report)
     yield (
         f"{method}: gain in dB of {every.count(TRIPLES)} triples, share worse; change of {every.count(PHOTOGRAPHS)} "
         "photographs that fit, in levels; dB above the frontier"
     )
-    for condition in (*CONDITIONS, *TOGETHER):
+    for condition in (*CONDITIONS, *CONDITION_GROUPS):
         cells = [
             cell(every.of(method, condition, "gain"), 2, "+"),
             share_cell(every.of(method, condition, "gain", share_below)),
@@ -359,61 +357,40 @@ def lines(found: Mapping[str, Any], method: str) -> Iterator[str]:
         yield f"{title(condition):16s}" + "".join(f"{text:22s}" for text in cells).rstrip()
 
 
-def gains_table(subsets: Mapping[str, Resampled], method: str) -> str:
-    """Returns a method's gains under each condition, of all triples and of parts of them."""
-    every = subsets["all"]
-    head = [f"{name}, {part.count(TRIPLES)}" for name, part in subsets.items()]
-    rows = [["", head[0], "worse", *head[1:], "above the frontier", "hue of skin"]]
-    for condition in (*CONDITIONS, *TOGETHER):
-        gains = [cell(part.of(method, condition, "gain"), 2, "+") for part in subsets.values()]
-        above = cell(every.above(method, condition), 2, "+")
-        worse = share_cell(every.of(method, condition, "gain", share_below))
-        skin = cell(every.of(method, condition, "skin", name=TRIPLES), 1, "", "°")
-        rows.append([title(condition), gains[0], worse, *gains[1:], above, skin])
-    return rows_of(rows)
-
-
-def changes_table(subsets: Mapping[str, Resampled], method: str) -> str:
-    """Returns how much a method changes photographs that fit, under each condition."""
-    parts = {name: subsets[name] for name in ("all", "fine masks", "polygons")}
-    rows = [["", *(f"{name}, {part.count(PHOTOGRAPHS)}" for name, part in parts.items()), "hue of skin"]]
-    for condition in (*CONDITIONS, *TOGETHER):
-        if condition in AS_GIVEN:
-            continue
-        cells = [cell(part.of(method, condition, "change"), 1) for part in parts.values()]
-        skin = cell(parts["all"].of(method, condition, "skin", name=PHOTOGRAPHS), 1, "", "°")
-        rows.append([title(condition), *cells, skin])
-    return rows_of(rows)
-
-
-def measured(found: Mapping[str, Any]) -> list[str]:
+def measured(report: Mapping[str, Any]) -> list[str]:
     """Returns the methods that have completed all samples, the default first, without the controls."""
-    there = [name for name, entry in found["methods"].items() if TRIPLES in entry and PHOTOGRAPHS in entry]
+    there = [name for name, entry in report["methods"].items() if TRIPLES in entry and PHOTOGRAPHS in entry]
     first = [name for name in (GUARDED, CAUTIOUS, UNGUARDED) if name in there]
     return first + [name for name in there if name not in (*first, *CONTROLS)]
 
 
-def section(found: Mapping[str, Any]) -> str:
-    """Returns the tables of the default; its other forms are in the table of `card`."""
-    subsets = {name: Resampled(found, chosen) for name, chosen in SUBSETS.items()}
+def section(report: Mapping[str, Any]) -> str:
+    """Returns the default's gain, share worse and change of what fits under each condition, and its other forms'."""
+    every, fine, polygons = (Resampled(report, SUBSETS[name]) for name in ("all", "fine masks", "polygons"))
+    forms = {name: name.removeprefix(f"{GUARDED}, ") for name in (CAUTIOUS, UNGUARDED) if name in measured(report)}
+    rows = [["", "gain, dB", "worse", "change", "fine masks", "polygons"]]
+    rows[0] += [f"`{short}`: {what}" for short in forms.values() for what in ("gain", "worse", "change")]
+    for condition in (*CONDITIONS, *CONDITION_GROUPS):
+        whole = cell(every.of(GUARDED, condition, "gain"), 2, "+")
+        cells = [title(condition), whole, *brief(every, GUARDED, condition)[1:]]
+        cells += [brief(part, GUARDED, condition)[0] for part in (fine, polygons)]
+        rows.append(cells + [text for name in forms for text in brief(every, name, condition)])
     return (
-        f"Gain of `{GUARDED}` in dB, over the core:\n\n{gains_table(subsets, GUARDED)}\n\n"
-        f"Mean change by `{GUARDED}` in levels of photographs that fit, over the core. A feathered recolouring changes "
-        f"nothing of them:\n\n{changes_table(subsets, GUARDED)}"
+        f"`{GUARDED}`, {every.count(TRIPLES)} test triples, {fine.count(TRIPLES)} with fine masks and "
+        f"{polygons.count(TRIPLES)} with polygons; *change*, in levels, is that of {every.count(PHOTOGRAPHS)} "
+        f"photographs that fit:\n\n{rows_of(rows)}"
     )
 
 
-def card(found: Mapping[str, Any]) -> str:
-    """Returns the table of the default's card: of each condition gain, share worse and change of what fits."""
-    every = Resampled(found)
-    methods = [name for name in (GUARDED, CAUTIOUS, UNGUARDED) if name in measured(found)]
-    rows = [["", *(f"`{name}`, {what}" for name in methods for what in ("gain, dB", "worse", "change of what fits"))]]
-    for condition in (*CONDITIONS, *TOGETHER):
-        cells = [title(condition)]
-        for method in methods:
-            cells.append(cell(every.of(method, condition, "gain"), 2, "+"))
-            cells.append(share_cell(every.of(method, condition, "gain", share_below)))
-            cells.append(cell(every.of(method, condition, "change"), 1))
-        rows.append(cells)
-    counts = f"{every.count(TRIPLES)} test triples, {every.count(PHOTOGRAPHS)} photographs that fit"
-    return f"{counts}, intervals of 95 % over photographs:\n\n{rows_of(rows)}"
+def brief(every: Resampled, method: str, condition: str) -> list[str]:
+    """Returns a method's gain, share worse and change of what fits, without their intervals."""
+    gain, change = every.of(method, condition, "gain"), every.of(method, condition, "change")
+    worse = every.of(method, condition, "gain", share_below)
+    return [
+        "" if x is None else text(x.mean)
+        for x, text in (
+            (gain, lambda mean: f"{mean:+.1f}".replace("-", "−")),
+            (worse, lambda mean: f"{100 * mean:.0f} %"),
+            (change, lambda mean: f"{mean:.1f}"),
+        )
+    ]

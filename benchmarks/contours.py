@@ -30,16 +30,16 @@ Floats = npt.NDArray[np.float32]
 #: The side of the view that defines the unit of distances.
 VIEW = 256
 #: The width of the rim excluded from an object's core, and the smallest numbers of pixels of core and background.
-RIM, LEAST = 3, 200
+RIM_WIDTH, MIN_PIXELS = 3, 200
 #: The distance of a clean cut inside the contour, and the distances outside within which the old rim is replaced.
-INSIDE, OUTSIDE = 2, (0, 3, 6)
+CUT_DEPTH, CUT_MARGINS = 2, (0, 3, 6)
 #: The largest distance of a coarse polygon from the contour, and the standard deviation of a soft paste.
-COARSE, SOFT = 3, 1.5
+POLYGON_DISTANCE, SOFT_SIGMA = 3, 1.5
 #: The quality of JPEG, and the factor of a smaller image.
-QUALITY, SMALLER = 80, 0.7
+QUALITY, SMALLER_FACTOR = 80, 0.7
 #: The share of the height by which the background of a paste is shifted, the number of steps to each side, up to half
 #: the width, from which the horizontal shift is chosen, and the margin around the object to keep free of fill.
-DOWN, STEPS, AROUND = 0.04, 8, 10
+SHIFT_SHARE, SHIFT_STEPS, FILL_MARGIN = 0.04, 8, 10
 
 
 class Case(NamedTuple):
@@ -82,13 +82,13 @@ def moved(region: Bools, pixels: int) -> Bools:
 
 def core_of(mask: Picture) -> Bools:
     """Returns the object without its rim."""
-    return moved(region_of(mask), -RIM)
+    return moved(region_of(mask), -RIM_WIDTH)
 
 
 def can_be_judged(mask: Picture) -> bool:
     """Returns whether enough is left of the object without its rim, and of the background without the widest one."""
-    least = LEAST * unit(mask.shape) ** 2
-    beyond = ~moved(region_of(mask), max(OUTSIDE))
+    least = MIN_PIXELS * unit(mask.shape) ** 2
+    beyond = ~moved(region_of(mask), max(CUT_MARGINS))
     return bool(core_of(mask).sum() >= least and beyond.sum() >= least)
 
 
@@ -103,8 +103,8 @@ def hard(region: Bools) -> Picture:
 def nearest_fill(image: Picture, hole: Bools) -> Picture:
     """Returns the image with each pixel of the hole replaced by the nearest pixel outside."""
     rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
-    found: Picture = image[rows, columns]
-    return found
+    picture: Picture = image[rows, columns]
+    return picture
 
 
 def smoothed_into(values: Floats, hole: Bools) -> Floats:
@@ -113,20 +113,22 @@ def smoothed_into(values: Floats, hole: Bools) -> Floats:
     Each level has half the sides of the previous one; its pixels are means of the known pixels that they cover.
     Unknown pixels are upsampled from the coarser level, and averaged with their neighbours.
     """
-    known = (~hole).astype(np.float32)
+    weights = (~hole).astype(np.float32)
     height, width = hole.shape
-    if known.all() or not known.any():
+    if weights.all() or not weights.any():
         return values
     half = ((width + 1) // 2, (height + 1) // 2)
-    share = cv2.resize(known, half, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize(values * known[..., None], half, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
+    sums = cv2.resize(values * weights[..., None], half, interpolation=cv2.INTER_AREA)
     means = (sums / np.maximum(share, 1e-6)[..., None]).astype(np.float32)
     coarse = smoothed_into(means, share < 1e-6)
-    filled = np.where(hole[..., None], cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), values)
+    filled_values = np.where(
+        hole[..., None], cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), values
+    )
     for _ in range(4):
-        near = cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE)
-        filled = np.where(hole[..., None], near, values)
-    return filled.astype(np.float32)
+        near = cv2.blur(filled_values, (3, 3), borderType=cv2.BORDER_REPLICATE)
+        filled_values = np.where(hole[..., None], near, values)
+    return filled_values.astype(np.float32)
 
 
 def smooth_fill(image: Picture, hole: Bools) -> Picture:
@@ -135,8 +137,8 @@ def smooth_fill(image: Picture, hole: Bools) -> Picture:
 
 
 def rounded(values: npt.NDArray[Any]) -> Picture:
-    found: Picture = np.rint(values).clip(0, 255).astype(np.uint8)
-    return found
+    picture: Picture = np.rint(values).clip(0, 255).astype(np.uint8)
+    return picture
 
 
 # ---- conditions ----
@@ -156,7 +158,7 @@ def with_polygon(composite: Picture, target: Picture, mask: Picture) -> Case:
     """Returns a case whose mask is a polygon."""
     region = hard(region_of(mask))
     outlines, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    coarse = [cv2.approxPolyDP(outline, COARSE * unit(mask.shape), True) for outline in outlines]
+    coarse = [cv2.approxPolyDP(outline, POLYGON_DISTANCE * unit(mask.shape), True) for outline in outlines]
     # Outlines of holes are filled too: regions inside two outlines are outside.
     polygon = cv2.fillPoly(np.zeros_like(region), [line for line in coarse if len(line) > 2], 255)
     return Case(composite, polygon, target, core_of(mask))
@@ -166,7 +168,7 @@ def feathered(composite: Picture, target: Picture, mask: Picture) -> Case:
     """Returns a case whose recolouring fades out across the contour, with the exact mask."""
     region = region_of(mask)
     change = smoothed_into(composite.astype(np.float32) - target, ~region)
-    share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), SOFT * unit(mask.shape))
+    share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), SOFT_SIGMA * unit(mask.shape))
     return Case(rounded(target + share[..., None] * change), hard(region), target, core_of(mask))
 
 
@@ -179,7 +181,7 @@ def as_jpeg(composite: Picture, target: Picture, mask: Picture) -> Case:
 
 def resized(composite: Picture, target: Picture, mask: Picture) -> Case:
     """Returns a reduced case, evaluated at that size."""
-    size = tuple(max(1, round(side * SMALLER)) for side in mask.shape[::-1])
+    size = tuple(max(1, round(side * SMALLER_FACTOR)) for side in mask.shape[::-1])
 
     def small(image: Picture) -> Picture:
         return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -192,7 +194,7 @@ def cut(
 ) -> Case:
     """Returns a clean cut-out, whose rim is replaced by the background."""
     region = region_of(mask)
-    inner, hole = moved(region, -INSIDE), moved(region, outside)
+    inner, hole = moved(region, -CUT_DEPTH), moved(region, outside)
     image = np.where(inner[..., None], composite, fill(composite, hole))
     return Case(image, hard(inner), target, core_of(mask))
 
@@ -200,18 +202,18 @@ def cut(
 def pasted(composite: Picture, target: Picture, mask: Picture) -> Case:
     """Returns a cut-out on another part of its own photograph, in the same light.
 
-    The photograph is mirrored, with a smooth fill in place of the object, and shifted by `DOWN` and horizontally by the
-    one of `STEPS` that leaves the least fill around the object; it is extended by mirroring.
+    The photograph is mirrored, with a smooth fill in place of the object, and shifted by `SHIFT_SHARE` and
+    horizontally by the one of `SHIFT_STEPS` that leaves the least fill around the object; it is extended by mirroring.
     """
     region, (height, width) = region_of(mask), mask.shape
-    inner, hole = moved(region, -INSIDE), moved(region, max(OUTSIDE))
-    down, margin = max(1, round(DOWN * height)), width // 2
+    inner, hole = moved(region, -CUT_DEPTH), moved(region, max(CUT_MARGINS))
+    down, margin = max(1, round(SHIFT_SHARE * height)), width // 2
     padding = ((down, 0), (margin, margin))
     behind = np.pad(smooth_fill(composite, hole)[:, ::-1], (*padding, (0, 0)), mode="symmetric")[:height]
-    filled = np.pad(hole[:, ::-1], padding, mode="symmetric")[:height]
-    around = moved(region, AROUND) & ~inner
-    places = [margin + margin * step // STEPS for step in sorted(range(-STEPS, STEPS + 1), key=abs)]
-    left = min(places, key=lambda at: np.count_nonzero(filled[:, at : at + width] & around))
+    filled_values = np.pad(hole[:, ::-1], padding, mode="symmetric")[:height]
+    around = moved(region, FILL_MARGIN) & ~inner
+    places = [margin + margin * step // SHIFT_STEPS for step in sorted(range(-SHIFT_STEPS, SHIFT_STEPS + 1), key=abs)]
+    left = min(places, key=lambda at: np.count_nonzero(filled_values[:, at : at + width] & around))
     image = np.where(inner[..., None], composite, behind[:, left : left + width])
     return Case(image, hard(inner), target, core_of(mask))
 
@@ -219,7 +221,7 @@ def pasted(composite: Picture, target: Picture, mask: Picture) -> Case:
 FILLS: Mapping[str, Callable[[Picture, Bools], Picture]] = {"nearest": nearest_fill, "smooth": smooth_fill}
 #: Clean cut-outs, whose contour has no information.
 CUTS: Mapping[str, Condition] = {
-    **{f"cut {k}, {name}": partial(cut, k, fill) for name, fill in FILLS.items() for k in OUTSIDE},
+    **{f"cut {k}, {name}": partial(cut, k, fill) for name, fill in FILLS.items() for k in CUT_MARGINS},
     "pasted": pasted,
 }
 CONDITIONS: Mapping[str, Condition] = {

@@ -25,14 +25,14 @@ def kernel_sources(root: Path = ROOT) -> list[Path]:
     pending = [
         p for pattern in ("ops/**/*.cu", "ops/**/*.cuh", "ops/**/*_cuda.*", "device/*") for p in csrc.glob(pattern)
     ]
-    found: set[Path] = set()
+    sources: set[Path] = set()
     while pending:
         path = pending.pop()
-        if path in found or not path.is_file() or path.is_relative_to(csrc / "emulator"):
+        if path in sources or not path.is_file() or path.is_relative_to(csrc / "emulator"):
             continue
-        found.add(path)
+        sources.add(path)
         pending += [csrc / name for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.M)]
-    return sorted(found)
+    return sorted(sources)
 
 
 def kernel_hash(root: Path = ROOT) -> str:
@@ -49,11 +49,11 @@ def gpu() -> dict[str, str] | None:
     if program is None:
         return None
     fields = ("name", "driver_version", "compute_cap", "memory.total")
-    done = subprocess.run(
+    process = subprocess.run(
         [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"], capture_output=True, text=True
     )
-    values = [value.strip() for value in done.stdout.partition("\n")[0].split(",")]
-    if done.returncode != 0 or len(values) != len(fields):
+    values = [value.strip() for value in process.stdout.partition("\n")[0].split(",")]
+    if process.returncode != 0 or len(values) != len(fields):
         return None
     return dict(zip(("name", "driver", "capability", "memory"), values, strict=True))
 
@@ -66,10 +66,10 @@ def path_for(name: str, folder: Path = RESULTS) -> Path:
 def load(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {"schema": SCHEMA, "gpu": None, "parts": {}}
-    found: dict[str, Any] = json.loads(path.read_text())
-    if found.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: schema {found.get('schema')!r}, expected {SCHEMA!r}")
-    return found
+    record: dict[str, Any] = json.loads(path.read_text())
+    if record.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: schema {record.get('schema')!r}, expected {SCHEMA!r}")
+    return record
 
 
 def store(path: Path, device: dict[str, str] | None, part: str, record: dict[str, Any]) -> None:
@@ -86,4 +86,4 @@ def store(path: Path, device: dict[str, str] | None, part: str, record: dict[str
 def recorded(folder: Path = RESULTS) -> list[dict[str, Any]]:
     """Returns the results of every kind of GPU."""
     files = sorted(folder.glob("*.json"))
-    return [found for found in (json.loads(path.read_text()) for path in files) if found.get("schema") == SCHEMA]
+    return [record for record in (json.loads(path.read_text()) for path in files) if record.get("schema") == SCHEMA]

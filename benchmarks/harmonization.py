@@ -32,11 +32,12 @@ import unseen
 from photographs import PHOTOS, Photographs, Picture, Set, fitting, triples
 from records import commands_of
 from skin import hue_apart
-from tables import bootstrap, numbered, percent, percentile, rows_of, share_below, signed, write_json
+from tables import bootstrap, numbered, percentile, rows_of, signed, write_json
 
 import pyharmony
-from pyharmony import color, data, harmonization, metrics
+from pyharmony import color, harmonization
 from pyharmony.errors import DataError
+from pyharmony.learn import data, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "harmonization.json"
@@ -44,22 +45,21 @@ SPEED = ROOT / "benchmarks" / "results" / "harmonization_speed.json"
 WORK = ROOT / "artifacts" / "harmonization"
 CONTOURS = RESULTS.with_name("harmonization_contours.json")
 PAGE = ROOT / "docs" / "harmonize.md"
-CARD = ROOT / "docs" / "models" / "colorgrid.md"
 
 #: Images of one scene at several exposures, and as developed by hand. `aligned` contains one view in two kinds of
 #: weather, whose snow no change of light removes.
 STACKS = "research_only/aligned"
 #: Splits of the photographs from which composites are made.
-HELD = ("val", "test")
+EVALUATION_SPLITS = ("val", "test")
 #: The number of composites per photograph.
 PER_PHOTO = 4
 #: A photograph is dark below this mean luminance, 1 for white; an object is backlit if its mean luminance is so many
 #: stops below that of everything else.
-DARK, STOPS = 0.1, 2.0
+DARK_LUMINANCE, BACKLIT_STOPS = 0.1, 2.0
 #: The semi-axes of an ellipse in widths and heights of the image; their centres are on a grid of rows and columns.
 ELLIPSE, GRID = (0.12, 0.18), (2, 3)
 #: The smallest fMSE of a composite, below which there is nothing to harmonise.
-LOWEST = 20.0
+MIN_FMSE = 20.0
 
 BASELINE = "composite"
 MEASURES = ("psnr", "fmse", "fpsnr", "ssim")
@@ -90,32 +90,32 @@ def luminance(image: Picture) -> Floats:
 
 
 def is_dark(sample: Mapping[str, Any]) -> bool:
-    return bool(luminance(sample["image"]).mean() < DARK)
+    return bool(luminance(sample["image"]).mean() < DARK_LUMINANCE)
 
 
 def is_backlit(sample: Mapping[str, Any]) -> bool:
     light, inside = luminance(sample["image"]), sample["mask"] >= 128
-    return bool(inside.any() and not inside.all() and light[inside].mean() * 2**STOPS <= light[~inside].mean())
+    return bool(inside.any() and not inside.all() and light[inside].mean() * 2**BACKLIT_STOPS <= light[~inside].mean())
 
 
-def recoloured(photos: data.Dataset, wanted: Callable[[Mapping[str, Any]], bool], seed: int) -> data.Subset:
+def recoloured(photos: data.Dataset, accepts: Callable[[Mapping[str, Any]], bool], seed: int) -> data.Subset:
     """Returns composites of the wanted photographs; transfers take their colours from all of them."""
-    made = data.Synthesis(photos, per_photo=PER_PHOTO, seed=seed)
-    chosen = [i for i, photo in enumerate(photos) if wanted(photo)]
-    return data.Subset(made, [PER_PHOTO * i + k for i in chosen for k in range(PER_PHOTO)])
+    synthesis = data.Synthesis(photos, per_photo=PER_PHOTO, seed=seed)
+    indices = [i for i, photo in enumerate(photos) if accepts(photo)]
+    return data.Subset(synthesis, [PER_PHOTO * i + k for i in indices for k in range(PER_PHOTO)])
 
 
 def ellipses(height: int, width: int) -> list[Picture]:
     """Returns binary masks of the regions that are cut from another exposure."""
     y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
     rows, columns = GRID
-    found = []
+    masks = []
     for row in range(rows):
         for column in range(columns):
             away = ((y[:, None] - (row + 0.5) / rows) / ELLIPSE[1]) ** 2
             away = away + ((x - (column + 0.5) / columns) / ELLIPSE[0]) ** 2
-            found.append(np.where(away <= 1, np.uint8(255), np.uint8(0)))
-    return found
+            masks.append(np.where(away <= 1, np.uint8(255), np.uint8(0)))
+    return masks
 
 
 class Exposures(data.Dataset):
@@ -133,7 +133,7 @@ class Exposures(data.Dataset):
                 for source_at, source in enumerate(pictures):
                     for at, mask in enumerate(ellipses(*target.shape[:2])):
                         composite = np.where(mask[..., None] > 0, source, target)
-                        if source_at == target_at or metrics.fmse(composite, target, mask) < LOWEST:
+                        if source_at == target_at or metrics.fmse(composite, target, mask) < MIN_FMSE:
                             continue
                         name = f"{scene}_{source_at}_{target_at}_{at}"
                         self._samples.append({"name": name, "composite": composite, "target": target, "mask": mask})
@@ -156,20 +156,20 @@ def stacks(root: Path) -> data.Dataset:
         scenes = {
             name: [manifest[i][role] for role in manifest.entries[i]]
             for i, name in enumerate(manifest.names)
-            if all(entry.get("split") in HELD for entry in manifest.entries[i].values())
+            if all(entry.get("split") in EVALUATION_SPLITS for entry in manifest.entries[i].values())
         }
     return Exposures(scenes)
 
 
 def dark(root: Path) -> data.Dataset:
     """Returns composites of dark photographs."""
-    own, other = (Photographs(root, PHOTOS, HELD, borrowed=borrowed) for borrowed in (False, True))
+    own, other = (Photographs(root, PHOTOS, EVALUATION_SPLITS, borrowed=borrowed) for borrowed in (False, True))
     return recoloured(data.Joined([own, other]), is_dark, 400)
 
 
 def backlit(root: Path) -> data.Dataset:
     """Returns composites of photographs with the light behind the object."""
-    return recoloured(Photographs(root, PHOTOS, HELD), is_backlit, 500)
+    return recoloured(Photographs(root, PHOTOS, EVALUATION_SPLITS), is_backlit, 500)
 
 
 def opened(name: str, root: Path, work: Path) -> Set:
@@ -179,11 +179,11 @@ def opened(name: str, root: Path, work: Path) -> Set:
     if name == FITTING:
         return fitting(root)
     if not (work / name).exists():
-        made = {"stacks": stacks, "dark": dark, "backlit": backlit}[name](root)
-        if not len(made):
+        dataset = {"stacks": stacks, "dark": dark, "backlit": backlit}[name](root)
+        if not len(dataset):
             raise DataError(f"{name}: there are no such photographs")
         work.mkdir(parents=True, exist_ok=True)
-        data.write_triples(made, work / name, errors="skip")
+        data.write_triples(dataset, work / name, errors="skip")
     samples = data.Triples(work / name)
     return Set(samples, samples.groups, [False] * len(samples))
 
@@ -193,16 +193,16 @@ def opened(name: str, root: Path, work: Path) -> Set:
 
 def composite_figures(method: Method, samples: Set) -> dict[str, Any]:
     """Returns each sample's metrics of a method's result, whether it equals the composite, and the hue of skin."""
-    found: dict[str, Any] = {key: [] for key in (*MEASURES, "kept", "skin")}
+    figures: dict[str, Any] = {key: [] for key in (*MEASURES, "kept", "skin")}
     for i, sample in enumerate(samples.samples):
         composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
-        made = method(composite, mask)
-        row = metrics.evaluate(made, target, mask)
+        result = method(composite, mask)
+        row = metrics.evaluate(result, target, mask)
         for key in MEASURES:
-            found[key].append(round(row[key], 4))
-        found["kept"].append(bool((made == composite).all()))
-        found["skin"].append(hue_apart(made, target, mask) if samples.persons[i] else None)
-    return found
+            figures[key].append(round(row[key], 4))
+        figures["kept"].append(bool((result == composite).all()))
+        figures["skin"].append(hue_apart(result, target, mask) if samples.persons[i] else None)
+    return figures
 
 
 def fitting_figures(method: Method, samples: Set) -> dict[str, Any]:
@@ -211,19 +211,19 @@ def fitting_figures(method: Method, samples: Set) -> dict[str, Any]:
     The change of a pixel is the largest of its channels, in levels. `of_pixels` has the share of the pixels inside at
     each change, every photograph with the same weight.
     """
-    found: dict[str, Any] = {key: [] for key in ("mean", "p99", "kept", "skin")}
+    figures: dict[str, Any] = {key: [] for key in ("mean", "p99", "kept", "skin")}
     shares = np.zeros(256)
     for i, sample in enumerate(samples.samples):
         picture, mask = sample["target"] if "target" in sample else sample["image"], sample["mask"]
-        made = method(picture, mask)
-        share = changes(picture, made, mask)
+        result = method(picture, mask)
+        share = changes(picture, result, mask)
         shares += share
-        found["mean"].append(round(float(share @ np.arange(256)), 4))
-        found["p99"].append(quantile_of(share, 0.99))
-        found["kept"].append(bool((made == picture).all()))
-        found["skin"].append(hue_apart(made, picture, mask) if samples.persons[i] else None)
-    found["of_pixels"] = [round(float(x), 7) for x in shares / len(found["mean"])]
-    return found
+        figures["mean"].append(round(float(share @ np.arange(256)), 4))
+        figures["p99"].append(quantile_of(share, 0.99))
+        figures["kept"].append(bool((result == picture).all()))
+        figures["skin"].append(hue_apart(result, picture, mask) if samples.persons[i] else None)
+    figures["of_pixels"] = [round(float(x), 7) for x in shares / len(figures["mean"])]
+    return figures
 
 
 def changes(before: Picture, after: Picture, mask: Picture) -> Floats:
@@ -245,25 +245,25 @@ def shipped() -> dict[str, str]:
     """Returns the SHA-256 of bundled methods' weights; those of `colorgrid` represent 'auto' and `VARIANTS`."""
     if importlib.util.find_spec("torch") is None:
         return {}
-    from pyharmony import models
+    from pyharmony.networks import models
 
     names = {entry.name: entry.sha256 for entry in models.weights("harmonize")}
     default = names.pop("colorgrid")
     return {"auto": default, **dict.fromkeys(VARIANTS, default)} | names
 
 
-PLAIN = tuple(name for name in harmonization.METHODS if name != "auto")
+METHODS_WITHOUT_WEIGHTS = tuple(name for name in harmonization.METHODS if name != "auto")
 
 
 def match_histograms(composite: Picture, mask: Picture) -> Picture:
     """Matches the object's pixels to the background's by scikit-image."""
     from skimage import exposure
 
-    inside, made = mask >= 128, composite.copy()
+    inside, matched_image = mask >= 128, composite.copy()
     if inside.any() and not inside.all():
         matched = exposure.match_histograms(composite[inside][:, None], composite[~inside][:, None], channel_axis=-1)
-        made[inside] = np.rint(matched[:, 0]).clip(0, 255).astype(np.uint8)
-    return made
+        matched_image[inside] = np.rint(matched[:, 0]).clip(0, 255).astype(np.uint8)
+    return matched_image
 
 
 #: Methods of other libraries, unchanged.
@@ -278,29 +278,31 @@ def harmonized(source: Any) -> Method:
     return lambda composite, mask: pyharmony.harmonize(composite, mask, method=method, **options)
 
 
-def methods(wanted: Sequence[str] | None = None) -> dict[str, Method]:
+def methods(names_of_methods: Sequence[str] | None = None) -> dict[str, Method]:
     """Returns methods by their names in tables: all of them, or those requested; a path is named by its stem."""
     every: dict[str, Method] = {BASELINE: lambda composite, mask: composite}
-    every |= {name: harmonized(name) for name in (*shipped(), *PLAIN)}
+    every |= {name: harmonized(name) for name in (*shipped(), *METHODS_WITHOUT_WEIGHTS)}
     every |= {name: call for name, (module, call) in PEERS.items() if importlib.util.find_spec(module) is not None}
-    if wanted is None:
+    if names_of_methods is None:
         return every
-    return {(name if name in every else Path(name).stem): every.get(name) or harmonized(name) for name in wanted}
+    return {
+        (name if name in every else Path(name).stem): every.get(name) or harmonized(name) for name in names_of_methods
+    }
 
 
 # ---- runs ----
 
 
-def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names: Sequence[str] | None) -> None:
+def run(root: Path, path: Path, work: Path, method_names: Sequence[str] | None, names: Sequence[str] | None) -> None:
     """Measures what is missing or requested, and writes it to path."""
     if importlib.util.find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(1)
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"sets": {}, "methods": {}}
-    chosen, digests = methods(wanted), shipped()
+    report: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"sets": {}, "methods": {}}
+    chosen_methods, digests = methods(method_names), shipped()
     for name in names if names is not None else (*COMPOSITES, FITTING):
-        missing = [m for m in chosen if wanted or name not in found["methods"].get(m, {})]
+        missing = [m for m in chosen_methods if method_names or name not in report["methods"].get(m, {})]
         if not missing:
             continue
         try:
@@ -309,15 +311,15 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
             print(error, flush=True)
             continue
         groups = numbered(samples.groups)
-        if found["sets"].setdefault(name, groups) != groups:
+        if report["sets"].setdefault(name, groups) != groups:
             raise DataError(f"{path}: its {name} are other pictures; choose another --out, or remove it")
         for method in missing:
             start = time.monotonic()
             figures = fitting_figures if name == FITTING else composite_figures
-            entry = found["methods"].setdefault(method, {})
+            entry = report["methods"].setdefault(method, {})
             entry["sha256"] = digests.get(method)
-            entry[name] = figures(chosen[method], samples)
-            write_json(path, found)
+            entry[name] = figures(chosen_methods[method], samples)
+            write_json(path, report)
             print(f"{name}, {method}: {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -326,7 +328,7 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
 
 def calibrate(root: Path, source: str, path: Path) -> None:
     """Writes weights of `colorgrid` with the calibration computed by `calibration.py`."""
-    from pyharmony import models
+    from pyharmony.networks import models
 
     model = models.load(source)
     model.calibration = calibration.calibration(root, source)
@@ -335,12 +337,12 @@ def calibrate(root: Path, source: str, path: Path) -> None:
 
 def kind(name: str, entry: Mapping[str, Any]) -> int:
     """Returns the order of tables: the composite, networks, methods without weights, other libraries."""
-    return 0 if name == BASELINE else 2 if name in PLAIN else 3 if name in PEERS else 1
+    return 0 if name == BASELINE else 2 if name in METHODS_WITHOUT_WEIGHTS else 3 if name in PEERS else 1
 
 
-def ordered(found: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+def ordered(report: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Returns a set's results of each method that has completed it."""
-    there = [(kind(m, entry), m, entry[name]) for m, entry in found["methods"].items() if name in entry]
+    there = [(kind(m, entry), m, entry[name]) for m, entry in report["methods"].items() if name in entry]
     return {m: entry for _, m, entry in sorted(there, key=lambda item: item[:2])}
 
 
@@ -348,39 +350,37 @@ def label(name: str) -> str:
     return name if name == BASELINE or name in PEERS else f"`{name}`"
 
 
-def composites_table(found: Mapping[str, Any], name: str) -> str:
-    """Returns the table of every method's results on a set of composites."""
-    every, groups = ordered(found, name), found["sets"][name]
-    base = every[BASELINE]
-    head = ["", "PSNR", "gain", "fMSE", "ratio", "fPSNR", "SSIM", "worse", "5th percentile", "left"]
-    lines = [head]
-    for method, figures in every.items():
-        gain = np.subtract(figures["psnr"], base["psnr"])
-        cells = [label(method), signed(bootstrap(figures["psnr"], groups), 2, "")]
-        ratio = np.divide(figures["fmse"], base["fmse"])
-        is_base = method == BASELINE
-        cells.append("" if is_base else signed(bootstrap(gain, groups), 2))
-        cells.append(signed(bootstrap(figures["fmse"], groups), 0, ""))
-        cells.append("" if is_base else signed(bootstrap(ratio, groups), 2, ""))
-        cells.append(signed(bootstrap(figures["fpsnr"], groups), 2, ""))
-        cells.append(signed(bootstrap(figures["ssim"], groups), 4, ""))
-        cells.append("" if is_base else percent(bootstrap(gain, groups, share_below)))
-        cells.append("" if is_base else signed(bootstrap(gain, groups, percentile(0.05)), 2))
-        cells.append("" if is_base else f"{100 * np.mean(figures['kept']):.0f} %")
+def composites_table(report: Mapping[str, Any]) -> str:
+    """Returns each method's gain in PSNR on every set of composites, and the share of results that are worse."""
+    sets = {name: ordered(report, name) for name in COMPOSITES if name in report["sets"]}
+    lines = [["", *(COMPOSITES[name] for name in sets)]]
+    for method in sorted(
+        {m: None for every in sets.values() for m in every}, key=lambda m: kind(m, report["methods"][m])
+    ):
+        cells = [label(method)]
+        for name, every in sets.items():
+            base, groups = every[BASELINE], report["sets"][name]
+            if method == BASELINE:
+                cells.append(f"{np.mean(base['psnr']):.1f} dB, fMSE {np.mean(base['fmse']):.0f}")
+            elif method in every:
+                gain = np.subtract(every[method]["psnr"], base["psnr"])
+                cells.append(f"{signed(bootstrap(gain, groups), 2)}, {100 * np.mean(gain < 0):.0f} %")
+            else:
+                cells.append("")
         lines.append(cells)
     return rows_of(lines)
 
 
-def best_table(found: Mapping[str, Any]) -> str:
+def best_table(report: Mapping[str, Any]) -> str:
     """Compares networks with the methods without weights: their gain over the one that comes nearest."""
-    sets = [name for name in COMPOSITES if name in found["sets"]]
-    networks = dict.fromkeys(m for name in sets for m, e in ordered(found, name).items() if kind(m, e) == 1)
+    sets = [name for name in COMPOSITES if name in report["sets"]]
+    networks = dict.fromkeys(m for name in sets for m, e in ordered(report, name).items() if kind(m, e) == 1)
     lines = [["", *(COMPOSITES[name] for name in sets)]]
     for network in networks:
         cells = [label(network)]
         for name in sets:
-            every, groups = ordered(found, name), found["sets"][name]
-            others = [m for m in every if m in PLAIN or m in PEERS]
+            every, groups = ordered(report, name), report["sets"][name]
+            others = [m for m in every if m in METHODS_WITHOUT_WEIGHTS or m in PEERS]
             if network not in every or not others:
                 cells.append("")
                 continue
@@ -391,25 +391,17 @@ def best_table(found: Mapping[str, Any]) -> str:
     return rows_of(lines)
 
 
-def fitting_table(found: Mapping[str, Any]) -> str:
+def fitting_table(report: Mapping[str, Any]) -> str:
     """Returns the table of the change by methods of photographs that fit, and of the hue of skin."""
-    every, groups = ordered(found, FITTING), np.asarray(found["sets"][FITTING])
-    on_triples, of = ordered(found, "triples"), np.asarray(found["sets"]["triples"])
-    head = ["", "mean change", "99 % of photographs", "99 % of pixels", "left", "hue of skin", "largest"]
-    lines = [[*head, "of composites", "largest"]]
-    for method in dict.fromkeys([*on_triples, *every]):
-        cells = [label(method)]
-        if method in every and method != BASELINE:
-            figures = every[method]
-            cells.append(signed(bootstrap(figures["mean"], groups), 2, ""))
-            cells.append(signed(bootstrap(figures["mean"], groups, percentile(0.99)), 1, ""))
-            cells.append(str(quantile_of(np.asarray(figures["of_pixels"]), 0.99)))
-            cells.append(f"{100 * np.mean(figures['kept']):.0f} %")
-            cells += degrees(figures["skin"], groups)
-        else:
-            cells += [""] * 6
-        cells += degrees(on_triples[method]["skin"], of) if method in on_triples else ["", ""]
-        lines.append(cells)
+    groups = np.asarray(report["sets"][FITTING])
+    lines = [["", "mean change", "99 % of photographs", "left", "hue of skin", "largest"]]
+    for method, figures in ordered(report, FITTING).items():
+        if method == BASELINE:
+            continue
+        cells = [label(method), signed(bootstrap(figures["mean"], groups), 1, "")]
+        cells.append(signed(bootstrap(figures["mean"], groups, percentile(0.99)), 0, "").partition(" ")[0])
+        cells.append(f"{100 * np.mean(figures['kept']):.0f} %")
+        lines.append([*cells, *degrees(figures["skin"], groups)])
     return rows_of(lines)
 
 
@@ -418,30 +410,26 @@ def degrees(values: Sequence[float | None], groups: npt.NDArray[Any]) -> list[st
     there = [i for i, x in enumerate(values) if x is not None]
     if not there:
         return ["", ""]
-    seen = [float(values[i] or 0) for i in there]
-    return [f"{signed(bootstrap(seen, groups[there]), 1, '')}°", f"{max(seen):.1f}°"]
+    differences = [float(values[i] or 0) for i in there]
+    return [f"{signed(bootstrap(differences, groups[there]), 1, '')}°", f"{max(differences):.1f}°"]
 
 
-def counted(found: Mapping[str, Any], name: str) -> str:
-    groups = found["sets"][name]
+def counted(report: Mapping[str, Any], name: str) -> str:
+    groups = report["sets"][name]
     return f"{len(groups)} composites of {len(set(groups))} photographs"
 
 
-def section(found: Mapping[str, Any]) -> str:
+def section(report: Mapping[str, Any]) -> str:
     """Returns the text between the marks of the page."""
-    parts = []
-    for name, title in COMPOSITES.items():
-        if name in found["sets"]:
-            parts.append(f"**{title}**, {counted(found, name)}:\n\n{composites_table(found, name)}")
-    parts.append(f"Gain of a network beyond that of the nearest method without weights:\n\n{best_table(found)}")
-    if FITTING in found["sets"]:
-        every = ordered(found, FITTING).values()
+    counts = (f"{COMPOSITES[name]}: {counted(report, name)}" for name in COMPOSITES if name in report["sets"])
+    parts = [f"{'; '.join(counts)}.", composites_table(report)]
+    parts.append(f"Gain of a network beyond that of the nearest method without weights:\n\n{best_table(report)}")
+    if FITTING in report["sets"]:
+        groups, every = report["sets"][FITTING], ordered(report, FITTING).values()
         people = sum(x is not None for x in next(iter(every))["skin"])
-        there = next(iter(ordered(found, "triples").values()))["skin"]
         parts.append(
-            f"**Photographs that fit already**, {len(found['sets'][FITTING])} objects of "
-            f"{len(set(found['sets'][FITTING]))} photographs, {people} with skin; the last two columns are of the "
-            f"{sum(x is not None for x in there)} test triples with skin:\n\n{fitting_table(found)}"
+            f"**Photographs that fit already**, {len(groups)} objects of {len(set(groups))} photographs, {people} with "
+            f"skin:\n\n{fitting_table(report)}"
         )
     return "\n\n".join(parts)
 
@@ -488,8 +476,7 @@ def written(text: str) -> str:
     for name, (path, body_of) in {
         "quality": (RESULTS, section),
         "speed": (SPEED, speed_section),
-        "contours": (CONTOURS, lambda found: contour_scores.section(found["test"])),
-        "contours of the default": (CONTOURS, lambda found: contour_scores.card(found["test"])),
+        "contours": (CONTOURS, lambda report: contour_scores.section(report["test"])),
     }.items():
         start, end = marks(name)
         before, there, rest = text.partition(start)
@@ -502,17 +489,16 @@ def written(text: str) -> str:
 
 
 def report() -> None:
-    for page in (PAGE, CARD):
-        page.write_text(written(page.read_text("utf-8")), "utf-8")
+    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
 
 
-def run_contours(root: Path, path: Path, wanted: Sequence[str] | None, split: str) -> None:
+def run_contours(root: Path, path: Path, method_names: Sequence[str] | None, split: str) -> None:
     """Measures the default and paths of weights in all their forms under the conditions of the contour; see `run`."""
-    sources = ["auto"] if wanted is None else ["auto" if name in VARIANTS else name for name in wanted]
+    sources = ["auto"] if method_names is None else ["auto" if name in VARIANTS else name for name in method_names]
     each = [source for source in dict.fromkeys(sources) if source == "auto" or Path(source).is_file()]
     pairs = [(source, ending) for source in each for ending in contour_scores.OPTIONS]
     if pairs:
-        contour_scores.measure(root, path, split=split, wanted=pairs, again=wanted is not None)
+        contour_scores.measure(root, path, split=split, wanted=pairs, again=method_names is not None)
 
 
 def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str, controls: str = "auto") -> None:
@@ -520,13 +506,13 @@ def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str
 
     Results are stored: those of the controls, which the frontier needs, are measured once.
     """
-    wanted = [(source, ending) for source in sources]
+    ways = [(source, ending) for source in sources]
     if contour_scores.digest(controls) == contour_scores.FRONTIER_OF:
-        wanted.insert(0, (controls, ", guard=False"))
-    found = contour_scores.measure(root, path, split=split, side=contours.VIEW, wanted=wanted)
+        ways.insert(0, (controls, ", guard=False"))
+    report = contour_scores.measure(root, path, split=split, side=contours.VIEW, wanted=ways)
     for source in sources:
         name = source if source == contour_scores.GUARDED else Path(source).stem
-        print("\n".join(contour_scores.lines(found, name + ending)), flush=True)
+        print("\n".join(contour_scores.lines(report, name + ending)), flush=True)
 
 
 def look_unseen(
@@ -579,27 +565,29 @@ def main() -> None:
     command.add_argument("--beside", type=Path, help="the figures of an earlier run, which are compared")
     command.add_argument("--out", type=Path, default=WORK / "unseen.json", help="where figures are kept")
     command.add_argument("--work", type=Path, default=WORK, help="where composites are kept")
-    given = parser.parse_args()
-    if given.command == "unseen":
-        ending = ", guard=False" if given.no_guard else ""
-        look_unseen(given.data, given.out, given.work, given.weights, ending, given.most, given.beside)
+    options = parser.parse_args()
+    if options.command == "unseen":
+        ending = ", guard=False" if options.no_guard else ""
+        look_unseen(options.data, options.out, options.work, options.weights, ending, options.most, options.beside)
         return
-    if given.command == "calibrate":
-        calibrate(given.data, given.weights, given.out)
+    if options.command == "calibrate":
+        calibrate(options.data, options.weights, options.out)
         return
-    if given.command == "contours":
-        ending = ", cautious=True" if given.cautious else "" if given.guard else ", guard=False"
-        look(given.data, given.out, given.split, given.weights, ending, given.controls)
+    if options.command == "contours":
+        ending = ", cautious=True" if options.cautious else "" if options.guard else ", guard=False"
+        look(options.data, options.out, options.split, options.weights, ending, options.controls)
         return
-    if given.command == "run":
-        if given.fresh:
+    if options.command == "run":
+        if options.fresh:
             for name in COMPOSITES:
-                shutil.rmtree(given.work / name, ignore_errors=True)
-        names = given.set or (*COMPOSITES, FITTING, CONTOUR)
-        run(given.data, given.out, given.work, given.method, [name for name in names if name != CONTOUR])
+                shutil.rmtree(options.work / name, ignore_errors=True)
+        names = options.set or (*COMPOSITES, FITTING, CONTOUR)
+        run(options.data, options.out, options.work, options.method, [name for name in names if name != CONTOUR])
         if CONTOUR in names:
-            run_contours(given.data, given.out.with_name(f"{given.out.stem}_contours.json"), given.method, given.split)
-        if given.out != RESULTS:
+            run_contours(
+                options.data, options.out.with_name(f"{options.out.stem}_contours.json"), options.method, options.split
+            )
+        if options.out != RESULTS:
             return
     report()
 

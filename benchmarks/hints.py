@@ -34,10 +34,10 @@ from pyharmony.harmonization import ColorMap
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "harmonization_hints.json"
 PAGE = ROOT / "docs" / "harmonize.md"
-START, END = "<!-- hints: written by benchmarks/hints.py -->", "<!-- end of hints -->"
+START_MARK, END_MARK = "<!-- hints: written by benchmarks/hints.py -->", "<!-- end of hints -->"
 
 #: The width of the rim around a cut-out that is replaced by the background, in pixels of the view.
-OUTSIDE = 3
+RIM_WIDTH = 3
 #: Every n-th source is another photograph.
 MIXED = 3
 #: The ridge of the map that recolours the whole photograph as its object is.
@@ -64,14 +64,14 @@ def recolouring(composite: Picture, target: Picture, mask: Picture) -> ColorMap:
 
 def cut_out(composite: Picture, ground: Picture, mask: Picture, target: Picture) -> Case:
     """Returns a clean cut-out of composite on a background."""
-    inner = moved(region_of(mask), -contours.INSIDE)
+    inner = moved(region_of(mask), -contours.CUT_DEPTH)
     return Case(np.where(inner[..., None], composite, ground), hard(inner), target, core_of(mask))
 
 
 def with_source(sample: Mapping[str, Picture], other: Mapping[str, Picture], number: int) -> Known:
     """Returns a cut-out on one half of its photograph, whose source is the other half, or another photograph."""
     composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
-    hole = moved(region_of(mask), OUTSIDE)
+    hole = moved(region_of(mask), RIM_WIDTH)
     behind, half = nearest_fill(target, hole), mask.shape[1] // 2
     if number % 2:
         behind = behind[:, ::-1]
@@ -94,10 +94,10 @@ def with_reference(sample: Mapping[str, Picture], number: int) -> Known | None:
     places = np.argwhere(region)[:, axis]
     line = int(np.median(places))
     side = np.arange(mask.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1)) < line
-    part, rest = region & side, moved(region & ~side, -OUTSIDE)
+    part, rest = region & side, moved(region & ~side, -RIM_WIDTH)
     if not contours.can_be_judged(hard(part)) or rest.sum() < PART * region.sum():
         return None
-    ground = nearest_fill(target, moved(part, OUTSIDE))
+    ground = nearest_fill(target, moved(part, RIM_WIDTH))
     return Known(cut_out(composite, ground, hard(part), target), {"reference": hard(rest)})
 
 
@@ -107,13 +107,13 @@ def known(samples: Any, hint: str, persons: list[bool]) -> Iterator[tuple[int, K
     for i, sample in enumerate(samples):
         if hint == "source":
             yield i, with_source(sample, samples[(i + 1) % count], i)
-        elif persons[i] and (made := with_reference(sample, i)) is not None:
-            yield i, made
+        elif persons[i] and (pair := with_reference(sample, i)) is not None:
+            yield i, pair
 
 
 def measure(root: Path, path: Path, split: str, side: int | None) -> dict[str, Any]:
     """Measures every case without hints and with them, and writes the figures."""
-    found: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     sets = {name: opened(root, name, split, side) for name in (TRIPLES, PHOTOGRAPHS)}
     groups = iter(numbered([group for samples in sets.values() for group in samples.groups]))
     numbers = {name: [next(groups) for _ in samples.groups] for name, samples in sets.items()}
@@ -126,20 +126,20 @@ def measure(root: Path, path: Path, split: str, side: int | None) -> dict[str, A
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", PyHarmonyWarning)
                     for key, extra in (("without", {}), ("with", arguments)):
-                        made = pyharmony.harmonize(case.image, case.mask, **extra)
-                        rows[key].append(round(figure(made, case), 3))
+                        result = pyharmony.harmonize(case.image, case.mask, **extra)
+                        rows[key].append(round(figure(result, case), 3))
                 rows["group"].append(numbers[name][i])
-            found.setdefault(name, {})[hint] = rows
+            report.setdefault(name, {})[hint] = rows
             print(f"{split}, {name}, {hint}: {len(rows['with'])} cases, {time.monotonic() - start:.0f} s", flush=True)
-    write_json(path, found)
-    return found
+    write_json(path, report)
+    return report
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(report: Mapping[str, Any]) -> str:
     """Returns the table of the results of `measure`."""
     lines = [["", "without, dB", "with, dB", "difference", "worse than the composite", "what fits, without", "with"]]
     for hint, title in (("source", "`source=`, clean cut-outs"), ("reference", "`reference=`, parts of people")):
-        rows, fits = found[TRIPLES][hint], found[PHOTOGRAPHS][hint]
+        rows, fits = report[TRIPLES][hint], report[PHOTOGRAPHS][hint]
         before, after = (np.array(rows[key]) for key in ("without", "with"))
         cells = [bootstrap(x, rows["group"]) for x in (before, after, after - before)]
         worse = f"{100 * (after < 0).mean():.0f} %"
@@ -156,14 +156,14 @@ def main() -> None:
     command.add_argument("--side", type=int, help="images are resized to squares of so many pixels")
     command.add_argument("--out", type=Path, default=RESULTS)
     commands.add_parser("report")
-    given = parser.parse_args()
-    if given.command == "run":
-        print(table(measure(given.data, given.out, given.split, given.side)))
+    options = parser.parse_args()
+    if options.command == "run":
+        print(table(measure(options.data, options.out, options.split, options.side)))
         return
     text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{table(json.loads(RESULTS.read_text()))}\n{END}{after}", "utf-8")
+    before, _, rest = text.partition(START_MARK)
+    _, _, after = rest.partition(END_MARK)
+    PAGE.write_text(f"{before}{START_MARK}\n{table(json.loads(RESULTS.read_text()))}\n{END_MARK}{after}", "utf-8")
 
 
 if __name__ == "__main__":

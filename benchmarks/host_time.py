@@ -19,7 +19,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pyharmony import _native, nn, ops
+from pyharmony import _native, ops
+from pyharmony.networks import nn
 from pyharmony.ops import _native_torch, _partial_conv_torch, _spectral_norm_torch
 from pyharmony.ops.partial_conv import mask_plan
 
@@ -30,10 +31,10 @@ CHANNELS = (3, 4, 8, 16, 32, 32, 32, 32)
 
 def emulator() -> Any:
     """Returns the newest module of the emulator."""
-    found = sorted(ROOT.glob("build/*/emulator/_emulator.*.so"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    files = sorted(ROOT.glob("build/*/emulator/_emulator.*.so"), key=lambda path: path.stat().st_mtime)
+    if not files:
         raise SystemExit("the emulator is not built; run `make emulator`")
-    spec: Any = importlib.util.spec_from_file_location("_emulator", found[-1])
+    spec: Any = importlib.util.spec_from_file_location("_emulator", files[-1])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

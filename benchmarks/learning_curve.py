@@ -21,12 +21,15 @@ from photographs import triples
 from records import commands_of
 from tables import bootstrap, numbered, rows_of, signed, write_json
 
-from pyharmony import data, evaluation, training
+from pyharmony.learn import data, evaluation, training
 
 RESULTS = ROOT / "benchmarks" / "results" / "colorgrid" / "learning_curve.json"
 PAGE = ROOT / "docs" / "models" / "colorgrid.md"
-START, END = "<!-- learning curve: written by benchmarks/learning_curve.py -->", "<!-- end of learning curve -->"
-OPEN = ("pairs_open", "photos_open")
+START_MARK, END_MARK = (
+    "<!-- learning curve: written by benchmarks/learning_curve.py -->",
+    "<!-- end of learning curve -->",
+)
+OPEN_FOLDERS = ("pairs_open", "photos_open")
 
 
 class Run(NamedTuple):
@@ -43,7 +46,7 @@ class Run(NamedTuple):
     """
 
     name: str
-    folders: Sequence[str] = OPEN
+    folders: Sequence[str] = OPEN_FOLDERS
     limit: int = 0
     steps: int = 0
     last: bool = False
@@ -59,7 +62,7 @@ RUNS = (
     Run("whole", last=True, note="the whole recipe, the last weights of its run"),
     Run(
         "every",
-        (*OPEN, "research_only/pairs"),
+        (*OPEN_FOLDERS, "research_only/pairs"),
         steps=7200,
         note="with those whose licences bar shipping",
         beside="longer",
@@ -88,7 +91,7 @@ def trained(root: Path, work: Path, run: Run) -> tuple[Path, int]:
 def run_all(root: Path, work: Path) -> None:
     """Trains what is missing, and writes RESULTS."""
     sets = {split: triples(root, split) for split in ("val", "test")}
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "groups": {split: numbered(measured.groups) for split, measured in sets.items()},
         "runs": [],
     }
@@ -105,21 +108,21 @@ def run_all(root: Path, work: Path) -> None:
                 ]
                 for key in ("psnr", "fmse")
             }
-        found["runs"].append(entry)
-        write_json(RESULTS, found)
+        report["runs"].append(entry)
+        write_json(RESULTS, report)
 
 
 def of(rows: Sequence[Mapping[str, Any]], method: str) -> list[Mapping[str, Any]]:
     return [row for row in rows if row["method"] == method]
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(report: Mapping[str, Any]) -> str:
     """Returns the table of gains over the composites, and of their differences to another run."""
-    runs, entries = {run.name: run for run in RUNS}, {entry["name"]: entry for entry in found["runs"]}
+    runs, entries = {run.name: run for run in RUNS}, {entry["name"]: entry for entry in report["runs"]}
     head = ["photographs", "", "steps", "gain on val, dB", "gain on test, dB", "beyond the last", "fMSE on test"]
     lines, last = [head], None
-    for entry in found["runs"]:
-        run, change, groups = runs[entry["name"]], entry["change"], found["groups"]
+    for entry in report["runs"]:
+        run, change, groups = runs[entry["name"]], entry["change"], report["groups"]
         other, more = entries.get(run.beside, last), ""
         if other:
             gains = np.subtract(change["test"]["psnr"], other["change"]["test"]["psnr"])
@@ -135,7 +138,7 @@ def table(found: Mapping[str, Any]) -> str:
         ])  # fmt: skip
     about = (
         "The network alone, after as many steps of 48 composites as it was best on photographs of val; "
-        f"{len(found['groups']['val'])} triples of val and {len(found['groups']['test'])} of test, mean changes with "
+        f"{len(report['groups']['val'])} triples of val and {len(report['groups']['test'])} of test, mean changes with "
         "intervals of 95 % over photographs."
     )
     return f"{about}\n\n{rows_of(lines)}"
@@ -143,11 +146,11 @@ def table(found: Mapping[str, Any]) -> str:
 
 def report(page: Path = PAGE) -> None:
     """Writes the table between its marks."""
-    before, start, rest = page.read_text("utf-8").partition(START)
-    _, end, after = rest.partition(END)
+    before, start, rest = page.read_text("utf-8").partition(START_MARK)
+    _, end, after = rest.partition(END_MARK)
     if not (start and end):
-        raise SystemExit(f"{page}: has no {START} and {END}")
-    page.write_text(f"{before}{START}\n{table(json.loads(RESULTS.read_text()))}\n{END}{after}", "utf-8")
+        raise SystemExit(f"{page}: has no {START_MARK} and {END_MARK}")
+    page.write_text(f"{before}{START_MARK}\n{table(json.loads(RESULTS.read_text()))}\n{END_MARK}{after}", "utf-8")
 
 
 def main() -> None:
@@ -156,9 +159,9 @@ def main() -> None:
     command = commands.add_parser("run")
     command.add_argument("data", type=Path)
     command.add_argument("work", type=Path, help="where runs are kept")
-    given = parser.parse_args()
-    if given.command == "run":
-        run_all(given.data, given.work)
+    options = parser.parse_args()
+    if options.command == "run":
+        run_all(options.data, options.work)
     report()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from photographs import LEAST, open_objects
+from photographs import MIN_MASK_SHARE, open_objects
 from records import commands_of
 from segmentation import click, iou, rough_box, shown
 from tables import numbered, rows_of, write_json
@@ -47,7 +47,7 @@ def measured(root: Path, split: str, method: segmentation.Method, limit: int) ->
     table: dict[str, list[Any]] = {"groups": [], "answers": []}
     for index in np.random.default_rng(0).permutation(len(every)):
         image, region = shown(every[index])
-        if region.mean() >= LEAST:
+        if region.mean() >= MIN_MASK_SHARE:
             table["groups"].append(every[index].group)
             table["answers"].append(answers_of(image, region, method, int(index)))
         if len(table["answers"]) == limit:
@@ -61,22 +61,22 @@ def answers_of(image: Any, region: npt.NDArray[np.bool_], method: Any, seed: int
     height, width = region.shape
     answers: list[dict[str, Any]] = []
 
-    def keep(kind: str, found: segmentation.Masks) -> None:
+    def keep(kind: str, masks: segmentation.Masks) -> None:
         prompts, layers, _ = session._steps[-1]
         likeness = [iou(sampled(layer, (0, 0, width, height), (width, height)) > 0.5, region) for layer in layers]
         facts = [facts_of(session.picture, layers, i, prompts) for i in range(len(layers))]
-        answers.append({"kind": kind, "facts": facts, "scores": found.scores, "iou": [round(x, 4) for x in likeness]})
+        answers.append({"kind": kind, "facts": facts, "scores": masks.scores, "iou": [round(x, 4) for x in likeness]})
 
     for kind, random in (("exact", None), ("jittered", np.random.default_rng(seed))):
-        made = np.zeros_like(region)
+        mask = np.zeros_like(region)
         for number in range(CLICKS):
-            where = click(region, made, random)
+            where = click(region, mask, random)
             if where is None:
                 break
             x, y, on = where
-            found = session.click(x, y, add=on) if number else session.segment(points=(x, y))
-            keep(f"{kind} {number + 1}", found)
-            made = found.mask >= 128
+            masks = session.click(x, y, add=on) if number else session.segment(points=(x, y))
+            keep(f"{kind} {number + 1}", masks)
+            mask = masks.mask >= 128
     keep("box", session.segment(box=rough_box(region)))
     return answers
 
@@ -102,9 +102,9 @@ def fitted(facts: Floats, likeness: Floats, shares: Floats) -> Weights:
     ridge = RIDGE * shares.sum() * np.r_[0.0, np.ones(facts.shape[1])]
     values, free = np.zeros(x.shape[1]), np.ones(x.shape[1], bool)
     for _ in range(STEPS):
-        made = 1 / (1 + np.exp(-x @ values))
-        slope = x.T @ (shares * (likeness - made)) - ridge * values
-        curve = (x * (shares * made * (1 - made))[:, None]).T @ x + np.diag(ridge)
+        predicted = 1 / (1 + np.exp(-x @ values))
+        slope = x.T @ (shares * (likeness - predicted)) - ridge * values
+        curve = (x * (shares * predicted * (1 - predicted))[:, None]).T @ x + np.diag(ridge)
         values[free] += np.linalg.solve(curve[np.ix_(free, free)], slope[free])
         below = free & (values < 0) & (np.arange(len(values)) > 0)
         values[below], free[below] = 0.0, False
@@ -134,8 +134,8 @@ def by_fifths(table: Table, scores: Floats) -> list[list[str]]:
         ["first masks, by fifths of their scores: expected, measured", *map(str, range(1, PARTS + 1)), "correlation"]
     ]
     for name, kinds in KINDS.items():
-        chosen = np.isin(table.kinds, kinds) & table.first
-        mine, likeness = scores[chosen], table.iou[chosen]
+        selection = np.isin(table.kinds, kinds) & table.first
+        mine, likeness = scores[selection], table.iou[selection]
         parts: list[Integers] = np.array_split(np.argsort(mine, kind="stable"), PARTS)
         cells = [f"{mine[part].mean():.2f}, {likeness[part].mean():.2f}" for part in parts]
         lines.append([f"{name}, {len(mine)} answers", *cells, f"{np.corrcoef(mine, likeness)[0, 1]:.2f}"])
@@ -153,19 +153,19 @@ def main() -> None:
         command.add_argument("--method", default=DEFAULT)
     for command in (measuring, fitting):
         command.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    method = segmentation.METHODS[given.method]
-    if given.command == "report":
-        table = Table(measured(given.data, given.split, method, given.limit))
+    options = parser.parse_args()
+    method = segmentation.METHODS[options.method]
+    if options.command == "report":
+        table = Table(measured(options.data, options.split, method, options.limit))
         print(rows_of(by_fifths(table, table.scores)))
         return
-    whole = json.loads(given.out.read_text()) if given.out.is_file() else {}
-    if given.command == "measure":
+    whole = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    if options.command == "measure":
         # Facts are of the network's own scores.
         plain = dataclasses.replace(method, scored=None)
-        write_json(given.out, {**whole, given.method: measured(given.data, "val", plain, given.limit)})
+        write_json(options.out, {**whole, options.method: measured(options.data, "val", plain, options.limit)})
         return
-    table = Table(whole[given.method])
+    table = Table(whole[options.method])
     weights = fitted(table.facts, table.iou, table.shares)
     print(f"Weights({weights.bias:.2f}, Facts({', '.join(f'{v:.2f}' for v in weights.facts)}))")
     for name, scores in (("as fitted", told(table.facts, weights)), ("on others", unseen(table))):

@@ -159,9 +159,9 @@ class Ledger:
 
     def take(self, measured: dict[str, Any]) -> None:
         """Continues with the measurements of an earlier run, a result of `as_dict`."""
-        given = {f.name for f in fields(Target)}
+        names = {f.name for f in fields(Target)}
         self.rows += [Row(**row) for row in measured["rows"]]
-        self.targets += [Target(**{k: v for k, v in t.items() if k in given}) for t in measured["targets"]]
+        self.targets += [Target(**{k: v for k, v in t.items() if k in names}) for t in measured["targets"]]
         self.missing.update(measured["missing"])
         self.gpu_rows += measured["gpu_rows"]
         self.figures.update(measured["figures"])

@@ -17,9 +17,9 @@ import pyharmony
 OURS = f"pyharmony {pyharmony.__version__}"
 ROUNDS = 50
 #: Set by `--first`: few rounds, without the CPU and without peers that no reported quantity needs.
-FIRST = False
+FIRST_ONLY = False
 FEW_ROUNDS = 20
-SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
+IMAGE_SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
 _FLUSH_BYTES = 256 << 20  # several times the cache of any GPU
 _PAUSE_CYCLES = 400_000  # about 0.2 ms: work after it is enqueued before it ends
 
@@ -56,14 +56,14 @@ def captured(call: Callable[[], Any]) -> tuple[Callable[[], Any], str]:
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            kept = call()
+            result = call()
     except Exception as error:
         torch.cuda.synchronize()
         return call, f"eager ({type(error).__name__} in a capture)"
 
-    def replay(kept: Any = kept) -> Any:
+    def replay(result: Any = result) -> Any:
         graph.replay()
-        return kept
+        return result
 
     return replay, "graph"
 
@@ -78,7 +78,7 @@ def interleave(
     """
     import torch
 
-    rounds = min(rounds, FEW_ROUNDS) if FIRST else rounds
+    rounds = min(rounds, FEW_ROUNDS) if FIRST_ONLY else rounds
     flush = torch.empty(_FLUSH_BYTES, dtype=torch.uint8, device=peers_cuda.DEVICE)
     timings, runs = {}, {}
     for name, call in calls.items():
@@ -135,7 +135,7 @@ def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[st
 
 def on_cpu(call: Callable[[], Any]) -> GpuTiming | None:
     """Times a call on NumPy arrays by the CPU kernels, with all threads; skipped with `--first`."""
-    if FIRST:
+    if FIRST_ONLY:
         return None
 
     def run() -> None:
@@ -207,13 +207,13 @@ def numpy_to_numpy(ledger: Ledger, what: str, problem: Callable[[int], Callable[
         problem: returns for a side the call, whose argument is its device.
     """
     pays = None
-    for side in SIDES:
+    for side in IMAGE_SIDES:
         call = problem(side)
         calls = {device: functools.partial(call, device) for device in ("cuda", "cpu")}
-        found = wall(calls, "NumPy to NumPy", 10 if side < 4096 else 3)
-        for device, timing in found.items():
+        timings = wall(calls, "NumPy to NumPy", 10 if side < 4096 else 3)
+        for device, timing in timings.items():
             add(ledger, "NumPy to NumPy", f"{side} x {side} x 3, {what}", f"pyharmony, {device}", timing, version=OURS)
-        if ratio(found["cpu"], found["cuda"]) < 1:
+        if ratio(timings["cpu"], timings["cuda"]) < 1:
             pays = None
         elif pays is None:
             pays = side

@@ -35,9 +35,9 @@ from pyharmony.merging import _planes
 
 RECORD = Record("merging", "merging.md")
 #: The categories of places, and the longer side of a scene.
-PLACES, SIDE = ("landscape", "city", "street", "indoor"), 1000
+PLACES, SCENE_SIDE = ("landscape", "city", "street", "indoor"), 1000
 #: The visible share from which a person counts as complete; a pixel is a ghost if its error exceeds these levels.
-KEPT, GHOST = 0.95, 32
+MIN_VISIBLE_SHARE, GHOST_LEVELS = 0.95, 32
 
 Pixels = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
@@ -49,54 +49,57 @@ class Scene:
     def __init__(self, places: list[Path], people: list[tuple[Path, Path]], number: int) -> None:
         random = np.random.default_rng((3, number))
         place = Image.open(places[number % len(places)]).convert("RGB")
-        factor = 1.2 * SIDE / max(place.size)
+        factor = 1.2 * SCENE_SIDE / max(place.size)
         whole = place.resize((round(place.width * factor), round(place.height * factor)), Image.Resampling.LANCZOS)
         #: The frame of the first photograph in the whole one.
-        edge = round(0.1 * SIDE)
+        edge = round(0.1 * SCENE_SIDE)
         size = whole.width - 2 * edge, whole.height - 2 * edge
-        chosen = random.choice(len(people), 2, replace=False)
-        left, self.first_mask = pasted(whole, people[chosen[0]], random.uniform(0.15, 0.38), edge, random)
-        right, self.second_mask = pasted(whole, people[chosen[1]], random.uniform(0.62, 0.85), edge, random)
+        pair = random.choice(len(people), 2, replace=False)
+        left, self.first_mask = pasted(whole, people[pair[0]], random.uniform(0.15, 0.38), edge, random)
+        right, self.second_mask = pasted(whole, people[pair[1]], random.uniform(0.62, 0.85), edge, random)
         both = Image.composite(right, left, Image.fromarray(self.second_mask))
         cut = (edge, edge, edge + size[0], edge + size[1])
-        self.first, self.wanted = (np.asarray(image.crop(cut)) for image in (left, both))
+        self.first, self.expected = (np.asarray(image.crop(cut)) for image in (left, both))
         turn, zoom = math.radians(random.uniform(-3, 3)), 1 + random.uniform(-0.05, 0.05)
         shift = random.uniform(-0.04, 0.04, 2) * size[0]
         middle = np.array([[1, 0, -size[0] / 2], [0, 1, -size[1] / 2], [0, 0, 1.0]])
         cosine, sine = zoom * math.cos(turn), zoom * math.sin(turn)
-        moved = np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]], [0, 0, 1.0]])
+        motion = np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]], [0, 0, 1.0]])
         #: Maps pixels of the first photograph to those of the second one.
-        self.matrix: Float = np.linalg.inv(middle) @ moved @ middle
+        self.matrix: Float = np.linalg.inv(middle) @ motion @ middle
         back = np.array([[1, 0, edge], [0, 1, edge], [0, 0, 1.0]]) @ np.linalg.inv(self.matrix)
         frame = (0, 0, *size)
-        seen = _planes.warped(np.asarray(right), back, frame).astype(np.float64)
-        lit = 255 * (seen / 255) ** random.uniform(0.95, 1.05) * 2 ** random.uniform(-0.5, 0.5)
-        lit = lit * (1 + random.uniform(-0.02, 0.02, 3)) + random.normal(0, 2, seen.shape)
+        view = _planes.warped(np.asarray(right), back, frame).astype(np.float64)
+        lit = 255 * (view / 255) ** random.uniform(0.95, 1.05) * 2 ** random.uniform(-0.5, 0.5)
+        lit = lit * (1 + random.uniform(-0.02, 0.02, 3)) + random.normal(0, 2, view.shape)
         self.second = as_jpeg(lit.round().clip(0, 255).astype(np.uint8))
         self.seen_mask: Pixels = _planes.warped(self.second_mask, back, frame)
         self.first_mask, self.second_mask = (
             mask[edge : edge + size[1], edge : edge + size[0]] for mask in (self.first_mask, self.second_mask)
         )
         #: The visible part of the second person in the second photograph, in the frame of the first one.
-        self.shown: npt.NDArray[np.bool_] = _planes.shown(size, self.matrix, frame)
+        self.view: npt.NDArray[np.bool_] = _planes.view(size, self.matrix, frame)
 
 
 def pasted(
     whole: Image.Image, person: tuple[Path, Path], x: float, edge: int, random: np.random.Generator
 ) -> tuple[Image.Image, Pixels]:
     """Returns a photograph with a person pasted onto the bottom of the frame, and the person's mask."""
-    photo, cover = Image.open(person[0]).convert("RGB"), Image.open(person[1]).convert("L")
-    cover = cover.resize(photo.size)
-    box = cover.point(lambda value: 255 * (value > 127)).getbbox()
+    photo, mask = Image.open(person[0]).convert("RGB"), Image.open(person[1]).convert("L")
+    mask = mask.resize(photo.size)
+    box = mask.point(lambda value: 255 * (value > 127)).getbbox()
     assert box is not None
     high = random.uniform(0.5, 0.85) * (whole.height - 2 * edge)
     factor = min(high / (box[3] - box[1]), 0.4 * whole.width / (box[2] - box[0]))
     size = max(8, round((box[2] - box[0]) * factor)), max(8, round((box[3] - box[1]) * factor))
-    figure, cover = photo.crop(box).resize(size, Image.Resampling.LANCZOS), cover.crop(box).resize(size)
-    at = round(edge + x * (whole.width - 2 * edge) - size[0] / 2), whole.height - edge - round(0.06 * SIDE) - size[1]
+    figure, mask = photo.crop(box).resize(size, Image.Resampling.LANCZOS), mask.crop(box).resize(size)
+    at = (
+        round(edge + x * (whole.width - 2 * edge) - size[0] / 2),
+        whole.height - edge - round(0.06 * SCENE_SIDE) - size[1],
+    )
     image, layer = whole.copy(), Image.new("L", whole.size)
-    image.paste(figure, at, cover)
-    layer.paste(cover, at)
+    image.paste(figure, at, mask)
+    layer.paste(mask, at)
     return image, np.asarray(layer)
 
 
@@ -127,30 +130,30 @@ def scenes_of(data: Path) -> tuple[list[Path], list[tuple[Path, Path]]]:
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((folder / "manifest.json").read_text())["entries"]
-    return found
+    rows: list[dict[str, Any]] = json.loads((folder / "manifest.json").read_text())["entries"]
+    return rows
 
 
-def measured(scene: Scene, given: bool) -> tuple[dict[str, Any], Pixels]:
+def measured(scene: Scene, with_masks: bool) -> tuple[dict[str, Any], Pixels]:
     """Returns the metrics of a merge, with people detected or given, and the image."""
-    people = [[scene.first_mask], [scene.seen_mask]] if given else None
+    people = [[scene.first_mask], [scene.seen_mask]] if with_masks else None
     result, info = merging.merge([scene.first, scene.second], base=0, people=people, return_info=True)
     photo = info.photos[1]
-    found: dict[str, Any] = {"reason": photo.reason, "inliers": photo.inliers}
+    record: dict[str, Any] = {"reason": photo.reason, "inliers": photo.inliers}
     if photo.reason:
-        return found, result
+        return record, result
     height, width = scene.first.shape[:2]
     at = np.stack(np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)), -1)
     off = np.linalg.norm(_planes.mapped(photo.matrix, at) - _planes.mapped(scene.matrix, at), axis=-1)
-    newcomer = (scene.second_mask > 200) & scene.shown
+    newcomer = (scene.second_mask > 200) & scene.view
     theirs = float((photo.mask[newcomer] > 200).mean())
     own = float((photo.mask[scene.first_mask > 200] < 50).mean())
     # The second photograph has another exposure, and the result that of the first one: large differences are errors.
     beside = (scene.first_mask < 20) & (scene.second_mask < 20)
-    wrong = np.abs(result.astype(int) - scene.wanted).max(-1)[beside] > GHOST
-    return found | {
+    wrong = np.abs(result.astype(int) - scene.expected).max(-1)[beside] > GHOST_LEVELS
+    return record | {
         "off": float(np.median(off)), "farthest": float(off.max()), "newcomer": theirs, "base": own,
-        "kept": bool(theirs > KEPT and own > KEPT), "ghost": float(wrong.mean()),
+        "kept": bool(theirs > MIN_VISIBLE_SHARE and own > MIN_VISIBLE_SHARE), "ghost": float(wrong.mean()),
         "exact": bool((result[photo.mask == 0] == scene.first[photo.mask == 0]).all()),
     }, result  # fmt: skip
 
@@ -161,10 +164,10 @@ def run(data: Path, count: int, save: Path | None) -> dict[str, Any]:
     for number in range(count):
         scene = Scene(places, people, number)
         row: dict[str, Any] = {"scene": number}
-        for name, given in (("found", False), ("given", True)):
-            row[name], result = measured(scene, given)
+        for name, with_masks in (("found", False), ("given", True)):
+            row[name], result = measured(scene, with_masks)
             if save is not None:
-                four = [scene.first, scene.second, result, scene.wanted]
+                four = [scene.first, scene.second, result, scene.expected]
                 Image.fromarray(np.concatenate(four, 1)).save(save / f"{number:03}_{name}.png")
         rows.append(row)
         print(json.dumps(row), flush=True)
@@ -203,8 +206,8 @@ def report() -> None:
         )  # fmt: skip
     text = rows_of(lines)
     if "speed" in whole:
-        told = whole["speed"]
-        cost = f"{told['cpu']:.1f} s of one core's time and {told['megabytes']:.0f} MB, the photographs among them"
+        speed = whole["speed"]
+        cost = f"{speed['cpu']:.1f} s of one core's time and {speed['megabytes']:.0f} MB, the photographs among them"
         text += f"\n\nTwo photographs of 12 megapixels take {cost}."
     RECORD.tell(text)
 
@@ -217,13 +220,13 @@ def main() -> None:
     one.add_argument("--save", type=Path)
     commands.add_parser("speed").add_argument("data", type=Path)
     commands.add_parser("report")
-    given = parser.parse_args()
+    options = parser.parse_args()
     warnings.simplefilter("ignore", PyHarmonyWarning)
     calls = {
-        "run": lambda: {"run": run(given.data, given.scenes, given.save)},
-        "speed": lambda: {"speed": speed(given.data)},
+        "run": lambda: {"run": run(options.data, options.scenes, options.save)},
+        "speed": lambda: {"speed": speed(options.data)},
     }
-    RECORD.run(given.command, calls, report)
+    RECORD.run(options.command, calls, report)
 
 
 if __name__ == "__main__":
