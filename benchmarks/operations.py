@@ -45,10 +45,10 @@ def count(call: Callable[[], Any]) -> tuple[Counter[str], Counter[str]]:
             calls[function.__name__] += 1
 
     # The backward pass of the CPU runs on this thread.
-    with _Torch() as counted, torch.autograd.set_multithreading_enabled(False):
+    with _Torch() as counter, torch.autograd.set_multithreading_enabled(False):
         sys.setprofile(note)
         try:
             call()
         finally:
             sys.setprofile(None)
-    return counted.counts, calls
+    return counter.counts, calls

@@ -37,7 +37,7 @@ from records import Record, commands_of
 from tables import rows_of
 
 import pyharmony
-from pyharmony.server import PAGE
+from pyharmony.serve import PAGE
 
 RECORD = Record("page", "serve.md")
 IMAGES = Path(pyharmony.__file__).parent / "cli" / "images"
@@ -53,7 +53,7 @@ DRAGGED = 2.5
 #: The number of visits per round that measure the loading time.
 VISITS = 3
 #: The requirements of the page: upper limits, and for rates lower limits.
-ASKED = {"ready": 1500, "journey": 60, "fine": 150, "blends": 15, "full": 50, "vast": 100}
+REQUIREMENTS = {"ready": 1500, "journey": 60, "fine": 150, "blends": 15, "full": 50, "vast": 100}
 
 #: The reported quantities of a drag.
 DRAGS = ("blends", "frames", "fine", "rests")
@@ -102,7 +102,7 @@ ON_SCREEN = """([x, y]) => {
   return [box.x + world.x() + x * world.scaleX(), box.y + world.y() + y * world.scaleY()];
 }"""
 #: The canvas is resized a moment after it is shown, and then shows its image.
-SHOWN = """() => {
+CANVAS_IS_READY = """() => {
   const stage = Konva.stages[0];
   return stage.width() === document.querySelector("#stage").clientWidth
     && stage.getLayers()[0].children[0].x() !== 0;
@@ -148,7 +148,7 @@ def settled(page: Page) -> None:
 
 def stepped(page: Page, name: str) -> None:
     page.wait_for_selector(f"section[data-step={name}]:not([hidden])")
-    page.wait_for_function(SHOWN)
+    page.wait_for_function(CANVAS_IS_READY)
 
 
 def placed(page: Page, photos: list[Path], click: tuple[float, float]) -> int:
@@ -165,31 +165,31 @@ def placed(page: Page, photos: list[Path], click: tuple[float, float]) -> int:
 
 
 def downloaded(page: Page) -> int:
-    with page.expect_download() as held:
+    with page.expect_download() as download:
         page.click("#download")
-    return Path(held.value.path()).stat().st_size
+    return Path(download.value.path()).stat().st_size
 
 
 def middle(page: Page) -> tuple[float, float]:
     """Returns the position of the placed object's centre on the screen."""
     x, y = (float(page.input_value(f"#place [name={name}]")) for name in ("x", "y"))
-    found = page.evaluate(ON_SCREEN, [x, y])
-    return found[0], found[1]
+    point = page.evaluate(ON_SCREEN, [x, y])
+    return point[0], point[1]
 
 
 def drags(page: Page, rounds: int, name: str) -> list[dict[str, float]]:
     """Drags the placed object several times."""
-    found = []
+    drags_ = []
     for number in range(rounds):
         settled(page)
         place = middle(page)
         page.mouse.move(*place)
         page.mouse.down()
-        told: dict[str, float] = page.evaluate(DRAG, [*place, DRAGGED])
+        drag: dict[str, float] = page.evaluate(DRAG, [*place, DRAGGED])
         page.mouse.up()
-        found.append(told)
-        print(f"{name}, round {number + 1}:", *(f"{key} {value:.0f}" for key, value in told.items()), flush=True)
-    return found
+        drags_.append(drag)
+        print(f"{name}, round {number + 1}:", *(f"{key} {value:.0f}" for key, value in drag.items()), flush=True)
+    return drags_
 
 
 def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
@@ -200,12 +200,12 @@ def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     mask[8:-8, 8:-8] = 255
     size = struct.pack(">4sIIBBBBB", b"IHDR", 65535, 65535, 8, 2, 0, 0, 0)
     vast = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
-    found: dict[str, list[float]] = {"full": [], "stops": [], "vast": []}
+    values_by_stage: dict[str, list[float]] = {"full": [], "stops": [], "vast": []}
 
     def timed(name: str, status: int, ask: Callable[[], httpx.Response]) -> None:
         start = time.perf_counter()
         answer = ask()
-        found[name].append(1e3 * (time.perf_counter() - start))
+        values_by_stage[name].append(1e3 * (time.perf_counter() - start))
         assert answer.status_code == status, answer.text
 
     with (
@@ -214,9 +214,9 @@ def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     ):
         ids = {}
         for name, image in (("src", levels), ("dst", levels.T), ("mask", mask)):
-            held = io.BytesIO()
-            Image.fromarray(image).save(held, "png")
-            ids[name] = client.post("/api/v1/pictures", content=held.getvalue()).json()["id"]
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "png")
+            ids[name] = client.post("/api/v1/pictures", content=buffer.getvalue()).json()["id"]
         body = {**ids, "mode": "gaussian-poisson", "tolerance": 1e-7}
         for _ in range(9 * rounds):
             timed("vast", 413, lambda: client.post("/api/v1/pictures", content=vast))
@@ -230,7 +230,7 @@ def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
             for job in jobs[:0:-1]:
                 client.delete(job["url"])
             timed("stops", 200, lambda jobs=jobs: client.delete(jobs[0]["url"]))
-    return {name: summed(values) for name, values in found.items()}
+    return {name: summed(values) for name, values in values_by_stage.items()}
 
 
 def weighed() -> dict[str, int]:
@@ -247,13 +247,13 @@ def summed(values: list[float], largest: bool = False) -> dict[str, float]:
     return {"median": statistics.median(values), "best": best, "count": len(values)}
 
 
-def summed_drags(told: list[dict[str, float]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def summed_drags(drags: list[dict[str, float]]) -> dict[str, Any]:
+    summary: dict[str, Any] = {}
     for key in DRAGS:
-        values = [one[key] for one in told if key in one]
+        values = [one[key] for one in drags if key in one]
         if values:
-            found[key] = summed(values, largest=key in ("blends", "frames"))
-    return found
+            summary[key] = summed(values, largest=key in ("blends", "frames"))
+    return summary
 
 
 def cut_by_mask(folder: Path, large: list[Path]) -> dict[str, list[Path]]:
@@ -261,11 +261,11 @@ def cut_by_mask(folder: Path, large: list[Path]) -> dict[str, list[Path]]:
     y, x = np.mgrid[:512, :512]
     mask = Image.fromarray((np.hypot((x - 255.5) / 230, (y - 255.5) / 230) < 1).astype(np.uint8) * 255)
     mask.save(folder / "mask.png")
-    found = {"bundled": [IMAGES / "astronaut.jpg", folder / "mask.png", IMAGES / "rocket.jpg"]}
+    sources = {"bundled": [IMAGES / "astronaut.jpg", folder / "mask.png", IMAGES / "rocket.jpg"]}
     with Image.open(large[0]) as image:
         mask.resize(image.size).save(folder / "large-mask.png")
-    found["12 MP"] = [large[0], folder / "large-mask.png", large[1]]
-    return found
+    sources["12 MP"] = [large[0], folder / "large-mask.png", large[1]]
+    return sources
 
 
 def measured(root: Path, rounds: int) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def measured(root: Path, rounds: int) -> dict[str, Any]:
         ready: list[float] = []
         journeys: dict[str, list[float]] = {}
         composites: list[float] = []
-        found: dict[str, list[dict[str, float]]] = {}
+        drags_by_case: dict[str, list[dict[str, float]]] = {}
         actions = 0
 
         def journey(name: str, page: Page, photos: list[Path], click: tuple[float, float]) -> None:
@@ -324,7 +324,7 @@ def measured(root: Path, rounds: int) -> dict[str, Any]:
                     page.click("[data-to=match]")
                     page.check(f"input[name=blend][value={blend}]", force=True)
                     page.click("[data-to=place]")
-                    found[f"two photos, {blend}, {kind}"] = drags(page, rounds, f"two photos, {blend}, {kind}")
+                    drags_by_case[f"two photos, {blend}, {kind}"] = drags(page, rounds, f"two photos, {blend}, {kind}")
         for kind, files in cut_by_mask(folder, large).items():
             with visiting(browser, address, DESKTOP) as page:
                 page.check("input[name=way][value=blend]", force=True)
@@ -334,7 +334,7 @@ def measured(root: Path, rounds: int) -> dict[str, Any]:
                     page.eval_on_selector(
                         "#mode", "(one, to) => { one.value = to; one.dispatchEvent(new Event('change')); }", mode
                     )
-                    found[f"mask, {mode}, {kind}"] = drags(page, rounds, f"mask, {mode}, {kind}")
+                    drags_by_case[f"mask, {mode}, {kind}"] = drags(page, rounds, f"mask, {mode}, {kind}")
         version = browser.version
         quick = at_once(folder, rounds)
     print(quick, f"{time.monotonic() - began:.0f} s in all", flush=True)
@@ -345,7 +345,7 @@ def measured(root: Path, rounds: int) -> dict[str, Any]:
         "actions": actions,
         "journeys": {name: summed(values) for name, values in journeys.items()},
         "composite": summed(composites),
-        "drags": {name: summed_drags(told) for name, told in found.items()},
+        "drags": {name: summed_drags(drags_) for name, drags_ in drags_by_case.items()},
         "rounds": rounds,
         "machine": {"cores": os.cpu_count(), "chromium": version, "load": load},
     }
@@ -386,33 +386,34 @@ def report() -> None:
         photos = {"bundled": "the sample photographs", "12 MP": "two of 12 megapixels"}[kind]
         width = {"desktop": "1280", "phone": "360"}[screen]
         label = f"{photos}, {width} pixels wide, {whole['actions']} actions"
-        lines.append([label, f"{one['count']}", both(one, 1), f"{ASKED['journey']}"])
+        lines.append([label, f"{one['count']}", both(one, 1), f"{REQUIREMENTS['journey']}"])
     one = whole["composite"]
     lines.append(["a composite and its mask, 3 actions", f"{one['count']}", both(one, 1), ""])
     head = ["a drag", "blends a second", "frames a second", "the blend where it is let go, ms"]
-    moved = [[*head, "the match, or the exact preview, ms"]]
+    lines_of_match = [[*head, "the match, or the exact preview, ms"]]
     for name, one in whole["drags"].items():
         way, mode, kind = name.split(", ")
         label = f"{way}, {mode}, {'12 megapixels' if kind == '12 MP' else 'samples'}"
-        moved.append([label, *(both(one[key]) if one.get(key, {}).get("best") else "" for key in DRAGS)])
+        lines_of_match.append([label, *(both(one[key]) if one.get(key, {}).get("best") else "" for key in DRAGS)])
     chromium, load = whole["machine"]["chromium"], whole["machine"]["load"]
     facts = (
         f"Medians and the best; {whole['rounds']} times each drag. Service and Chromium {chromium} were on the same "
         f"{cores} cores, without a GPU, at a load of {load:.1f} by others when it began. The page is ready "
         f"{both(whole['ready'])} ms after its address was "
-        f"asked for (asked: {ASKED['ready']}), and has {weights['all'] / 1e3:.0f} kB compressed (asked: 300), "
-        f"{weights['konva'] / 1e3:.0f} of which are Konva. Asked of a drag: {ASKED['blends']} frames a second, better "
-        f"{2 * ASKED['blends']}, and the real blend {ASKED['fine']} ms after it at most. With a clean edge nothing is "
-        "solved: what is matched moves along. The match of colours at a new place begins 350 ms after the last move, "
-        "which its time has in it."
+        f"asked for (asked: {REQUIREMENTS['ready']}), and has {weights['all'] / 1e3:.0f} kB compressed (asked: 300), "
+        f"{weights['konva'] / 1e3:.0f} of which are Konva. Asked of a drag: {REQUIREMENTS['blends']} frames a second, "
+        f"better {2 * REQUIREMENTS['blends']}, and the real blend {REQUIREMENTS['fine']} ms after it at most. With a "
+        "clean edge nothing is solved: what is matched moves along. The match of colours at a new place begins 350 ms "
+        "after the last move, which its time has in it."
     )
     quick = whole["at_once"]
     other = (
-        f"In milliseconds, median and best: a full queue refuses in {both(quick['full'])} (asked: {ASKED['full']}), a "
-        f"job that runs stops, with its work, in {both(quick['stops'])}, and an image of 4 gigapixels is refused by "
-        f"its header in {both(quick['vast'])} (asked: {ASKED['vast']})."
+        f"In milliseconds, median and best: a full queue refuses in {both(quick['full'])} "
+        f"(asked: {REQUIREMENTS['full']}), a job that runs stops, with its work, in {both(quick['stops'])}, "
+        f"and an image of 4 gigapixels is refused by its header in {both(quick['vast'])} "
+        f"(asked: {REQUIREMENTS['vast']})."
     )
-    RECORD.tell(rows_of(lines) + "\n\n" + rows_of(moved) + "\n\n" + facts + "\n\n" + other)
+    RECORD.tell(rows_of(lines) + "\n\n" + rows_of(lines_of_match) + "\n\n" + facts + "\n\n" + other)
 
 
 def main() -> None:
@@ -421,8 +422,8 @@ def main() -> None:
     run.add_argument("data", type=Path)
     run.add_argument("--rounds", type=int, default=3)
     commands.add_parser("report")
-    given = parser.parse_args()
-    RECORD.run(given.command, {"run": lambda: measured(given.data, given.rounds)}, report)
+    options = parser.parse_args()
+    RECORD.run(options.command, {"run": lambda: measured(options.data, options.rounds)}, report)
 
 
 if __name__ == "__main__":

@@ -26,31 +26,31 @@ from PIL import Image, ImageDraw
 HEADS = Path(__file__).resolve().parent.parent / "tools" / "annotations" / "heads.json"
 FOLDERS, SPLITS = ("photos_open", "pairs_open", "masks_open"), ("val", "test")
 #: Photographs that are skipped: the origin of the first is not stated, and the faces of the second are blanked.
-LEFT_OUT = ("rembg_", "p3m_")
+EXCLUDED_PREFIXES = ("rembg_", "p3m_")
 #: The kinds of subjects and of backgrounds, in the order in which they take turns.
 SUBJECTS, GROUNDS = ("cropped", "whole", "among"), ("far", "room", "near", "nobody")
 #: The categories of rooms and of landscapes; the latter have no people, unless a head was drawn.
 ROOM, LANDSCAPE = "indoor", "landscape"
 #: The smallest height of a subject, as a share of the photograph's height.
-LEAST = 0.35
+MIN_SUBJECT_HEIGHT = 0.35
 #: The distance from the frame below which a box drawn by hand touches it, as a share of the side.
 REACHES = 0.012
 #: The number of heads in the height below which a person is a bust, and above which whole; without a head, the ratio of
 #: height to width of a whole person's mask.
-BUST, WHOLE, UPRIGHT = 4.5, 5.0, 1.8
+BUST_HEADS, WHOLE_HEADS, UPRIGHT_RATIO = 4.5, 5.0, 1.8
 #: The share of the box that is another person's from which a subject is among others, and the share of the mask next to
 #: a mask of a thing from which it is with a thing.
-SHARED, BESIDE = 0.1, 0.01
+SHARED_BOX_SHARE, ADJACENT_MASK_SHARE = 0.1, 0.01
 #: The largest height of distant heads and the smallest of near ones, as shares of the image's height.
-FAR, NEAR = 0.07, 0.1
+MAX_DISTANT_HEAD, MIN_NEAR_HEAD = 0.07, 0.1
 #: The IoU of a mask's box and a body's box from which they are of one person.
 FITS = 0.4
 #: The part of a head that is face: the margins at each side and above, in its width and height.
 FACE = (0.08, 0.2)
 #: The number of pixels by which a cut edge may be inside the image without floating.
-AWAY = 2
+EDGE_TOLERANCE = 2
 #: The side of a cell of the sheets in pixels, and the pairs per page.
-SIDE, ROWS = 360, 5
+CELL_SIDE, PAGE_ROWS = 360, 5
 #: The columns of the table; reviewers fill the first two.
 COLUMNS = (
     "word", "kind", "number", "subject_kind", "ground_kind", "by_click", "subject", "background", "click", "refused",
@@ -58,7 +58,13 @@ COLUMNS = (
     "face_covered", "floating", "stops", "shadow", "warnings", "seconds",
 )  # fmt: skip
 #: The recipe's options of a subject that is placed unchanged.
-PLAIN: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None, "reflection": None}
+UNCHANGED_OPTIONS: dict[str, Any] = {
+    "harmonize": None,
+    "sharpness": 0.0,
+    "grain": 0.0,
+    "shadow": None,
+    "reflection": None,
+}
 
 Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -138,7 +144,7 @@ def photos_in(data: Path) -> list[Photo]:
     photos = []
     for root, entry in entries:
         name = entry["pair"]
-        is_open = entry["role"] == "photo" and entry["split"] in SPLITS and not name.startswith(LEFT_OUT)
+        is_open = entry["role"] == "photo" and entry["split"] in SPLITS and not name.startswith(EXCLUDED_PREFIXES)
         if not is_open or entry.get("monochrome"):
             continue
         size = int(entry["width"]), int(entry["height"])
@@ -170,10 +176,10 @@ def subjects_in(photo: Photo) -> list[Subject]:
     for number, (head, body, mask) in enumerate(persons):
         others = [other for i, (_, other, _) in enumerate(persons) if i != number]
         # If heads were drawn, a person without one is only an arm or a leg.
-        if body[3] - body[1] < LEAST * height or (head is None and photo.bodies):
+        if body[3] - body[1] < MIN_SUBJECT_HEIGHT * height or (head is None and photo.bodies):
             continue
         with_thing = mask is not None and any(_touch(regions[mask], thing) for thing in things)
-        among = with_thing or any(_shared(body, other) >= SHARED for other in others)
+        among = with_thing or any(_shared(body, other) >= SHARED_BOX_SHARE for other in others)
         kind = "among" if among else _kind_of(head, body, (width, height))
         if kind:
             subjects.append(Subject(photo, kind, head, None if mask is None else photo.people[mask]))
@@ -184,9 +190,9 @@ def ground_of(photo: Photo) -> str:
     """Returns the kind of a background; empty if it is of none."""
     heads = [(head[3] - head[1]) / photo.size[1] for head in photo.heads if head is not None]
     if heads:
-        if max(heads) <= FAR:
+        if max(heads) <= MAX_DISTANT_HEAD:
             return "far"
-        return "near" if len(heads) > 1 and float(np.median(heads)) >= NEAR else ""
+        return "near" if len(heads) > 1 and float(np.median(heads)) >= MIN_NEAR_HEAD else ""
     if photo.bodies or photo.people:
         return ""
     return {ROOM: "room", LANDSCAPE: "nobody"}.get(photo.category, "")
@@ -252,18 +258,21 @@ def composite_of(pair: Pair) -> tuple[dict[str, Any], list[tuple[str, Pixels]]]:
     title = f"{pair.subject.kind}, {'clicked' if pair.by_click else 'not pointed at'}: {row['subject']}"
     cells = [(title, cell_of(with_click(own, click))), (f"{pair.ground}: {row['background']}", cell_of(scene))]
     start = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         try:
             picture, info = pyharmony.compose(own, scene, points=click, return_info=True)
         except PyHarmonyError as error:
             row |= {"word": "refused", "refused": str(error), "seconds": f"{time.perf_counter() - start:.1f}"}
             return row, [*cells, (str(error)[:50], cell_of(scene))]
-    row |= {"seconds": f"{time.perf_counter() - start:.1f}", "warnings": " | ".join(str(one.message) for one in caught)}
+    row |= {
+        "seconds": f"{time.perf_counter() - start:.1f}",
+        "warnings": " | ".join(str(one.message) for one in records),
+    }
     entry, one = info.recipe["subjects"][0], info.subjects[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _, plain = pyharmony.compose(own, scene, recipe={**info.recipe, "subjects": [{**entry, **PLAIN}]},
+        _, plain = pyharmony.compose(own, scene, recipe={**info.recipe, "subjects": [{**entry, **UNCHANGED_OPTIONS}]},
                                      return_info=True)  # fmt: skip
     mask = mask_in(entry, own)
     row |= figures(pair, mask, one, (scene.shape[1], scene.shape[0]))
@@ -347,9 +356,14 @@ def floating(mask: Pixels, silhouette: Pixels, matrix: npt.NDArray[np.float64]) 
     ends = np.stack([columns, np.full(len(columns), len(mask) - 1.0), np.ones(len(columns))])
     x, y = np.rint(matrix @ ends).astype(int)
     height, width = silhouette.shape
-    inside = (x > AWAY) & (x < width - 1 - AWAY) & (y > AWAY) & (y < height - 1 - AWAY)
+    inside = (
+        (x > EDGE_TOLERANCE)
+        & (x < width - 1 - EDGE_TOLERANCE)
+        & (y > EDGE_TOLERANCE)
+        & (y < height - 1 - EDGE_TOLERANCE)
+    )
     # Checked above the end, since the end itself may be half transparent.
-    inside[inside] = silhouette[y[inside] - AWAY, x[inside]] >= 128
+    inside[inside] = silhouette[y[inside] - EDGE_TOLERANCE, x[inside]] >= 128
     return float(inside.mean())
 
 
@@ -411,9 +425,9 @@ def _kind_of(head: Box | None, body: Box, size: tuple[int, int]) -> str:
     slack = REACHES * size[0], REACHES * size[1]
     heads = None if head is None else high / (head[3] - head[1])
     if body[3] >= size[1] - slack[1]:
-        return "cropped" if heads is None or heads < BUST else ""
+        return "cropped" if heads is None or heads < BUST_HEADS else ""
     inside = body[0] > slack[0] and body[1] > slack[1] and body[2] < size[0] - slack[0]
-    is_whole = high >= UPRIGHT * wide if heads is None else heads >= WHOLE
+    is_whole = high >= UPRIGHT_RATIO * wide if heads is None else heads >= WHOLE_HEADS
     return "whole" if inside and is_whole else ""
 
 
@@ -445,21 +459,21 @@ def _touch(region: Bools, thing: Bools) -> bool:
     """Returns whether a thing is adjacent to a person: many of its pixels are within three of theirs."""
     if region.shape != thing.shape:
         return False
-    grown = np.pad(region, 3)
+    padded = np.pad(region, 3)
     near = np.zeros_like(region)
     height, width = region.shape
     for y, x in itertools.product((0, 3, 6), repeat=2):
-        near |= grown[y : y + height, x : x + width]
-    return bool(np.count_nonzero(near & thing) >= BESIDE * np.count_nonzero(region))
+        near |= padded[y : y + height, x : x + width]
+    return bool(np.count_nonzero(near & thing) >= ADJACENT_MASK_SHARE * np.count_nonzero(region))
 
 
 def cell_of(image: Pixels) -> Pixels:
     """Returns an image centred in a white square of a cell's side."""
     picture = Image.fromarray(image)
-    factor = SIDE / max(picture.size)
+    factor = CELL_SIDE / max(picture.size)
     picture = picture.resize([max(1, round(factor * n)) for n in picture.size], Image.Resampling.LANCZOS)
-    cell = Image.new("RGB", (SIDE, SIDE), "white")
-    cell.paste(picture, ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2))
+    cell = Image.new("RGB", (CELL_SIDE, CELL_SIDE), "white")
+    cell.paste(picture, ((CELL_SIDE - picture.width) // 2, (CELL_SIDE - picture.height) // 2))
     return np.asarray(cell)
 
 
@@ -490,7 +504,7 @@ def close_up(picture: Pixels, mask: Pixels) -> Pixels:
     left, top, right, bottom = box_of(mask >= 128)
     wide = max(48.0, min(0.6 * max(right - left, bottom - top), picture.shape[1]))
     high = wide / 2
-    cell = Image.new("RGB", (SIDE, SIDE), "white")
+    cell = Image.new("RGB", (CELL_SIDE, CELL_SIDE), "white")
     for number, (first, last) in enumerate(((top, top + high), (bottom - high, bottom))):
         band = mask[int(max(0, first)) : int(max(1, last))] >= 128
         columns = np.flatnonzero(band.any(0))
@@ -499,7 +513,9 @@ def close_up(picture: Pixels, mask: Pixels) -> Pixels:
         part = Image.fromarray(picture).crop(
             (round(middle - wide / 2), round(y[0]), round(middle + wide / 2), round(y[1]))
         )
-        cell.paste(part.resize((SIDE, SIDE // 2 - 2), Image.Resampling.BICUBIC), (0, number * (SIDE // 2 + 1)))
+        cell.paste(
+            part.resize((CELL_SIDE, CELL_SIDE // 2 - 2), Image.Resampling.BICUBIC), (0, number * (CELL_SIDE // 2 + 1))
+        )
     return np.asarray(cell)
 
 
@@ -519,9 +535,9 @@ def run(seed: int, count: int, data: Path, out: Path, kinds: Sequence[str] = ())
     pairs = open_pairs(seed, count, data, kinds)
     out.mkdir(parents=True, exist_ok=True)
     table: list[dict[str, Any]] = []
-    for page, first in enumerate(range(0, count, ROWS), 1):
+    for page, first in enumerate(range(0, count, PAGE_ROWS), 1):
         cells = []
-        for number, pair in enumerate(pairs[first : first + ROWS], first + 1):
+        for number, pair in enumerate(pairs[first : first + PAGE_ROWS], first + 1):
             row, [(title, cell), *rest] = composite_of(pair)
             table.append({**row, "number": number})
             cells.append([(f"{number} {title}"[:50], cell), *rest])

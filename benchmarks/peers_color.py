@@ -46,14 +46,14 @@ def _moments(colors: Float32) -> tuple[Any, Any]:
 
 
 def _affine(image: Pixels, mask: Pixels, matrix: Any, before: Any, after: Any) -> Pixels:
-    moved = cv2.transform(image, np.column_stack([matrix, after - matrix @ before]))
-    return cv2.copyTo(moved, mask, image.copy())
+    mapped = cv2.transform(image, np.column_stack([matrix, after - matrix @ before]))
+    return cv2.copyTo(mapped, mask, image.copy())
 
 
 def reinhard(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
-    logs, wanted = (cv2.log(cv2.transform(_inside(a, m), _LMS)) for a, m in ((image, mask), (reference, theirs)))
+    logs, theirs_too = (cv2.log(cv2.transform(_inside(a, m), _LMS)) for a, m in ((image, mask), (reference, theirs)))
     basis = spaces.LMS_TO_LALPHABETA.astype(np.float32)
-    (mean, spread), (goal, goal_spread) = (cv2.meanStdDev(cv2.transform(x, basis)) for x in (logs, wanted))
+    (mean, spread), (goal, goal_spread) = (cv2.meanStdDev(cv2.transform(x, basis)) for x in (logs, theirs_too))
     matrix = basis.T @ np.diag((goal_spread / spread)[:, 0]) @ basis
     shift = basis.T @ goal[:, 0] - matrix @ (basis.T @ mean[:, 0])
     lms = cv2.exp(cv2.transform(logs, np.column_stack([matrix, shift])))
@@ -61,15 +61,19 @@ def reinhard(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> 
 
 
 def xiao_ma(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
-    (mean, covariance), (goal, wanted) = (_moments(_inside(a, m)) for a, m in ((image, mask), (reference, theirs)))
-    (variance, axes), (want, onto) = (gaussian._principal(c) for c in (covariance, wanted))
+    (mean, covariance), (goal, goal_covariance) = (
+        _moments(_inside(a, m)) for a, m in ((image, mask), (reference, theirs))
+    )
+    (variance, axes), (want, onto) = (gaussian._principal(c) for c in (covariance, goal_covariance))
     onto = onto * np.where((axes * onto).sum(0) < 0, -1.0, 1.0)
     return _affine(image, mask, onto @ np.diag(np.sqrt(want / variance)) @ axes.T, mean, goal)
 
 
 def mkl(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
-    (mean, covariance), (goal, wanted) = (_moments(_inside(a, m)) for a, m in ((image, mask), (reference, theirs)))
-    return _affine(image, mask, gaussian.transport(covariance, wanted), mean, goal)
+    (mean, covariance), (goal, goal_covariance) = (
+        _moments(_inside(a, m)) for a, m in ((image, mask), (reference, theirs))
+    )
+    return _affine(image, mask, gaussian.transport(covariance, goal_covariance), mean, goal)
 
 
 def match_histogram(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
@@ -100,9 +104,9 @@ def fecker(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pi
     matrix = np.column_stack([spaces.RGB_TO_YCBCR / 255, [0, 0.5, 0.5]])
     ours, goal = (cv2.transform(_inside(a, m), matrix) for a, m in ((image, mask), (reference, theirs)))
     low, high = np.zeros(3), np.ones(3)
-    moved = _through(ours, quantile_tables(*(_counts(x, 256, low, high) for x in (ours, goal)), low, high), low, high)
+    mapped = _through(ours, quantile_tables(*(_counts(x, 256, low, high) for x in (ours, goal)), low, high), low, high)
     back = 255 * np.linalg.inv(spaces.RGB_TO_YCBCR)
-    return _put(image, mask, cv2.transform(moved, np.column_stack([back, back @ [0, -0.5, -0.5]])))
+    return _put(image, mask, cv2.transform(mapped, np.column_stack([back, back @ [0, -0.5, -0.5]])))
 
 
 def regrain(image: Pixels, change: Float32, mask: Pixels) -> Float32:
@@ -122,9 +126,9 @@ def _regrain_level(image: Float32, change: Float32, inside: Any, level: int) -> 
     start = change
     if level + 1 < len(SWEEPS) and min(height, width) > SMALLEST:
         share_inside = _halve(inside[None].astype(np.float32))[0]
-        known = share_inside > 0
-        per = np.where(known, 1 / np.where(known, share_inside, 1), 0).astype(np.float32)
-        coarse = _regrain_level(_halve(image) * per, _halve(change) * per, known, level + 1)
+        valid = share_inside > 0
+        per = np.where(valid, 1 / np.where(valid, share_inside, 1), 0).astype(np.float32)
+        coarse = _regrain_level(_halve(image) * per, _halve(change) * per, valid, level + 1)
         start = np.where(inside, coarse.repeat(2, 1).repeat(2, 2)[:, :height, :width], 0)
 
     down, right = inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]
@@ -143,7 +147,7 @@ def _regrain_level(image: Float32, change: Float32, inside: Any, level: int) -> 
     total[:, :-1] += horizontal
     alone = total == 0
     per_total = np.where(alone, 0, 1 / np.where(alone, 1, total)).astype(np.float32)
-    wanted = np.where(alone, change, keep * change * per_total)
+    target_change = np.where(alone, change, keep * change * per_total)
     x, y, part = np.array(start, np.float32), np.empty_like(change), np.empty_like(change)
     here, before, after = np.s_[:], np.s_[:-1], np.s_[1:]
     links = (
@@ -153,7 +157,7 @@ def _regrain_level(image: Float32, change: Float32, inside: Any, level: int) -> 
         (horizontal * per_total[:, :-1], (here, here, before), (here, here, after)),
     )
     for _ in range(SWEEPS[level]):
-        np.subtract(wanted, x, out=y)
+        np.subtract(target_change, x, out=y)
         for weight, at, neighbour in links:
             y[at] += np.multiply(weight, x[neighbour], out=part[at])
         y *= np.float32(0.8)  # without damping a checkerboard would remain
@@ -191,8 +195,8 @@ def luminance_temperature(image: Pixels, reference: Pixels, mask: Pixels, theirs
         for a, m in ((image, mask), (reference, theirs))
     )
     counts = [cv2.calcHist([x], [0], None, [1024], [0.0, 100.0]).ravel() for x in (ours, goal)]
-    before, wanted = (temperature._luminances(c) for c in counts)
-    shift = wanted - before
+    before, goal_luminance = (temperature._luminances(c) for c in counts)
+    shift = goal_luminance - before
     fitted = temperature.fit_tone_curve(before, before + shift * (0.4 / max(0.4, np.abs(shift).max())))
     edges = np.linspace(0, 100, 1025)
     luminance = np.interp(ours[:, 0, 0], edges, 100 * temperature.tone_curve(edges / 100, *fitted))
@@ -249,10 +253,10 @@ def retouch(image: Pixels, mask: Pixels) -> Pixels:
 
 def brightness_contrast(image: Pixels, mask: Pixels, brightness: float, contrast: float) -> Pixels:
     mean = float(LUMA @ np.array(cv2.mean(image, mask)[:3]))
-    moved = cv2.convertScaleAbs(
+    mapped = cv2.convertScaleAbs(
         cv2.max(image.astype(np.float32) * (1 + contrast) + (255 * brightness - contrast * mean), 0)
     )
-    return cv2.copyTo(moved, mask, image.copy())
+    return cv2.copyTo(mapped, mask, image.copy())
 
 
 def shift_temperature(image: Pixels, mired: float, mask: Pixels) -> Pixels:

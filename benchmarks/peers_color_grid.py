@@ -47,19 +47,19 @@ def random_map(seed: int = 0) -> Map:
 # ---- OpenCV and NumPy ------------------------------------------------------------------------------------------------
 
 
-def with_opencv(image: Any, mask: Any, given: Map) -> Any:
+def with_opencv(image: Any, mask: Any, color_map: Map) -> Any:
     """Enlarges the grid's cells of each depth by cv2.resize, whose borders and centres are those of the grid."""
     import cv2
 
     height, width = image.shape[:2]
     x = image.astype(np.float32) * np.float32(1 / 255)
     w = np.clip(GRID[2] * (x @ np.array(LUMA, np.float32)) - np.float32(0.5), 0, GRID[2] - 1)
-    y = cv2.transform(x, given.affine)
-    table = given.table
+    y = cv2.transform(x, color_map.affine)
+    table = color_map.table
     for c in range(3):
         y += table[c][image[..., c]]
     for k in range(GRID[2]):
-        cells = given.grid[:, :, k].reshape(*GRID[:2], 12)
+        cells = color_map.grid[:, :, k].reshape(*GRID[:2], 12)
         # Its fast form supports at most four channels.
         rows = [cv2.resize(np.ascontiguousarray(cells[..., 4 * o : 4 * o + 4]), (width, height)) for o in range(3)]
         weight = np.maximum(0, 1 - np.abs(w - np.float32(k)))
@@ -85,17 +85,22 @@ class Tensors:
     luma: Any  # [3]
 
 
-def on_torch(given: Map, device: str = "cpu") -> Tensors:
+def on_torch(color_map: Map, device: str = "cpu") -> Tensors:
     import torch
 
-    def put(a: Any) -> Any:
+    def on_device(a: Any) -> Any:
         return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device)
 
-    cells = given.grid.reshape(*GRID, 12).transpose(3, 2, 0, 1)[None]
-    return Tensors(put(given.affine.reshape(12, 1, 1)), put(given.table), put(cells), put(np.array(LUMA)))
+    cells = color_map.grid.reshape(*GRID, 12).transpose(3, 2, 0, 1)[None]
+    return Tensors(
+        on_device(color_map.affine.reshape(12, 1, 1)),
+        on_device(color_map.table),
+        on_device(cells),
+        on_device(np.array(LUMA)),
+    )
 
 
-def with_torch(image: Any, mask: Any, top: int, height: int, given: Tensors) -> Any:
+def with_torch(image: Any, mask: Any, top: int, height: int, color_map: Tensors) -> Any:
     """Computes rows of an image of `height` rows from `top` on, by grid_sample of the grid's twelve channels."""
     import torch
 
@@ -104,15 +109,15 @@ def with_torch(image: Any, mask: Any, top: int, height: int, given: Tensors) -> 
     along = {"device": image.device, "dtype": torch.float32}
     v = ((torch.arange(rows, **along) + (top + 0.5)) * (2 / height) - 1)[:, None].expand(rows, width)
     u = ((torch.arange(width, **along) + 0.5) * (2 / width) - 1).expand(rows, width)
-    place = torch.stack([u, v, 2 * (x @ given.luma) - 1], -1)[None, None]
+    place = torch.stack([u, v, 2 * (x @ color_map.luma) - 1], -1)[None, None]
     sampled = torch.nn.functional.grid_sample(
-        given.grid, place, mode="bilinear", padding_mode="border", align_corners=False
+        color_map.grid, place, mode="bilinear", padding_mode="border", align_corners=False
     )
-    c = (sampled[0, :, 0] + given.affine).view(3, 4, rows, width)
+    c = (sampled[0, :, 0] + color_map.affine).view(3, 4, rows, width)
     planes = x.permute(2, 0, 1)
     y = (c[:, :3] * planes).sum(1) + c[:, 3]
     y = y.permute(1, 2, 0)
     for channel in range(3):
-        y = y + given.table[channel][image[..., channel].long()]
+        y = y + color_map.table[channel][image[..., channel].long()]
     m = (mask.float() * (1 / 255))[..., None]
     return ((x + m * (y.clamp(0, 1) - x)) * 255).round().to(torch.uint8)

@@ -33,8 +33,8 @@ def compiled(*functions: Any) -> Any:
     """
     torch = importlib.import_module("torch")
     importlib.import_module("torch._dynamo").reset()
-    made = [torch.compile(function, dynamic=False) for function in functions]
-    return made[0] if len(made) == 1 else made
+    functions_ = [torch.compile(function, dynamic=False) for function in functions]
+    return functions_[0] if len(functions_) == 1 else functions_
 
 
 class TorchDct:
@@ -65,19 +65,19 @@ class TorchDct:
         self.torch, self.shape = torch, (height, width)
         real = getattr(torch, dtype)
 
-        def put(values: Any) -> Any:
+        def on_device(values: Any) -> Any:
             values = np.asarray(values)
             return torch.from_numpy(values).to(device, torch.int64 if values.dtype.kind == "i" else real)
 
-        self.rows, self.columns = put(reordering(height))[:, None], put(reordering(width))[None]
-        self.rows_back = put(np.argsort(reordering(height)))[:, None]
-        self.columns_back = put(np.argsort(reordering(width)))[None]
+        self.rows, self.columns = on_device(reordering(height))[:, None], on_device(reordering(width))[None]
+        self.rows_back = on_device(np.argsort(reordering(height)))[:, None]
+        self.columns_back = on_device(np.argsort(reordering(width)))[None]
         k1, k2 = np.arange(height)[:, None], np.arange(width // 2 + 1)[None]
         angle1, angle2 = np.pi * k1 / (2 * height), np.pi * k2 / (2 * width)
         self.constants = (
-            put(-k1[:, 0] % height),
-            *(put(v) for v in (np.cos(angle1), -np.sin(angle1), np.cos(angle2), -np.sin(angle2))),
-            *(put(v) for v in (np.cos(2 * angle1), np.cos(2 * angle2))),
+            on_device(-k1[:, 0] % height),
+            *(on_device(v) for v in (np.cos(angle1), -np.sin(angle1), np.cos(angle2), -np.sin(angle2))),
+            *(on_device(v) for v in (np.cos(2 * angle1), np.cos(2 * angle2))),
             *(float(v) for v in (color_weight, w0, w1)),
         )
         self.take, self.divide = compiled(_take, _divide) if fuse else (_take, _divide)

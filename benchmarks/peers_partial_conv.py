@@ -33,12 +33,12 @@ def rows_kernel(
         sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
         for tap in range(KERNEL * KERNEL):
             pixel = (image * height + top + tap // KERNEL) * width + left + tap % KERNEL
-            known = inside & (tl.load(mask + pixel, mask=inside, other=0) != 0)
+            valid = inside & (tl.load(mask + pixel, mask=inside, other=0) != 0)
             for c0 in range(0, channels, BLOCK_K):
                 c = c0 + tl.arange(0, BLOCK_K)
                 a = tl.load(
                     x + pixel[:, None].to(tl.int64) * channels + c[None, :],
-                    mask=known[:, None] & (c < channels)[None, :], other=0.0,
+                    mask=valid[:, None] & (c < channels)[None, :], other=0.0,
                 )  # fmt: skip
                 b = tl.load(
                     weight + (o[None, :] * (KERNEL * KERNEL) + tap) * channels + c[:, None],

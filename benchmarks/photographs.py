@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyharmony import data
+from pyharmony.learn import data
 
 #: The smallest share of an image covered by a mask.
-LEAST = 0.005
+MIN_MASK_SHARE = 0.005
 
 #: The folders of triples, and those of photographs of which some have masks.
 TRIPLES = ("triples_open", "research_only/triples")
 PHOTOS = ("pairs_open", "photos_open", "research_only/pairs")
 
 #: The folders of photographs under open licences with masks, in which a photograph may have several.
-OPEN = ("pairs_open", "photos_open", "masks_open", "masks_open/more_masks")
+OPEN_FOLDERS = ("pairs_open", "photos_open", "masks_open", "masks_open/more_masks")
 
 Picture = npt.NDArray[np.uint8]
 
@@ -45,7 +45,9 @@ class Photographs(data.Dataset):
                 if not (root / folder).is_dir():
                     continue
                 both = data.Manifest(root / folder, split, ("image", "mask"))
-                self._masked += [(both, i) for i in range(len(both)) if (both[i]["mask"] >= 128).mean() >= LEAST]
+                self._masked += [
+                    (both, i) for i in range(len(both)) if (both[i]["mask"] >= 128).mean() >= MIN_MASK_SHARE
+                ]
                 if borrowed:
                     every = data.Manifest(root / folder, split)
                     self._photos += [(every, i) for i, roles in enumerate(every.entries) if "mask" not in roles]
@@ -145,9 +147,9 @@ def open_objects(root: Path, split: str) -> list[Object]:
         FileNotFoundError: none of the folders exists.
     """
     objects = []
-    folders = [root / name for name in OPEN if (root / name / "manifest.json").is_file()]
+    folders = [root / name for name in OPEN_FOLDERS if (root / name / "manifest.json").is_file()]
     if not folders:
-        raise FileNotFoundError(f"{root}: none of {', '.join(OPEN)} is there")
+        raise FileNotFoundError(f"{root}: none of {', '.join(OPEN_FOLDERS)} is there")
     for folder in folders:
         entries = json.loads((folder / "manifest.json").read_text())["entries"]
         photos = {entry["pair"]: entry["file"] for entry in entries if entry["role"] == "photo"}
@@ -184,8 +186,8 @@ def triples(root: Path, split: str = "test") -> Set:
     groups = [photograph(manifest, i) for manifest in there for i in range(len(manifest))]
     persons = [is_person(entry["composite"]) for manifest in there for entry in manifest.entries]
     is_open = [not is_research(manifest) for manifest in there for _ in manifest.entries]
-    known = mask_qualities(root)
-    fine = [is_fine(known.get(source_of(entry["target"]))) for manifest in there for entry in manifest.entries]
+    qualities = mask_qualities(root)
+    fine = [is_fine(qualities.get(source_of(entry["target"]))) for manifest in there for entry in manifest.entries]
     return Set(data.Joined(there), groups, persons, is_open, fine)
 
 
@@ -196,7 +198,7 @@ def fitting(root: Path, split: str = "test") -> Set:
     parts: list[data.Dataset] = [photos]
     groups, persons = list(photos.groups), list(photos.persons)
     is_open, fine = list(photos.is_open), list(photos.fine)
-    known = mask_qualities(root)
+    qualities = mask_qualities(root)
     for folder in TRIPLES:
         if not (root / folder).is_dir():
             continue
@@ -206,5 +208,5 @@ def fitting(root: Path, split: str = "test") -> Set:
         groups += [photograph(manifest, i) for i in others]
         persons += [is_person(manifest.entries[i]["target"]) for i in others]
         is_open += [not is_research(manifest)] * len(others)
-        fine += [is_fine(known.get(source_of(manifest.entries[i]["target"]))) for i in others]
+        fine += [is_fine(qualities.get(source_of(manifest.entries[i]["target"]))) for i in others]
     return Set(data.Joined(parts), groups, persons, is_open, fine)

@@ -40,23 +40,23 @@ from pyharmony.placement.subject import subject_of
 
 RECORD = Record("placement", "place.md")
 #: The IoU from which two boxes are one place; and the number of answers that count.
-RIGHT, TOP = 0.5, 5
+SAME_PLACE_IOU, ANSWERS = 0.5, 5
 #: The share from which faces count as covered; an edge floats if this number of its pixels, of the background, is
 #: visible farther from the frame than the last number, and farther than the mask may end before its own frame.
-COVERED, FLOATING, AWAY = 0.02, 3, 2
+COVERED_FACE_SHARE, FLOATING_PIXELS, FLOATING_DISTANCE = 0.02, 3, 2
 #: The distance of neighbouring guesses, in the width of the person. With steps of two thirds every column has an IoU of
 #: at least 0.5 with one of them; at this distance the baselines are best on scenes of the layouts used for fitting
 #: weights.
-BESIDE = 0.55
+GUESS_SPACING = 0.55
 #: The largest gap between a mask in a photograph and the frame that cuts it, as a share of the longer side, and the
 #: distance from the frame, in shares of each side, below which a box drawn by hand touches it.
-BEFORE, REACHES = 0.012, 0.005
+MAX_CROP_GAP, MAX_BOX_GAP = 0.012, 0.005
 #: The sides of a frame, and the names of all methods in the tables, ours first.
-SIDES = ("left", "top", "right", "bottom")
+FRAME_SIDES = ("left", "top", "right", "bottom")
 WAYS = ("pyharmony", "widest gap", "random", "bottom centre", "as in its own picture")
 
 #: The weight of a layout in fitting, and that of the regularisation.
-LAYOUT, HELD = 40.0, 10.0
+LAYOUT_WEIGHT, PRIOR_WEIGHT = 40.0, 10.0
 #: The number of calls, of which the fastest determines the speed.
 CALLS = 15
 
@@ -90,16 +90,16 @@ class Task:
         self.heads = [self.scene.people[i].head for i, mask in zip(others, self.people) if mask.any()]
         self.people = [mask for mask in self.people if mask.any()]
         person = self.scene.people[self.index]
-        matte = person.layer[..., 3] >= 128
-        rows, columns = np.flatnonzero(matte.any(1)), np.flatnonzero(matte.any(0))
+        region = person.layer[..., 3] >= 128
+        rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
         self.box: Box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         own = self.portrait.head
         self.scale = (person.head[3] - person.head[1]) / (own[3] - own[1])
         self.angle = self.scene.tilt - self.portrait.tilt
         self.size = (width, height)
-        self.cut = tuple(side for side in SIDES if len(edge_of(self.portrait.mask, side, 0.0)) >= FLOATING)
+        self.cut = tuple(side for side in FRAME_SIDES if len(edge_of(self.portrait.mask, side, 0.0)) >= FLOATING_PIXELS)
 
-    def found(self, k: int = TOP) -> list[placement.Placement]:
+    def found(self, k: int = ANSWERS) -> list[placement.Placement]:
         return placement.place(
             self.portrait.picture, self.picture, mask=self.portrait.mask, people=self.people, person=True, k=k
         )
@@ -129,9 +129,9 @@ class LeftOut:
     ) -> None:
         height, width = photo.shape[:2]
         body, sides = bodies[index], (width, height)
-        reached = [body[i] <= REACHES * sides[i] for i in (0, 1)]
-        reached += [body[i] >= (1 - REACHES) * sides[i - 2] for i in (2, 3)]
-        self.cut = tuple(side for side, one in zip(SIDES, reached) if one)
+        near = [body[i] <= MAX_BOX_GAP * sides[i] for i in (0, 1)]
+        near += [body[i] >= (1 - MAX_BOX_GAP) * sides[i - 2] for i in (2, 3)]
+        self.cut = tuple(side for side, one in zip(FRAME_SIDES, near) if one)
         self.picture, self.size = photo, (width, height)
         others = [i for i in range(len(masks)) if i != index]
         self.people, self.heads = [masks[i] for i in others], [heads[i] for i in others]
@@ -152,7 +152,7 @@ class LeftOut:
         x0, y0, x1, y1 = ((v - start) * factor for v, start in zip(head, (left, top, left, top)))
         self.portrait = scenes.Portrait(own, own_mask, (x0, y0, x1, y1), 0.0, bool((own_mask[-1] >= 128).any()))
         self.scale = 1 / factor
-        self.before = BEFORE * max(width, height) * factor
+        self.before = MAX_CROP_GAP * max(width, height) * factor
 
     def found(self) -> list[placement.Placement]:
         heads, own = ([(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes]
@@ -202,7 +202,7 @@ def simple_ways(task: Task | LeftOut, random: np.random.Generator) -> dict[str, 
     line = lowest if is_cut else float(np.median(tops)) - head
     boxes: dict[str, list[Box]] = {}
     boxes["random"] = [at(random.uniform(0, width), lowest if is_cut else random.uniform(0, max(lowest, 1)))
-                       for _ in range(TOP)]  # fmt: skip
+                       for _ in range(ANSWERS)]  # fmt: skip
     place = (columns[0] + columns[-1] + 1) / 2 / mask.shape[1], rows[0] / mask.shape[0]
     middle = place[0] * width
     boxes["as in its own picture"] = [
@@ -221,10 +221,10 @@ def _beside(places: Sequence[float], wide: float, width: int) -> list[float]:
 
     Columns outside the image are replaced by those inside.
     """
-    steps = [sign * number * BESIDE * wide for number in range(1, 4 * TOP) for sign in (-1, 1)]
+    steps = [sign * number * GUESS_SPACING * wide for number in range(1, 4 * ANSWERS) for sign in (-1, 1)]
     further = [x + step for step in steps for x in places]
     inside = [x for x in further if 0 <= x <= width]
-    return [*places, *inside, *further][:TOP]
+    return [*places, *inside, *further][:ANSWERS]
 
 
 def edge_of(mask: npt.NDArray[np.uint8], side: str, before: float) -> Floats:
@@ -233,12 +233,12 @@ def edge_of(mask: npt.NDArray[np.uint8], side: str, before: float) -> Floats:
     before: the largest gap in pixels between mask and frame.
     """
     region = mask >= 128
-    seen = {"left": region.T, "right": region[:, ::-1].T, "top": region, "bottom": region[::-1]}[side]
+    rotated_region = {"left": region.T, "right": region[:, ::-1].T, "top": region, "bottom": region[::-1]}[side]
     depth = 1 + round(before)
-    along = np.flatnonzero(seen[:depth].any(0))
-    first = seen[:depth, along].argmax(0)
+    along = np.flatnonzero(rotated_region[:depth].any(0))
+    first = rotated_region[:depth, along].argmax(0)
     if side in ("right", "bottom"):
-        first = len(seen) - 1 - first
+        first = len(rotated_region) - 1 - first
     pair = (along, first) if side in ("top", "bottom") else (first, along)
     return np.stack(pair, 1) + 0.5
 
@@ -252,7 +252,7 @@ def faults(task: Task | LeftOut, one: placement.Placement) -> tuple[bool, bool]:
     lies = _warped(task.portrait.mask, back, task.size) >= 128
     for i in one.behind:
         lies &= task.people[i] < 128
-    covered = False
+    covers = False
     for i, (mask, head) in enumerate(zip(task.people, task.heads)):
         across, down = head[2] - head[0], head[3] - head[1]
         y, x = np.mgrid[:height, :width] + 0.5
@@ -261,26 +261,30 @@ def faults(task: Task | LeftOut, one: placement.Placement) -> tuple[bool, bool]:
             (y - head[1] - 0.6 * down) / (0.4 * down)
         ) ** 2 <= 1
         face &= mask >= 128
-        if face.any() and i not in one.behind and np.count_nonzero(lies & face) > COVERED * np.count_nonzero(face):
-            covered = True
+        if (
+            face.any()
+            and i not in one.behind
+            and np.count_nonzero(lies & face) > COVERED_FACE_SHARE * np.count_nonzero(face)
+        ):
+            covers = True
     floats = False
     for side in task.cut:
         edge = edge_of(task.portrait.mask, side, task.before)
         x, y = matrix[:2] @ np.concatenate([edge, np.ones((len(edge), 1))], 1).T
         # If a mask may end before the frame, its edge is not known more exactly.
-        near = AWAY + task.before * one.scale
+        near = FLOATING_DISTANCE + task.before * one.scale
         away = (x > near) & (x < width - near) & (y > near) & (y < height - near)
         columns, rows = np.floor(x[away]).astype(int), np.floor(y[away]).astype(int)
         hidden = np.zeros(len(rows), bool)
         for i in one.behind:
             hidden |= task.people[i][rows, columns] >= 128
-        floats |= bool(np.count_nonzero(~hidden) * one.scale >= FLOATING)
-    return covered, floats
+        floats |= bool(np.count_nonzero(~hidden) * one.scale >= FLOATING_PIXELS)
+    return covers, floats
 
 
 def _warped(values: npt.NDArray[np.uint8], back: Floats, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    moved = Image.fromarray(values).transform(size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR)
-    return np.asarray(moved)
+    image_ = Image.fromarray(values).transform(size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR)
+    return np.asarray(image_)
 
 
 def run(count: int) -> dict[str, Any]:
@@ -289,16 +293,16 @@ def run(count: int) -> dict[str, Any]:
     for number in range(count):
         task = Task(number, "test")
         row: dict[str, Any] = {"photo": task.scene.photo, "people": len(task.people)}
-        found = task.found()
-        likes = [alike(box_of(one), task.box, task.size) for one in found]
+        places = task.found()
+        likes = [alike(box_of(one), task.box, task.size) for one in places]
         row["pyharmony"] = likes
         head = task.scene.people[task.index].head
-        row["scale"] = abs(math.log2(found[0].scale / task.scale))
-        row["angle"], row["turned"] = abs(found[0].angle - task.angle), abs(task.angle)
-        x0, y0, x1, y1 = box_of(found[0])
+        row["scale"] = abs(math.log2(places[0].scale / task.scale))
+        row["angle"], row["turned"] = abs(places[0].angle - task.angle), abs(task.angle)
+        x0, y0, x1, y1 = box_of(places[0])
         apart = math.hypot((x0 + x1 - task.box[0] - task.box[2]) / 2, (y0 + y1 - task.box[1] - task.box[3]) / 2)
         row["centre"] = apart / (head[2] - head[0])
-        row |= _told_faults(task, found)
+        row |= _told_faults(task, places)
         for name, boxes in simple_ways(task, np.random.default_rng((13, number))).items():
             row[name] = [alike(box, task.box, task.size) for box in boxes]
         rows.append(row)
@@ -307,11 +311,11 @@ def run(count: int) -> dict[str, Any]:
     return {"scenes": rows}
 
 
-def _told_faults(task: Task | LeftOut, found: Sequence[placement.Placement]) -> dict[str, Any]:
+def _told_faults(task: Task | LeftOut, places: Sequence[placement.Placement]) -> dict[str, Any]:
     """Returns the part of a row about faults, of all answers together."""
-    wrong = [faults(task, one) for one in found]
-    covered, floating = (any(one[i] for one in wrong) for i in (0, 1))
-    return {"cut": list(task.cut), "covered": covered, "floating": floating, "doubtful": bool(found[0].reason)}
+    wrong = [faults(task, one) for one in places]
+    covers, floating = (any(one[i] for one in wrong) for i in (0, 1))
+    return {"cut": list(task.cut), "covered": covers, "floating": floating, "doubtful": bool(places[0].reason)}
 
 
 def left_out(root: Path) -> dict[str, Any]:
@@ -332,10 +336,10 @@ def left_out(root: Path) -> dict[str, Any]:
         for index in range(len(masks)):
             random = np.random.default_rng((17, len(rows)))
             task = LeftOut(photo, masks, heads, bodies, index, random)
-            found = task.found()
-            row: dict[str, Any] = {"photo": layout["photo"], "scale": abs(math.log2(found[0].scale / task.scale))}
-            row["pyharmony"] = [alike(box_of(one), task.box, task.size) for one in found]
-            row |= _told_faults(task, found)
+            places = task.found()
+            row: dict[str, Any] = {"photo": layout["photo"], "scale": abs(math.log2(places[0].scale / task.scale))}
+            row["pyharmony"] = [alike(box_of(one), task.box, task.size) for one in places]
+            row |= _told_faults(task, places)
             for name, boxes in simple_ways(task, random).items():
                 row[name] = [alike(box, task.box, task.size) for box in boxes]
             rows.append(row)
@@ -344,17 +348,17 @@ def left_out(root: Path) -> dict[str, Any]:
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
-    told = []
+    words = []
     for name in WAYS:
-        first = np.mean([row[name][0] >= RIGHT for row in rows])
-        five = np.mean([max(row[name]) >= RIGHT for row in rows])
-        told.append(f"{name} {first:.2f} {five:.2f}")
-    told.append(f"scale {statistics.median(row['scale'] for row in rows):.2f}")
-    told.append(f"angle {statistics.median(row['angle'] for row in rows):.1f}")
-    told.append(f"of {statistics.median(row['turned'] for row in rows):.1f}")
-    told.append(f"covered {sum(row['covered'] for row in rows)} floating {sum(row['floating'] for row in rows)}")
-    told.append(f"doubtful {sum(row['doubtful'] for row in rows)}")
-    return ", ".join(told)
+        first = np.mean([row[name][0] >= SAME_PLACE_IOU for row in rows])
+        five = np.mean([max(row[name]) >= SAME_PLACE_IOU for row in rows])
+        words.append(f"{name} {first:.2f} {five:.2f}")
+    words.append(f"scale {statistics.median(row['scale'] for row in rows):.2f}")
+    words.append(f"angle {statistics.median(row['angle'] for row in rows):.1f}")
+    words.append(f"of {statistics.median(row['turned'] for row in rows):.1f}")
+    words.append(f"covered {sum(row['covered'] for row in rows)} floating {sum(row['floating'] for row in rows)}")
+    words.append(f"doubtful {sum(row['doubtful'] for row in rows)}")
+    return ", ".join(words)
 
 
 def fit(count: int) -> dict[str, float]:
@@ -375,14 +379,14 @@ def fit(count: int) -> dict[str, float]:
         ground = _place._ground(task.picture, crowd, heads, others, task.portrait.picture, subject)
         places = _score.candidates(subject, ground, (False,))
         places = _score.around(places, _score.RESIZED, (0.0,), ground)
-        terms, allowed = _score.terms_of(subject, ground, places)
-        allowed &= _place._edges_hidden(subject, ground, places)
+        terms, usable = _score.terms_of(subject, ground, places)
+        usable &= _place._edges_hidden(subject, ground, places)
         bands, _ = _score.rectangles(subject, places)
         boxes = np.stack([bands[..., 0].min(1), bands[..., 1].min(1), bands[..., 2].max(1), bands[..., 3].max(1)], 1)
-        right = np.array([alike(tuple(box), task.box, task.size) >= RIGHT for box in boxes])
-        if (allowed & right).any():
-            features = np.stack([terms[name] for name in names], 1)[allowed]
-            every.append((task.scene.photo, features, right[allowed]))
+        right = np.array([alike(tuple(box), task.box, task.size) >= SAME_PLACE_IOU for box in boxes])
+        if (usable & right).any():
+            features = np.stack([terms[name] for name in names], 1)[usable]
+            every.append((task.scene.photo, features, right[usable]))
     print(f"{len(every)} of {count} scenes have a right place that is allowed", file=sys.stderr)
 
     # All layouts have equal weight, and each term is scaled by its variation.
@@ -390,19 +394,19 @@ def fit(count: int) -> dict[str, float]:
     spread = np.mean([features.std(0) for _, features, _ in every], 0)
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        total, slope = HELD * float(weights @ weights), 2 * HELD * weights
+        total, slope = PRIOR_WEIGHT * float(weights @ weights), 2 * PRIOR_WEIGHT * weights
         for photo, features, right in every:
             score = features / spread @ weights
             score = np.exp(score - score.max())
             chance, among = score / score.sum(), score * right / (score * right).sum()
-            share = LAYOUT / counts[photo]
+            share = LAYOUT_WEIGHT / counts[photo]
             total -= share * math.log(max(float((chance * right).sum()), 1e-12))
             slope = slope + share * ((features / spread).T @ (chance - among))
         return total, slope
 
     bounds = [(0, None) if name in ("margin", "room") else (None, 0) for name in names]
-    found = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds)
-    return {name: round(float(value), 2) for name, value in zip(names, found.x / spread)}
+    fit_ = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds)
+    return {name: round(float(value), 2) for name, value in zip(names, fit_.x / spread)}
 
 
 def roll(root: Path) -> dict[str, Any]:
@@ -415,14 +419,14 @@ def roll(root: Path) -> dict[str, Any]:
         image = Image.open(folder / name).convert("RGB")
         image.thumbnail((800, 800))
         angle = float(np.random.default_rng((5, number)).uniform(-8, 8))
-        told = []
+        rolls = []
         for turn in (0.0, angle):
             width, height = image.size
-            turned = image.rotate(-turn, Image.Resampling.BICUBIC)
+            tilted = image.rotate(-turn, Image.Resampling.BICUBIC)
             inner = (int(0.2 * width), int(0.2 * height), int(0.8 * width), int(0.8 * height))
-            told.append(_roll.roll_in(np.asarray(turned.crop(inner))))
-        upright, turned = (one.degrees for one in told)
-        rows.append({"upright": upright, "turned": turned, "angle": angle, "sure": all(one.is_sure for one in told)})
+            rolls.append(_roll.roll_in(np.asarray(tilted.crop(inner))))
+        upright, tilted = (one.degrees for one in rolls)
+        rows.append({"upright": upright, "turned": tilted, "angle": angle, "sure": all(one.is_sure for one in rolls)})
     return {"roll": rows}
 
 
@@ -431,7 +435,7 @@ def speed() -> dict[str, Any]:
 
     They are those of the fastest of many calls, since other programs only make it slower; and the median over scenes.
     """
-    found = {}
+    medians = {}
     for name, factor in (("scene", 1), ("12 MP", 6)):
         times = []
         for number in range(8):
@@ -443,22 +447,24 @@ def speed() -> dict[str, Any]:
             ]
             own = task.portrait.head
             head = (own[0], own[1], own[2] - own[0], own[3] - own[1])
-            given = {"mask": task.portrait.mask, "people": people, "heads": heads, "head": head}
+            options = {"mask": task.portrait.mask, "people": people, "heads": heads, "head": head}
             calls = []
             for _ in range(CALLS):
                 start = time.process_time()
-                placement.place(task.portrait.picture, picture, **given)
+                placement.place(task.portrait.picture, picture, **options)
                 calls.append(1000 * (time.process_time() - start))
             times.append(min(calls))
-        found[name] = statistics.median(times)
-    return {"speed": found}
+        medians[name] = statistics.median(times)
+    return {"speed": medians}
 
 
 def beside(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Returns the lines of a table: how often each method is correct, and ours compared with the others."""
     groups = [row["photo"] for row in rows]
     lines = [["", "first answer right", "one of five right"]]
-    right = {name: [[float(max(row[name][:k]) >= RIGHT) for row in rows] for k in (1, TOP)] for name in WAYS}
+    right = {
+        name: [[float(max(row[name][:k]) >= SAME_PLACE_IOU) for row in rows] for k in (1, ANSWERS)] for name in WAYS
+    }
     for name in WAYS:
         cells = [bootstrap(values, groups) for values in right[name]]
         lines.append([name, *map(percent, cells)])
@@ -477,24 +483,24 @@ def faults_of(rows: Sequence[dict[str, Any]], what: str) -> str:
     else:
         counts = Counter(side for row in rows for side in row["cut"])
         where = "at any side"
-        cut = f" (the frame of the portrait cut {', '.join(f'{counts[side]} at the {side}' for side in SIDES)})"
-    covered, floating = (sum(row[key] for row in rows) for key in ("covered", "floating"))
+        cut = f" (the frame of the portrait cut {', '.join(f'{counts[side]} at the {side}' for side in FRAME_SIDES)})"
+    covers, floating = (sum(row[key] for row in rows) for key in ("covered", "floating"))
     return (
-        f"In {covered} of {len(rows)} {what} a face is covered, and in {floating} a cut edge floats {where}, by any of "
-        f"the {TOP} answers{cut}."
+        f"In {covers} of {len(rows)} {what} a face is covered, and in {floating} a cut edge floats {where}, by any of "
+        f"the {ANSWERS} answers{cut}."
     )
 
 
 def guesses_of(rows: Sequence[dict[str, Any]]) -> str:
     """Returns a sentence about the guesses of the simple ways."""
-    fewer = [name for name in WAYS[1:] if min(len(row[name]) for row in rows) < TOP]
+    fewer = [name for name in WAYS[1:] if min(len(row[name]) for row in rows) < ANSWERS]
     if fewer:
-        return f"Not all ways had {TOP} guesses in each: {', '.join(fewer)}."
-    return f"Each method has {TOP} guesses; if it names fewer places, the others lie evenly beside these."
+        return f"Not all ways had {ANSWERS} guesses in each: {', '.join(fewer)}."
+    return f"Each method has {ANSWERS} guesses; if it names fewer places, the others lie evenly beside these."
 
 
 def report() -> None:
-    """Writes the tables into the page."""
+    """Writes the table into the page."""
     whole = RECORD.read()
     rows = whole["scenes"]
     groups = [row["photo"] for row in rows]
@@ -511,11 +517,12 @@ def report() -> None:
             "",
             f"The same of {len(real)} people in {len(photos)} photographs of these layouts: each is left out in turn "
             "while still to be seen, and placed from a part of the photograph around them. The size is off by "
-            f"{size:.2f} octaves (median). {faults_of(real, 'cases')} {guesses_of(real)}",
-            "",
-            rows_of(beside(real)),
+            f"{size:.2f} octaves (median). {faults_of(real, 'cases')}",
             "",
         ]
+        lines[0][1:] = ["scenes: first answer right", "one of five right"]
+        for line, more in zip(lines, beside(real), strict=True):
+            line += ["photographs: first", "one of five"] if line is lines[0] else more[1:]
     if "roll" in whole:
         errors = [abs(row["turned"] - row["angle"] - row["upright"]) for row in whole["roll"] if row["turned"]]
         sure = sum(row["sure"] for row in whole["roll"])
@@ -540,17 +547,17 @@ def main() -> None:
         commands.add_parser(name).add_argument("data", type=Path)
     commands.add_parser("speed")
     commands.add_parser("report")
-    given = parser.parse_args()
-    if given.command == "fit":
-        print(json.dumps(fit(given.scenes), indent=4))
+    options = parser.parse_args()
+    if options.command == "fit":
+        print(json.dumps(fit(options.scenes), indent=4))
         return
     calls = {
-        "run": lambda: run(given.scenes),
-        "left-out": lambda: left_out(given.data),
-        "roll": lambda: roll(given.data),
+        "run": lambda: run(options.scenes),
+        "left-out": lambda: left_out(options.data),
+        "roll": lambda: roll(options.data),
         "speed": speed,
     }
-    RECORD.run(given.command, calls, report)
+    RECORD.run(options.command, calls, report)
 
 
 if __name__ == "__main__":

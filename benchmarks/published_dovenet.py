@@ -34,8 +34,8 @@ class PartialConv2d(nn.Conv2d):
             _, update, ratio = self.last
         else:
             with torch.no_grad():
-                known = torch.ones_like(x[:1, :1]) if mask is None else mask
-                update = functional.conv2d(known, self.ones, None, self.stride, self.padding, self.dilation)
+                valid = torch.ones_like(x[:1, :1]) if mask is None else mask
+                update = functional.conv2d(valid, self.ones, None, self.stride, self.padding, self.dilation)
                 ratio = self.window / (update + self.eps)
                 update = torch.clamp(update, 0, 1)
                 ratio = ratio * update

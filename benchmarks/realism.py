@@ -31,17 +31,18 @@ from records import commands_of
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyharmony import color, data, metrics, scoring
+from pyharmony import color
 from pyharmony import io as files
-from pyharmony.models import Model, create, load, save
+from pyharmony.learn import data, metrics, scoring
+from pyharmony.networks.models import Model, create, load, save
 
 #: Sides of the shards, from which crops are taken, and of the composites before reduction, which averages away their
 #: rounding to 8 bits.
-STORED, MADE = 112, 224
+SHARD_SIDE, COMPOSITE_SIDE = 112, 224
 PHOTOS = ("pairs_open", "photos_open")
 TRIPLES = ("triples_open", "research_only/triples")
 BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
-EVERYTHING = (0.0, 1e9)
+UNBOUNDED = (0.0, 1e9)
 #: Limits of the fMSE: the filter drops composites outside before it runs the network.
 LIMITS = (20.0, 2600.0)
 #: The share of each recolouring method in training: more transfers than the default, which is for harmonisers.
@@ -57,7 +58,7 @@ def composites(
     parts = []
     for borrows, count in ((False, own), (True, borrowed)):
         if count:
-            photos = data.Resized(Photographs(root, PHOTOS, (split,), borrowed=borrows), MADE)
+            photos = data.Resized(Photographs(root, PHOTOS, (split,), borrowed=borrows), COMPOSITE_SIDE)
             parts.append(data.Synthesis(photos, METHODS, per_photo=count, seed=seed + borrows, limits=limits))
     return data.Joined(parts)
 
@@ -65,20 +66,20 @@ def composites(
 def prepare(root: Path, work: Path) -> None:
     """Writes shards for training, for model selection, and for the filter."""
     work.mkdir(parents=True, exist_ok=True)
-    for name, made in {
+    for name, dataset in {
         "train": composites(root, "train", 8, 3, 0),
         "val": composites(root, "val", 6, 1, 100),
-        "pool": composites(root, "train", 4, 0, 50, EVERYTHING),
+        "pool": composites(root, "train", 4, 0, 50, UNBOUNDED),
     }.items():
         if not (work / name).exists():
-            written = data.write_shards(made, work / name, STORED, errors="skip")
-            print(f"{name}: {len(written)} composites", flush=True)
+            result = data.write_shards(dataset, work / name, SHARD_SIDE, errors="skip")
+            print(f"{name}: {len(result)} composites", flush=True)
 
 
 # Discrimination
 
 
-def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
+def area(real: Floats, composites: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
     """Returns the area under the ROC curve of photographs against composites, the share of composites that score less
     than their own photograph, and the intervals of both.
 
@@ -89,21 +90,21 @@ def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, flo
         made: [N] of composites.
         of: [N] of which photograph.
     """
-    wins = (real[:, None] > made).astype(float) + 0.5 * (real[:, None] == made)
+    wins = (real[:, None] > composites).astype(float) + 0.5 * (real[:, None] == composites)
     # For each pair of photographs, counts how often the first is above the composites of the second.
     counts = np.bincount(of, minlength=len(real)).astype(float)
     table = np.stack([np.bincount(of, row, len(real)) for row in wins])
-    own = (real[of] > made) + 0.5 * (real[of] == made)
+    own = (real[of] > composites) + 0.5 * (real[of] == composites)
     won = np.bincount(of, own, len(real))
     random = np.random.default_rng(0)
-    drawn, of_own = [], []
+    areas, of_own = [], []
     for _ in range(1000):
-        chosen = np.bincount(random.integers(0, len(real), len(real)), minlength=len(real))
-        total = chosen.sum() * (chosen @ counts)
+        picks = np.bincount(random.integers(0, len(real), len(real)), minlength=len(real))
+        total = picks.sum() * (picks @ counts)
         if total:
-            drawn.append(chosen @ table @ chosen / total)
-            of_own.append(chosen @ won / (chosen @ counts))
-    low, high = np.percentile(drawn, (2.5, 97.5))
+            areas.append(picks @ table @ picks / total)
+            of_own.append(picks @ won / (picks @ counts))
+    low, high = np.percentile(areas, (2.5, 97.5))
     own_low, own_high = np.percentile(of_own, (2.5, 97.5))
     return {
         "auc": float(wins.mean()),
@@ -113,7 +114,7 @@ def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, flo
         "below_own_low": float(own_low),
         "below_own_high": float(own_high),
         "photographs": int((counts > 0).sum()),
-        "composites": len(made),
+        "composites": len(composites),
     }
 
 
@@ -128,14 +129,14 @@ def round_trip(image: Picture, mask: Picture, random: np.random.Generator) -> Pi
 def recompressed(image: Picture, quality: int) -> Picture:
     import io
 
-    held = io.BytesIO()
-    files.save(image, held, format="jpeg", quality=quality)
-    return np.asarray(files.load(held.getvalue()))
+    buffer = io.BytesIO()
+    files.save(image, buffer, format="jpeg", quality=quality)
+    return np.asarray(files.load(buffer.getvalue()))
 
 
-def faint(composite: Picture, image: Picture, fmse: float, wanted: float) -> Picture:
+def faint(composite: Picture, image: Picture, fmse: float, target_fmse: float) -> Picture:
     """Returns the composite with its change reduced to about the wanted fMSE."""
-    change = (composite.astype(np.float64) - image) * np.sqrt(wanted / fmse)
+    change = (composite.astype(np.float64) - image) * np.sqrt(target_fmse / fmse)
     return np.rint(image + change).clip(0, 255).astype(np.uint8)
 
 
@@ -157,9 +158,9 @@ def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
         for role in ("target", "composite")
     ]
     decay = float(f"{np.log(2) / np.median(distances):.4g}")
-    found = create(model.name, **{**dataclasses.asdict(model.config), "decay": decay})
-    found.load_state_dict(model.state_dict())
-    save(found, path)
+    copy_of_model = create(model.name, **{**dataclasses.asdict(model.config), "decay": decay})
+    copy_of_model.load_state_dict(model.state_dict())
+    save(copy_of_model, path)
     print(f"decay {decay}")
 
 
@@ -172,10 +173,10 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
             return scoring.harmony_score(picture, mask, weights=model, device="cpu") if mask is not None else 0.0
         return scoring.realism_score(picture, mask, model=model, device="cpu")
 
-    found: dict[str, Any] = {"torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())}
+    record: dict[str, Any] = {"torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())}
     for name, borrowed, times in (("photographs, test", False, 4), ("borrowed masks, test", True, 2)):
         photos = Photographs(root, PHOTOS, ("test",), borrowed=borrowed)
-        made = data.Synthesis(photos, per_photo=times, seed=200)
+        synthesis = data.Synthesis(photos, per_photo=times, seed=200)
         rows: list[dict[str, Any]] = []
         real: list[dict[str, float]] = []
         for i, photo in enumerate(photos):
@@ -186,13 +187,13 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
             real[-1]["round_trip"] = score(round_trip(image, mask, random), mask)
             real[-1]["retouched"] = score(color.retouch(image, None, rng=random)[0], mask)
             for k in range(times):
-                sample = made[times * i + k]
+                sample = synthesis[times * i + k]
                 composite, fmse = sample["composite"], sample["recipe"]["fmse"]
                 row = {"of": i, "fmse": fmse, "mask": score(composite, mask), "none": score(composite, None)}
                 row["faint"] = score(faint(composite, image, fmse, 4.0), mask)
                 row["rim"] = score(rimmed(image, composite, mask), mask)
                 rows.append(row)
-        found[name] = summary(real, rows)
+        record[name] = summary(real, rows)
     every_real: list[dict[str, float]] = []
     every_row: list[dict[str, Any]] = []
     for folder in TRIPLES:
@@ -210,35 +211,35 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
             fmse = metrics.fmse(sample["composite"], sample["target"], mask)
             scores = {"mask": score(sample["composite"], mask), "none": score(sample["composite"], None)}
             rows.append({"of": targets[photo], "fmse": fmse, **scores})
-        found[f"{folder}, test"] = summary(real, rows)
+        record[f"{folder}, test"] = summary(real, rows)
         every_row += [{**row, "of": row["of"] + len(every_real)} for row in rows]
         every_real += real
     if every_row:
-        found["triples, test"] = summary(every_real, every_row)
-    return found
+        record["triples, test"] = summary(every_real, every_row)
+    return record
 
 
 def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns areas: of all composites, without their masks, by fMSE; and of the controls, expected at 0.5."""
     photographs = np.array([row["mask"] for row in real])
     of = np.array([row["of"] for row in rows])
-    made = np.array([row["mask"] for row in rows])
+    composites = np.array([row["mask"] for row in rows])
     fmse = np.array([row["fmse"] for row in rows])
-    found: dict[str, Any] = {"all": area(photographs, made, of)}
+    areas: dict[str, Any] = {"all": area(photographs, composites, of)}
     if any(row["none"] for row in real):
-        found["no mask"] = area(np.array([r["none"] for r in real]), np.array([r["none"] for r in rows]), of)
+        areas["no mask"] = area(np.array([r["none"] for r in real]), np.array([r["none"] for r in rows]), of)
     for low, high in BINS:
         inside = (fmse >= low) & (fmse < high)
         if inside.any():
-            found[f"fMSE {low} to {high}"] = area(photographs, made[inside], of[inside])
+            areas[f"fMSE {low} to {high}"] = area(photographs, composites[inside], of[inside])
     for control in ("faint", "rim"):
         if control in rows[0]:
-            found[f"control, {control}"] = area(photographs, np.array([row[control] for row in rows]), of)
+            areas[f"control, {control}"] = area(photographs, np.array([row[control] for row in rows]), of)
     for control in ("jpeg", "round_trip", "retouched"):
         if control in real[0]:
             changed = np.array([row[control] for row in real])
-            found[f"control, {control}"] = area(photographs, changed, np.arange(len(real)))
-    return found
+            areas[f"control, {control}"] = area(photographs, changed, np.arange(len(real)))
+    return areas
 
 
 # The effect of the filter
@@ -282,11 +283,11 @@ class Regressor(nn.Module):
 
 def tensors(samples: Iterable[dict[str, Any]], size: int) -> dict[str, Tensor]:
     small = [data.resize_sample(sample, size) for sample in samples]
-    found = {}
+    batch = {}
     for name in ("composite", "target", "mask"):
         x = torch.from_numpy(np.stack([sample[name] for sample in small]))
-        found[name] = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
-    return found
+        batch[name] = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+    return batch
 
 
 def unit(x: Tensor) -> Tensor:
@@ -294,7 +295,7 @@ def unit(x: Tensor) -> Tensor:
 
 
 def trained(
-    samples: dict[str, Tensor], chosen: npt.NDArray[np.int64], seed: int, steps: int
+    samples: dict[str, Tensor], indices: npt.NDArray[np.int64], seed: int, steps: int
 ) -> tuple[Regressor, float]:
     """Returns a regressor after a number of steps on the chosen samples, and its CPU time."""
     torch.manual_seed(seed)
@@ -304,7 +305,7 @@ def trained(
     random = np.random.default_rng(seed)
     start = time.process_time()
     for _ in range(steps):
-        batch = torch.from_numpy(random.choice(chosen, 32))
+        batch = torch.from_numpy(random.choice(indices, 32))
         composite, target, mask = (unit(samples[name][batch]) for name in ("composite", "target", "mask"))
         if random.integers(2):
             composite, target, mask = (x.flip(3) for x in (composite, target, mask))
@@ -339,7 +340,7 @@ def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: i
     size = 64
     scores = [scoring.realism_score(s["composite"], s["mask"], model=model, device="cpu") for s in pool]
     fmse = np.array([metrics.fmse(s["composite"], s["target"], s["mask"]) for s in pool])
-    learned = tensors(pool, size)
+    training_tensors = tensors(pool, size)
     within = np.flatnonzero((fmse >= LIMITS[0]) & (fmse <= LIMITS[1]))
     count = int(keep * len(within))
     random = np.random.default_rng(0)
@@ -348,45 +349,45 @@ def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: i
         "limits": np.sort(random.permutation(within)[:count]),
         "limits, realism": within[np.argsort(-np.array(scores)[within])[:count]],
     }
-    held: list[dict[str, Any]] = []
+    test_samples: list[dict[str, Any]] = []
     for folder in TRIPLES:
         for split in ("val", "test"):
             if (root / folder).is_dir():
                 triples = data.Manifest(root / folder, split, ("composite", "mask", "target"))
-                held += [data.resize_sample(sample) for sample in triples]
-    small, whole = tensors(held, size), tensors(held, 256)
-    found: dict[str, Any] = {
+                test_samples += [data.resize_sample(sample) for sample in triples]
+    small, whole = tensors(test_samples, size), tensors(test_samples, 256)
+    record: dict[str, Any] = {
         "pool": len(pool),
         "within_limits": len(within),
         "each": count,
-        "triples": len(held),
+        "triples": len(test_samples),
         "steps": steps,
         "composite": {name: float(x.mean()) for name, x in errors(None, small, whole).items()},
-        "median_fmse": {arm: float(np.median(fmse[chosen])) for arm, chosen in arms.items()},
+        "median_fmse": {arm: float(np.median(fmse[indices])) for arm, indices in arms.items()},
     }
     runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.exists() else []
     for seed in range(len(runs), seeds):
         runs.append({})
-        for arm, chosen in arms.items():
-            regressor, spent = trained(learned, chosen, seed, steps)
+        for arm, indices in arms.items():
+            regressor, spent = trained(training_tensors, indices, seed, steps)
             table = {name: x.round(3).tolist() for name, x in errors(regressor, small, whole).items()}
             runs[-1][arm] = {"cpu_s": round(spent, 1), **table}
-        path.write_text(json.dumps({**found, "means": means(runs), "runs": runs}) + "\n")
+        path.write_text(json.dumps({**record, "means": means(runs), "runs": runs}) + "\n")
         print(f"seed {seed}: {means(runs[-1:])}", flush=True)
 
 
 def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns each arm's metrics over all triples and seeds, and their differences to those of `limits`."""
-    found: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     for arm in runs[0]:
-        found[arm] = {}
+        table[arm] = {}
         for name in ("psnr", "fmse"):
             own, other = (np.mean([run[which][name] for run in runs], 0) for which in (arm, "limits"))
-            found[arm][name] = str(metrics.bootstrap(own))
-            found[arm][f"{name}_of_seeds"] = [round(float(np.mean(run[arm][name])), 3) for run in runs]
+            table[arm][name] = str(metrics.bootstrap(own))
+            table[arm][f"{name}_of_seeds"] = [round(float(np.mean(run[arm][name])), 3) for run in runs]
             if arm != "limits":
-                found[arm][f"{name}_beyond_limits"] = str(metrics.bootstrap(own - other))
-    return found
+                table[arm][f"{name}_beyond_limits"] = str(metrics.bootstrap(own - other))
+    return table
 
 
 def main() -> None:
@@ -403,17 +404,17 @@ def main() -> None:
             one.add_argument("pool", type=Path)
             for setting, default in (("seeds", 3), ("steps", 400), ("keep", 0.8)):
                 one.add_argument(f"--{setting}", type=type(default), default=default)
-    given = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    if given.command == "prepare":
-        prepare(given.data, given.work)
-    elif given.command == "calibrate":
-        calibrate(data.Shards(given.data), load(given.weights), given.output)
-    elif given.command == "measure":
-        given.output.write_text(json.dumps(measure(given.data, load(given.weights)), indent=1) + "\n")
+    if options.command == "prepare":
+        prepare(options.data, options.work)
+    elif options.command == "calibrate":
+        calibrate(data.Shards(options.data), load(options.weights), options.output)
+    elif options.command == "measure":
+        options.output.write_text(json.dumps(measure(options.data, load(options.weights)), indent=1) + "\n")
     else:
-        settings = {"seeds": given.seeds, "steps": given.steps, "keep": given.keep}
-        compare(given.data, load(given.weights), data.Shards(given.pool), given.output, **settings)
+        settings = {"seeds": options.seeds, "steps": options.steps, "keep": options.keep}
+        compare(options.data, load(options.weights), data.Shards(options.pool), options.output, **settings)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from tables import write_json
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 #: The environment of a process that measures itself: it imports from here.
-MEASURED = {**os.environ, "PYTHONPATH": str(HERE)}
+MEASURED = {**os.environ, "PYTHONPATH": str(FOLDER)}
 
 
 def process_memory(key: str) -> int:
@@ -44,16 +44,16 @@ class Record(NamedTuple):
 
     @property
     def path(self) -> Path:
-        return HERE / "results" / f"{self.name}.json"
+        return FOLDER / "results" / f"{self.name}.json"
 
     def read(self) -> dict[str, Any]:
         """Returns all results so far; none before the first run."""
-        found: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
-        return found
+        record: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        return record
 
     def tell(self, text: str) -> None:
         """Writes a text between the marks of the page."""
-        page = HERE.parent / "docs" / self.page
+        page = FOLDER.parent / "docs" / self.page
         start, end = f"<!-- {self.name}: written by benchmarks/{self.name}.py -->", f"<!-- end of {self.name} -->"
         before, _, rest = page.read_text().partition(start)
         _, _, after = rest.partition(end)
@@ -65,5 +65,5 @@ class Record(NamedTuple):
             report()
             return
         # Read after the run, which takes long: another one may have added to them.
-        made = calls[command]()
-        write_json(self.path, self.read() | made)
+        record = calls[command]()
+        write_json(self.path, self.read() | record)

@@ -24,9 +24,9 @@ from PIL import Image, ImageDraw
 
 LAYOUTS = Path(__file__).with_name("layouts.json")
 #: The longer side of a scene, in pixels.
-SIDE = 640
+SCENE_SIDE = 640
 #: The jitter of positions and sizes, as shares of a head's width and of the size; the largest tilt, in degrees.
-PLACED, SIZED, TILTED = 0.35, 0.07, 8.0
+POSITION_JITTER, SIZE_JITTER, MAX_TILT = 0.35, 0.07, 8.0
 #: The shares of scenes with stairs and with seats, and the vertical offsets of people, in heights of a head.
 STAIRS, SEATS, STEP = 0.25, 0.2, (0.3, 1.2)
 
@@ -66,19 +66,19 @@ class Scene(NamedTuple):
 
     def picture(self, without: int | None = None) -> npt.NDArray[np.uint8]:
         """Returns the picture with everybody, or without one of them."""
-        made = Image.fromarray(self.background).convert("RGBA")
+        image = Image.fromarray(self.background).convert("RGBA")
         for i, person in enumerate(self.people):
             if i != without:
-                made.alpha_composite(Image.fromarray(person.layer))
-        return np.asarray(made.convert("RGB"))
+                image.alpha_composite(Image.fromarray(person.layer))
+        return np.asarray(image.convert("RGB"))
 
     def visible(self, index: int, without: int | None = None) -> npt.NDArray[np.bool_]:
         """Returns where a person is visible, [H, W]."""
-        seen = self.people[index].layer[..., 3] >= 128
+        visible = self.people[index].layer[..., 3] >= 128
         for i in range(index + 1, len(self.people)):
             if i != without:
-                seen = seen & (self.people[i].layer[..., 3] < 128)
-        return seen
+                visible = visible & (self.people[i].layer[..., 3] < 128)
+        return visible
 
 
 class Portrait(NamedTuple):
@@ -102,19 +102,19 @@ class Portrait(NamedTuple):
 @functools.cache
 def layouts(part: str = "all") -> list[dict[str, Any]]:
     """Returns the layouts of the photographs: all, or those for fitting ('learn') or evaluation ('test')."""
-    found: list[dict[str, Any]] = json.loads(LAYOUTS.read_text("utf-8"))["layouts"]
-    return found if part == "all" else found[0 if part == "learn" else 1 :: 2]
+    rows: list[dict[str, Any]] = json.loads(LAYOUTS.read_text("utf-8"))["layouts"]
+    return rows if part == "all" else rows[0 if part == "learn" else 1 :: 2]
 
 
 def scene(number: int, seed: int = 0, part: str = "all") -> Scene:
     """Returns the scene of a number, by one of `layouts(part)`."""
     random = np.random.default_rng((seed, number))
-    known = layouts(part)
-    layout = known[int(random.integers(len(known)))]
-    factor = SIDE / max(layout["size"])
+    layouts_ = layouts(part)
+    layout = layouts_[int(random.integers(len(layouts_)))]
+    factor = SCENE_SIDE / max(layout["size"])
     width, height = (round(side * factor) for side in layout["size"])
     mirrored = bool(random.integers(2))
-    tilt = float(np.clip(random.normal(0, TILTED / 2), -TILTED, TILTED))
+    tilt = float(np.clip(random.normal(0, MAX_TILT / 2), -MAX_TILT, MAX_TILT))
     stairs, seats = random.random() < STAIRS, random.random() < SEATS
     boxes = []
     for one in layout["people"]:
@@ -140,15 +140,15 @@ def portrait(whole: Scene, index: int, seed: int = 0) -> Portrait:
     random = np.random.default_rng((seed, index, len(whole.people)))
     height, width = whole.background.shape[:2]
     person = whole.people[index]
-    tilt = float(np.clip(random.normal(0, TILTED / 2), -TILTED, TILTED))
+    tilt = float(np.clip(random.normal(0, MAX_TILT / 2), -MAX_TILT, MAX_TILT))
     back = tilt - whole.tilt
     # Rotated about the centre of a frame that is large enough for all of it.
     wide, high = 2 * width, 2 * height
     canvas = Image.new("RGBA", (wide, high))
     canvas.paste(Image.fromarray(person.layer), (width // 2, height // 2))
     layer = canvas.rotate(-back, Image.Resampling.BICUBIC)
-    matte = np.asarray(layer)[..., 3]
-    rows, columns = (np.flatnonzero((matte >= 128).any(axis)) for axis in (1, 0))
+    alpha = np.asarray(layer)[..., 3]
+    rows, columns = (np.flatnonzero((alpha >= 128).any(axis)) for axis in (1, 0))
     margins = random.uniform(0.05, 1.2, 3)
     across, down = columns[-1] - columns[0], rows[-1] - rows[0]
     box = [
@@ -165,12 +165,12 @@ def portrait(whole: Scene, index: int, seed: int = 0) -> Portrait:
         for x, y in ends:
             u, v = _around((x + width // 2, y + height // 2), (wide, high), back)
             box[side] = (max if side < 2 else min)(box[side], round((u, v)[side % 2]) + (1 if side < 2 else -1))
-    is_cut = bool((matte[box[3] - 1, box[0] : box[2]] >= 128).any())
+    is_cut = bool((alpha[box[3] - 1, box[0] : box[2]] >= 128).any())
     factor = math.exp(random.uniform(math.log(0.6), math.log(1.8)))
     size = round((box[2] - box[0]) * factor), round((box[3] - box[1]) * factor)
     cut_out = layer.crop(tuple(box)).resize(size, Image.Resampling.LANCZOS)
-    made = Image.fromarray(_background(*size, tilt, random)).convert("RGBA")
-    made.alpha_composite(cut_out)
+    image = Image.fromarray(_background(*size, tilt, random)).convert("RGBA")
+    image.alpha_composite(cut_out)
     middle = _around(
         ((person.head[0] + person.head[2]) / 2 + width // 2, (person.head[1] + person.head[3]) / 2 + height // 2),
         (wide, high), back,
@@ -180,14 +180,14 @@ def portrait(whole: Scene, index: int, seed: int = 0) -> Portrait:
         (middle[0] - half[0] - box[0]) * factor, (middle[1] - half[1] - box[1]) * factor,
         (middle[0] + half[0] - box[0]) * factor, (middle[1] + half[1] - box[1]) * factor,
     )  # fmt: skip
-    return Portrait(np.asarray(made.convert("RGB")), np.asarray(cut_out.getchannel("A")), head, tilt, is_cut)
+    return Portrait(np.asarray(image.convert("RGB")), np.asarray(cut_out.getchannel("A")), head, tilt, is_cut)
 
 
 def _varied(head: Box, body: Box, height: int, random: np.random.Generator, stairs: bool) -> tuple[Box, Box]:
     """Returns the boxes of a person at a slightly different position and size; a person cut by the frame stays cut."""
     wide, high = head[2] - head[0], head[3] - head[1]
-    size = math.exp(random.normal(0, SIZED))
-    dx, dy = random.normal(0, PLACED * wide / 2, 2)
+    size = math.exp(random.normal(0, SIZE_JITTER))
+    dx, dy = random.normal(0, POSITION_JITTER * wide / 2, 2)
     if stairs and random.random() < 0.5:
         dy -= random.uniform(*STEP) * high
     middle, top = (head[0] + head[2]) / 2, head[1]
@@ -198,10 +198,10 @@ def _varied(head: Box, body: Box, height: int, random: np.random.Generator, stai
         y0, y1 = ((y - top) * size + top + dy for y in (box[1], box[3]))
         return x0, y0, x1, y1
 
-    found = moved(body)
+    body_ = moved(body)
     if cut:
-        found = (*found[:3], max(found[3], float(height) + 0.5 * high))
-    return moved(head), found
+        body_ = (*body_[:3], max(body_[3], float(height) + 0.5 * high))
+    return moved(head), body_
 
 
 def _drawn(
@@ -232,8 +232,8 @@ def _drawn(
     if seated:
         top = min(waist, shoulder + 1.5 * high)
         draw.rectangle(scaled(left - 0.3 * wide, top, right + 0.3 * wide, max(body[3], top)), fill=(*trousers, 255))
-    turned = picture.rotate(-tilt, Image.Resampling.BICUBIC)
-    layer = np.asarray(turned.resize(size, Image.Resampling.BOX))
+    rotated = picture.rotate(-tilt, Image.Resampling.BICUBIC)
+    layer = np.asarray(rotated.resize(size, Image.Resampling.BOX))
     return Person(_turned(head, size, tilt), _turned(body, size, tilt), layer, seated)
 
 
@@ -272,9 +272,9 @@ def _background(width: int, height: int, tilt: float, random: np.random.Generato
         x, w, h = random.uniform(0, side), random.uniform(0.03, 0.2) * width, random.uniform(0.05, 0.4) * height
         box = (fine * x, horizon - fine * h, fine * (x + w), horizon + fine * 0.05 * height)
         draw.rectangle(box, fill=tuple(int(v) for v in random.integers(40, 220, 3)))
-    turned = picture.rotate(-tilt, Image.Resampling.BICUBIC).resize((side, side), Image.Resampling.BOX)
+    rotated = picture.rotate(-tilt, Image.Resampling.BICUBIC).resize((side, side), Image.Resampling.BOX)
     left, top = (side - width) // 2, (side - height) // 2
-    small = np.asarray(turned.crop((left, top, left + width, top + height))).astype(np.float64)
+    small = np.asarray(rotated.crop((left, top, left + width, top + height))).astype(np.float64)
     return np.rint((small + random.normal(0, 3, (height, width, 1))).clip(0, 255)).astype(np.uint8)
 
 
@@ -289,18 +289,18 @@ def sheet(numbers: Sequence[int]) -> Image.Image:
             draw.rectangle(person.body, outline=(255, 255, 0))
             draw.rectangle(person.head, outline=(255, 0, 0))
         cells.append(picture.resize((320, round(320 * picture.height / picture.width))).crop((0, 0, 320, 320)))
-    made = Image.new("RGB", (320 * 6, 320 * math.ceil(len(cells) / 6)))
+    sheet_ = Image.new("RGB", (320 * 6, 320 * math.ceil(len(cells) / 6)))
     for i, cell in enumerate(cells):
-        made.paste(cell, (320 * (i % 6), 320 * (i // 6)))
-    return made
+        sheet_.paste(cell, (320 * (i % 6), 320 * (i // 6)))
+    return sheet_
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=24)
-    given = parser.parse_args()
-    sheet(range(given.count)).save(given.out)
+    options = parser.parse_args()
+    sheet(range(options.count)).save(options.out)
 
 
 if __name__ == "__main__":

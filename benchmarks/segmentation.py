@@ -38,15 +38,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from photographs import LEAST, PHOTOS, Object, Photographs, open_objects, photograph
+from photographs import MIN_MASK_SHARE, PHOTOS, Object, Photographs, open_objects, photograph
 from PIL import Image, ImageDraw
 from records import MEASURED, commands_of
 from tables import bootstrap, numbered, rows_of, write_json
 
 import pyharmony
-from pyharmony import data, segmentation
+from pyharmony import segmentation
 from pyharmony._images.edge_colours import decontaminated
 from pyharmony._images.memory import Memory
+from pyharmony.learn import data
 from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
@@ -56,39 +57,39 @@ from pyharmony.segmentation.masks import layers_of, refined_layer
 
 RESULTS = Path(__file__).parent / "results" / "segmentation.json"
 PAGE = Path(__file__).parent.parent / "docs" / "segment.md"
-START, END = "<!-- segmentation: written by benchmarks/segmentation.py -->", "<!-- end of segmentation -->"
+START_MARK, END_MARK = "<!-- segmentation: written by benchmarks/segmentation.py -->", "<!-- end of segmentation -->"
 #: The longer side of the images, the largest number of clicks, and the IoU up to which clicks are counted.
-SIDE, MOST, ENOUGH = 512, 20, (0.85, 0.90)
+IMAGE_SIDE, MAX_CLICKS, TARGET_IOUS = 512, 20, (0.85, 0.90)
 #: The numbers of clicks to report, and the number of repetitions with jitter.
-TOLD, JITTERED = (1, 3, 5), 2
+REPORTED_CLICKS, JITTER_RUNS = (1, 3, 5), 2
 #: The margin of a box around the object at each side, in sides of the object.
-BEYOND = 0.03
+BOX_MARGIN = 0.03
 ANIMALS = ("animal", "bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 
 #: The method with which the default is compared in all requirements, and the metrics of these.
-BESIDE, COMPARED = "grabcut", ("1 click", "best", "3 clicks", "5 clicks", "box")
+COMPARED_METHOD, COMPARED_METRICS = "grabcut", ("1 click", "best", "3 clicks", "5 clicks", "box")
 
 #: The kinds of objects that are reported separately.
 KINDS = ("people", "animals", "others")
 #: The table's word for what was not measured, or cannot be.
-NONE = "-"
+NOT_MEASURED = "-"
 
 #: The tolerated losses of IoU by a correcting click; larger losses are counted.
-LOST = (0.02, 0.05)
+IOU_LOSSES = (0.02, 0.05)
 
 #: The number of time measurements.
 ROUNDS = 5
 
 #: The bands of the trimaps for closed form matting: the margins around the uncertain pixels of a mask, in its own
 #: pixels; and which values are certain.
-BANDS, SURE = (1, 3, 8), 0.95
+TRIMAP_MARGINS, CERTAIN_VALUE = (1, 3, 8), 0.95
 #: Edges are evaluated if the mask has at least this IoU with the object: another object has another edge.
-JUDGED = 0.85
+MIN_EDGE_IOU = 0.85
 #: The initial masks for edges: after one click, and after an additional magnified pass along the contour.
-CLICKED, CLOSER = "one click", "one click and a closer look"
+ONE_CLICK, CLOSER_LOOK = "one click", "one click and a closer look"
 
 #: The backgrounds for objects with known colours: plain ones, and a number of photographs.
-PLAIN, BEHIND = {"white": (255, 255, 255), "black": (0, 0, 0), "green": (20, 200, 40)}, 4
+PLAIN_BACKGROUNDS, PHOTO_BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "green": (20, 200, 40)}, 4
 #: The settings of pymatting's colour estimation: its defaults, and more and stronger smoothing.
 SETTINGS: tuple[dict[str, Any], ...] = ({}, {"n_big_iterations": 10}, {"n_big_iterations": 10, "regularization": 5e-3})
 
@@ -102,7 +103,7 @@ def kind_of(category: str) -> str:
 def reduced(sample: dict[str, Any]) -> tuple[npt.NDArray[np.uint8], Bools]:
     """Returns image and region of a sample at the size of the benchmark."""
     height, width = sample["mask"].shape
-    factor = min(1.0, SIDE / max(height, width))
+    factor = min(1.0, IMAGE_SIDE / max(height, width))
     size = round(width * factor), round(height * factor)
     image, mask = (
         np.array(Image.fromarray(x).resize(size, Image.Resampling.BOX)) for x in (sample["image"], sample["mask"])
@@ -115,11 +116,11 @@ def depth(region: Bools) -> npt.NDArray[np.float32]:
     return distance_inside(np.pad(region, 1))[1:-1, 1:-1]
 
 
-def click(region: Bools, made: Bools, random: np.random.Generator | None) -> tuple[int, int, bool] | None:
+def click(region: Bools, mask: Bools, random: np.random.Generator | None) -> tuple[int, int, bool] | None:
     """Returns the next click (x, y, whether it is on the object); None if there is no error."""
-    missed, beyond = depth(region & ~made), depth(made & ~region)
-    on = missed.max() >= beyond.max()
-    deep = missed if on else beyond
+    missing, beyond = depth(region & ~mask), depth(mask & ~region)
+    on = missing.max() >= beyond.max()
+    deep = missing if on else beyond
     if deep.max() <= 0:
         return None
     places = np.flatnonzero(deep >= 0.5 * deep.max()) if random is not None else [int(deep.argmax())]
@@ -127,40 +128,40 @@ def click(region: Bools, made: Bools, random: np.random.Generator | None) -> tup
     return x, y, bool(on)
 
 
-def iou(made: Bools, region: Bools) -> float:
-    union = np.count_nonzero(made | region)
-    return np.count_nonzero(made & region) / union if union else 1.0
+def iou(mask: Bools, region: Bools) -> float:
+    union = np.count_nonzero(mask | region)
+    return np.count_nonzero(mask & region) / union if union else 1.0
 
 
 def measured(image: Any, region: Bools, method: Any, most: int, seed: int | None) -> dict[str, Any]:
     """Returns the IoU after each click, the best of the masks after the first, and the milliseconds of each."""
     random = None if seed is None else np.random.default_rng(seed)
     session = segmentation.Session(image, method=method)
-    made = np.zeros_like(region)
-    found: dict[str, Any] = {"iou": [], "ms": []}
+    mask = np.zeros_like(region)
+    record: dict[str, Any] = {"iou": [], "ms": []}
     for number in range(most):
-        where = click(region, made, random)
+        where = click(region, mask, random)
         if where is not None:
             start = time.perf_counter()
             answer = session.click(where[0], where[1], add=where[2])
-            found["ms"].append(round(1000 * (time.perf_counter() - start), 1))
-            made = answer.mask >= 128
+            record["ms"].append(round(1000 * (time.perf_counter() - start), 1))
+            mask = answer.mask >= 128
             if number == 0:
-                found["best"] = round(max([iou(answer[i] >= 128, region) for i in range(len(answer))], default=0.0), 4)
-                found["score"] = round(answer.scores[0], 4) if len(answer) else 0.0
-        found["iou"].append(round(iou(made, region), 4))
-        if number + 1 >= max(TOLD) and found["iou"][-1] >= max(ENOUGH):
+                record["best"] = round(max([iou(answer[i] >= 128, region) for i in range(len(answer))], default=0.0), 4)
+                record["score"] = round(answer.scores[0], 4) if len(answer) else 0.0
+        record["iou"].append(round(iou(mask, region), 4))
+        if number + 1 >= max(REPORTED_CLICKS) and record["iou"][-1] >= max(TARGET_IOUS):
             break
-    found["box"] = round(iou(session.segment(box=rough_box(region)).mask >= 128, region), 4)
-    return found
+    record["box"] = round(iou(session.segment(box=rough_box(region)).mask >= 128, region), 4)
+    return record
 
 
 def rough_box(region: Bools) -> tuple[int, int, int, int]:
     """Returns the box of a region as a user would draw it, slightly too large and inside of the picture."""
     x, y, across, down = box_of(region)
-    left, top = max(0, round(x - BEYOND * across)), max(0, round(y - BEYOND * down))
-    right = min(region.shape[1], round(x + (1 + BEYOND) * across))
-    bottom = min(region.shape[0], round(y + (1 + BEYOND) * down))
+    left, top = max(0, round(x - BOX_MARGIN * across)), max(0, round(y - BOX_MARGIN * down))
+    right = min(region.shape[1], round(x + (1 + BOX_MARGIN) * across))
+    bottom = min(region.shape[0], round(y + (1 + BOX_MARGIN) * down))
     return left, top, right - left, bottom - top
 
 
@@ -171,18 +172,18 @@ def call_of(name: str) -> tuple[str, list[str], dict[str, Any]] | None:
         return "trained", files, {}
     if len(files) == 2:
         return "sam", files, {}
-    named = re.fullmatch(r"(.+\.onnx)(?::([^:]+):([^:]+))?", name)
-    if named is None:
+    match = re.fullmatch(r"(.+\.onnx)(?::([^:]+):([^:]+))?", name)
+    if match is None:
         return None
-    colours = {} if named[2] is None else {"mean": [float(named[2])] * 3, "std": [float(named[3])] * 3}
-    return "salient", [named[1]], colours
+    colours = {} if match[2] is None else {"mean": [float(match[2])] * 3, "std": [float(match[3])] * 3}
+    return "salient", [match[1]], colours
 
 
 def method_of(name: str) -> str | segmentation.Method:
     """Returns the method for a name or files."""
     call = call_of(name)
-    made: str | segmentation.Method = name if call is None else getattr(segmentation, call[0])(*call[1], **call[2])
-    return made
+    result: str | segmentation.Method = name if call is None else getattr(segmentation, call[0])(*call[1], **call[2])
+    return result
 
 
 def _made(name: str) -> str:
@@ -223,10 +224,10 @@ def run(
         shared: Any = map
         if processes > 1:
             shared = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)).map
-        for given in methods:
-            _run_method(shared, table, given, images, most, jittered)
+        for method_name in methods:
+            _run_method(shared, table, method_name, images, most, jittered)
             # Preserves the results that other runs wrote meanwhile.
-            whole, name = recorded(out), called(given)
+            whole, name = recorded(out), called(method_name)
             before = whole.get(split, {"methods": {}})["methods"]
             write_json(out, {**whole, split: {**table, "methods": {**before, name: table["methods"][name]}}})
 
@@ -240,28 +241,31 @@ def _one_thread() -> None:
 
 
 def _run_method(
-    shared: Any, table: dict[str, Any], given: str, images: Sequence[Any], most: int, jittered: int
+    shared: Any, table: dict[str, Any], method_name: str, images: Sequence[Any], most: int, jittered: int
 ) -> None:
     """Measures a method on images [(image, region)] by a form of `map`, into the table, and prints its results."""
-    start, name = time.monotonic(), called(given)
+    start, name = time.monotonic(), called(method_name)
     table["methods"][name] = {"most": most}
-    for part, clicks, seed in (("exact", most, None), *((f"jittered {i}", max(TOLD), i) for i in range(jittered))):
-        measure = partial(_measured, given=given, most=clicks, seed=seed)
+    for part, clicks, seed in (
+        ("exact", most, None),
+        *((f"jittered {i}", max(REPORTED_CLICKS), i) for i in range(jittered)),
+    ):
+        measure = partial(_measured, name=method_name, most=clicks, seed=seed)
         table["methods"][name][part] = list(shared(measure, images))
     print(f"{name}: {time.monotonic() - start:.0f} s")
     for line in told(table, name):
         print(f"  {line}", flush=True)
 
 
-def _measured(shown: tuple[Any, Bools], given: str, most: int, seed: int | None) -> dict[str, Any]:
+def _measured(example: tuple[Any, Bools], name: str, most: int, seed: int | None) -> dict[str, Any]:
     """Measures a method, by its name or files, on one image and region."""
-    return measured(*shown, method_of(given), most, seed)
+    return measured(*example, method_of(name), most, seed)
 
 
 def recorded(out: Path) -> dict[str, Any]:
     """Returns the contents of a file of results; nothing if there is none."""
-    found: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
-    return found
+    report: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
+    return report
 
 
 def parts_of(table: dict[str, Any]) -> dict[str, Bools]:
@@ -270,54 +274,54 @@ def parts_of(table: dict[str, Any]) -> dict[str, Bools]:
     return {"all": opens | True, "open": opens, **{kind: kinds == kind for kind in KINDS}}
 
 
-def figures(found: dict[str, Any]) -> dict[str, list[float]]:
+def figures(report: dict[str, Any]) -> dict[str, list[float]]:
     """Returns the metrics of a method, each with one value per object, without those that were not measured."""
-    rows = found["exact"]
-    jittered = [its for key, its in found.items() if key.startswith("jittered")]
+    rows = report["exact"]
+    jittered = [its for key, its in report.items() if key.startswith("jittered")]
     least, farthest = (pick(len(row["iou"]) for row in rows) for pick in (min, max))
-    made: dict[str, list[float]] = {}
-    for k in TOLD:
+    columns: dict[str, list[float]] = {}
+    for k in REPORTED_CLICKS:
         if least >= k:
-            made[f"{k} click{'s' * (k > 1)}"] = [row["iou"][k - 1] for row in rows]
+            columns[f"{k} click{'s' * (k > 1)}"] = [row["iou"][k - 1] for row in rows]
     for key in ("best", "box"):
         if all(row.get(key) is not None for row in rows):
-            made[key] = [row[key] for row in rows]
-    for k in TOLD:
+            columns[key] = [row[key] for row in rows]
+    for k in REPORTED_CLICKS:
         if jittered and min(len(row["iou"]) for its in jittered for row in its) >= k:
             values = [[row["iou"][k - 1] for row in its] for its in jittered]
-            made[f"{k} click{'s' * (k > 1)}, jittered"] = np.mean(values, 0).tolist()
+            columns[f"{k} click{'s' * (k > 1)}, jittered"] = np.mean(values, 0).tolist()
     # Clicks are counted if as many were made as the count allows.
-    for enough in ENOUGH if found.get("most", farthest) >= MOST else ():
-        made[f"NoC@{100 * enough:.0f}"] = [
-            next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MOST) for row in rows
+    for enough in TARGET_IOUS if report.get("most", farthest) >= MAX_CLICKS else ():
+        columns[f"NoC@{100 * enough:.0f}"] = [
+            next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MAX_CLICKS) for row in rows
         ]
-    return made
+    return columns
 
 
-def interval(values: Sequence[float], groups: Sequence[Any], chosen: Any = None, sign: str = "") -> str:
+def interval(values: Sequence[float], groups: Sequence[Any], subset: Any = None, sign: str = "") -> str:
     """Returns a mean with its interval, over the chosen objects."""
-    if chosen is not None:
-        values, groups = ([x for x, one in zip(xs, chosen, strict=True) if one] for xs in (values, groups))
+    if subset is not None:
+        values, groups = ([x for x, one in zip(xs, subset, strict=True) if one] for xs in (values, groups))
     if not len(values):
-        return NONE
+        return NOT_MEASURED
     x = bootstrap(values, groups)
     return f"{x.mean:{sign}.2f} [{x.low:{sign}.2f}, {x.high:{sign}.2f}]"
 
 
 def told(table: dict[str, Any], method: str) -> list[str]:
     """Returns the metrics of a method, a line for each kind of object."""
-    found, groups, lines = table["methods"][method], numbered(table["groups"]), []
-    every = figures(found)
-    for name, chosen in parts_of(table).items():
-        if chosen.any():
-            cells = [f"{key} {interval(values, groups, chosen)}" for key, values in every.items()]
-            lines.append(f"{name:8s} {np.count_nonzero(chosen):4d}  " + "  ".join(cells))
+    report, groups, lines = table["methods"][method], numbered(table["groups"]), []
+    every = figures(report)
+    for name, subset in parts_of(table).items():
+        if subset.any():
+            cells = [f"{key} {interval(values, groups, subset)}" for key, values in every.items()]
+            lines.append(f"{name:8s} {np.count_nonzero(subset):4d}  " + "  ".join(cells))
     for other, its in table["methods"].items():
         if other != method:
             gains = np.subtract(every["1 click"], figures(its)["1 click"]).tolist()
             lines.append(f"one click, beside {other}: {interval(gains, groups, None, '+')}")
-    times = [row["ms"][0] for row in found["exact"] if row["ms"]]
-    later = [x for row in found["exact"] for x in row["ms"][1:]] or [0.0]
+    times = [row["ms"][0] for row in report["exact"] if row["ms"]]
+    later = [x for row in report["exact"] for x in row["ms"][1:]] or [0.0]
     return [*lines, f"first click {np.median(times):.0f} ms, next {np.median(later):.0f} ms"]
 
 
@@ -333,7 +337,7 @@ def corrections(root: Path, splits: Sequence[str], method: str, most: int, limit
         table: dict[str, Any] = {"groups": [], "exact": [], "jittered": []}
         for index in order:
             one = shown(every[index])
-            if one[1].mean() < LEAST:
+            if one[1].mean() < MIN_MASK_SHARE:
                 continue
             if limit and len(table["groups"]) == limit:
                 break
@@ -360,12 +364,12 @@ def people(root: Path, split: str, out: Path, weights: str, folders: Sequence[st
     for i, category in enumerate(samples.categories):
         if kind_of(category) == "people":
             image, region = reduced(samples[i])
-            found = segmentation.segment(image, people=True, method=method)
+            masks = segmentation.segment(image, people=True, method=method)
             rows["groups"].append(samples.groups[i])
-            rows["mask"].append(max((iou(found[k] >= 128, region) for k in range(len(found))), default=0.0))
+            rows["mask"].append(max((iou(masks[k] >= 128, region) for k in range(len(masks))), default=0.0))
             own = box_of(region)
-            rows["box"].append(max((box_iou(own, box) for box in found.boxes), default=0.0))
-            rows["found"].append(len(found))
+            rows["box"].append(max((box_iou(own, box) for box in masks.boxes), default=0.0))
+            rows["found"].append(len(masks))
     whole: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     whole.setdefault("people", {})[split] = rows
     write_json(out, whole)
@@ -392,18 +396,20 @@ def speed(out: Path, methods: Sequence[str]) -> None:
     """Measures the times of clicks and of a cut-out by one, and the memory of a process, on 1 and 12 megapixels."""
     whole: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     for number in range(ROUNDS):
-        for given in methods:
-            method = called(given)
+        for name in methods:
+            method = called(name)
             for height, width in ((866, 1155), (3000, 4000)):
-                command = [sys.executable, "-c", _TIMED.format(method=_made(given), height=height, width=width)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True, env=MEASURED)
-                made = json.loads(done.stdout)
-                size, found = f"{round(height * width / 1e6)}", whole.setdefault("speed", {}).setdefault(method, {})
-                print(method, size, made, flush=True)
+                command = [sys.executable, "-c", _TIMED.format(method=_made(name), height=height, width=width)]
+                process = subprocess.run(command, capture_output=True, text=True, check=True, env=MEASURED)
+                report = json.loads(process.stdout)
+                size, times = f"{round(height * width / 1e6)}", whole.setdefault("speed", {}).setdefault(method, {})
+                print(method, size, report, flush=True)
                 if number:
                     # The minimum of times, least affected by other processes, and the maximum of memory.
-                    made = {key: (max if key == "megabytes" else min)(made[key], found[size][key]) for key in made}
-                found[size] = made
+                    report = {
+                        key: (max if key == "megabytes" else min)(report[key], times[size][key]) for key in report
+                    }
+                times[size] = report
     write_json(out, whole)
 
 
@@ -435,7 +441,7 @@ def matting(root: Path, out: Path, method: str, limit: int) -> None:
     The first is the object's own, coarse, of 256 x 256 pixels around it; the others are predicted from a click at the
     deepest point of the object, and from a box.
     """
-    chosen = method_of(method)
+    segmenter = method_of(method)
     table: dict[str, Any] = {"method": called(method), "groups": [], "kinds": [], "seen": [], "starts": {}}
     for folder in PHOTOS:
         if not (root / folder).is_dir():
@@ -448,11 +454,11 @@ def matting(root: Path, out: Path, method: str, limit: int) -> None:
             table["groups"].append(photograph(photos, i))
             table["kinds"].append(kind_of(entry.get("object") or entry.get("category", "")))
             table["seen"].append(entry.get("split", "train") == "train")
-            for start, layer in _starts(sample, chosen).items():
+            for start, layer in _starts(sample, segmenter).items():
                 its = table["starts"].setdefault(start, {"iou": [], "errors": {}})
                 errors, like = _edge_errors(sample, layer)
                 # With a magnified pass the same photographs are evaluated as without.
-                its["iou"].append(table["starts"][CLICKED]["iou"][-1] if start == CLOSER else like)
+                its["iou"].append(table["starts"][ONE_CLICK]["iou"][-1] if start == CLOSER_LOOK else like)
                 for name, one in errors.items():
                     its["errors"].setdefault(name, []).append(one)
             print(photos.names[i], flush=True)
@@ -478,37 +484,37 @@ def _starts(sample: dict[str, Any], method: Any) -> dict[str, Layer]:
     at = click(region, np.zeros_like(region), None)
     assert at is not None  # the object is not empty
     # A session stores its masks without their edges.
-    found = session.click(at[0], at[1])
-    clicked = layers_of(found)
+    masks = session.click(at[0], at[1])
+    clicked = layers_of(masks)
     boxed = layers_of(session.segment(box=rough_box(region)))
     nothing = Layer((0, 0, width, height), np.zeros((2, 2), np.float32), 0.0)
     return {
         "its own mask, 256 x 256": Layer(box, values, 1.0),
-        CLICKED: clicked[0] if clicked else nothing,
-        CLOSER: refined_layer(found) if clicked else nothing,
+        ONE_CLICK: clicked[0] if clicked else nothing,
+        CLOSER_LOOK: refined_layer(masks) if clicked else nothing,
         "a box": boxed[0] if boxed else nothing,
     }
 
 
 def closer(root: Path, split: str, method: str, limit: int) -> None:
     """Prints the IoU of first masks after one click at full size, and the gain of a magnified pass at the contour."""
-    chosen, every = method_of(method), open_objects(root, split)
+    segmenter, every = method_of(method), open_objects(root, split)
     groups, people, before, after = [], [], [], []
     seconds = 0.0
     for index in np.random.default_rng(0).permutation(len(every))[: limit or None]:
         one = every[index]
         image, mask = Image.open(one.image).convert("RGB"), Image.open(one.mask).convert("L")
         region = np.array(mask.resize(image.size)) >= 128
-        if region.mean() < LEAST:
+        if region.mean() < MIN_MASK_SHARE:
             continue
-        session = segmentation.Session(np.array(image), method=chosen)
+        session = segmentation.Session(np.array(image), method=segmenter)
         at = click(region, np.zeros_like(region), None)
         assert at is not None  # the object is not empty
-        found = session.click(at[0], at[1])
-        if not len(found):
+        masks = session.click(at[0], at[1])
+        if not len(masks):
             continue
         start = time.process_time()
-        layers = layers_of(found)[0], refined_layer(found)
+        layers = layers_of(masks)[0], refined_layer(masks)
         seconds += time.process_time() - start
         box = 0, 0, image.width, image.height
         likeness = [iou(sampled(layer, box, image.size) > 0.5, region) for layer in layers]
@@ -518,9 +524,13 @@ def closer(root: Path, split: str, method: str, limit: int) -> None:
         after.append(likeness[1])
     gains, first, numbers = np.array(after) - before, np.array(before), numbered(groups)
     lines = [[f"{split}, one click", "objects", "IoU", "with a closer look", "by", "lost 0.02", "gained 0.02"]]
-    for name, part in (("all", first >= 0), ("people", np.array(people)), (f"IoU >= {JUDGED}", first >= JUDGED)):
+    for name, part in (
+        ("all", first >= 0),
+        ("people", np.array(people)),
+        (f"IoU >= {MIN_EDGE_IOU}", first >= MIN_EDGE_IOU),
+    ):
         x = bootstrap(gains[part].tolist(), [g for g, one in zip(numbers, part, strict=True) if one])
-        shares = [f"{100 * np.mean(lost):.0f} %" for lost in (gains[part] < -0.02, gains[part] > 0.02)]
+        shares = [f"{100 * np.mean(selection):.0f} %" for selection in (gains[part] < -0.02, gains[part] > 0.02)]
         means = [f"{values[part].mean():.4f}" for values in (first, first + gains)]
         lines.append(
             [name, str(np.count_nonzero(part)), *means, f"{x.mean:+.4f} [{x.low:+.4f}, {x.high:+.4f}]", *shares]
@@ -539,7 +549,7 @@ def _edge_errors(sample: dict[str, Any], layer: Layer) -> tuple[dict[str, list[f
     alpha = mask.astype(np.float32) / 255
     large = sampled(layer, (0, 0, width, height), (width, height))
     hard = (large > 0.5).astype(np.float32)
-    made = {
+    masks = {
         "hard mask": hard,
         "feathered by 2 px": _blurred(hard, 2.0),
         "guided filter": at_full_size(image, layer).astype(np.float32) / 255,
@@ -550,16 +560,16 @@ def _edge_errors(sample: dict[str, Any], layer: Layer) -> tuple[dict[str, list[f
         side = max(
             (layer.box[2] - layer.box[0]) / layer.values.shape[1], (layer.box[3] - layer.box[1]) / layer.values.shape[0]
         )
-        for band in BANDS:
-            made[f"closed form, {band}"] = _closed_form(image, large, band * side) if like >= JUDGED else hard
+        for band in TRIMAP_MARGINS:
+            masks[f"closed form, {band}"] = _closed_form(image, large, band * side) if like >= MIN_EDGE_IOU else hard
     soft = (alpha > 0.02) & (alpha < 0.98)
     near = distance_inside(np.pad(~soft, 1, constant_values=True))[1:-1, 1:-1] <= 8
-    found = {}
-    for name, one in made.items():
+    errors = {}
+    for name, one in masks.items():
         slopes = [np.stack(np.gradient(_blurred(x, 1.4))) for x in (one, alpha)]
         gradient = np.abs(np.hypot(*slopes[0]) - np.hypot(*slopes[1]))
-        found[name] = [float(np.abs(one - alpha)[near].mean()), float(gradient[near].mean())]
-    return found, round(like, 4)
+        errors[name] = [float(np.abs(one - alpha)[near].mean()), float(gradient[near].mean())]
+    return errors, round(like, 4)
 
 
 def _blurred(x: Any, sigma: float) -> Any:
@@ -570,19 +580,19 @@ def _blurred(x: Any, sigma: float) -> Any:
 
 def trimap_of(large: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.float64]:
     """Returns 1 inside, 0 outside, and 0.5 where a mask is uncertain, with a margin around that."""
-    unsure = (large > 1 - SURE) & (large < SURE)
+    unsure = (large > 1 - CERTAIN_VALUE) & (large < CERTAIN_VALUE)
     for axis in (0, 1):
         # Where it changes from one to the other at once, both sides are uncertain.
         jump = np.diff(large > 0.5, axis=axis)
         unsure |= np.insert(jump, 0, False, axis) | np.insert(jump, jump.shape[axis], False, axis)
     near = distance_inside(np.pad(~unsure, 1, constant_values=True))[1:-1, 1:-1] <= reach
-    found = np.where(near, 0.5, np.where(large > 0.5, 1.0, 0.0))
+    trimap = np.where(near, 0.5, np.where(large > 0.5, 1.0, 0.0))
     for value, region in ((1.0, large > 0.5), (0.0, large <= 0.5)):
-        if not (found == value).any():
+        if not (trimap == value).any():
             # Parts thinner than the band are known in their middle.
             deep = depth(region)
-            found[deep >= 0.9 * deep.max()] = value
-    return found
+            trimap[deep >= 0.9 * deep.max()] = value
+    return trimap
 
 
 def _closed_form(image: Any, large: npt.NDArray[np.float32], reach: float) -> Any:
@@ -603,7 +613,7 @@ def colours(root: Path, split: str, limit: int) -> None:
     folders = [root / folder for folder in PHOTOS if (root / folder).is_dir()]
     backgrounds = _backgrounds(folders, split)
     rows: dict[str, list[float]] = {}
-    groups, drawn, white = [], [], []
+    groups, is_drawn, white = [], [], []
     for folder in folders:
         photos = data.Manifest(folder, split, ("image", "mask"))
         soft = [i for i, entry in enumerate(photos.entries)
@@ -614,15 +624,17 @@ def colours(root: Path, split: str, limit: int) -> None:
             for alpha, (name, picture) in itertools.product((mask, hairs(mask.shape, i)), backgrounds.items()):
                 behind = np.asarray(Image.fromarray(picture).resize(alpha.shape[::-1], Image.Resampling.BICUBIC))
                 share = alpha[..., None] / 255
-                shown = np.rint(share * its + (1 - share) * behind).astype(np.uint8)
+                photo = np.rint(share * its + (1 - share) * behind).astype(np.uint8)
                 groups.append(photograph(photos, i))
-                drawn.append(alpha is not mask)
+                is_drawn.append(alpha is not mask)
                 white.append(name == "white")
-                for method, made in _cleaned(shown, alpha).items():
-                    rows.setdefault(method, []).append(seen_error(made, its, alpha))
+                for method, estimate in _cleaned(photo, alpha).items():
+                    rows.setdefault(method, []).append(seen_error(estimate, its, alpha))
             print(photos.names[i], flush=True)
     parts = {
-        "photographs' alphas": ~np.array(drawn), "single hairs": np.array(drawn), "both, on white": np.array(white),
+        "photographs' alphas": ~np.array(is_drawn),
+        "single hairs": np.array(is_drawn),
+        "both, on white": np.array(white),
     }  # fmt: skip
     lines = [["colours of soft edges, levels of 255 off", *(f"{name}: {part.sum()}" for name, part in parts.items())]]
     for method, errors in rows.items():
@@ -636,13 +648,13 @@ def colours(root: Path, split: str, limit: int) -> None:
 
 def _backgrounds(folders: Sequence[Path], split: str) -> dict[str, npt.NDArray[np.uint8]]:
     """Returns plain images, and photographs of a split without an object, evenly chosen."""
-    found = {name: np.full((2, 2, 3), colour, np.uint8) for name, colour in PLAIN.items()}
+    images = {name: np.full((2, 2, 3), colour, np.uint8) for name, colour in PLAIN_BACKGROUNDS.items()}
     for folder in folders:
         every = data.Manifest(folder, split)
         free = [i for i, roles in enumerate(every.entries) if "mask" not in roles]
-        for i in free[:: max(1, -(-len(free) // BEHIND))]:
-            found[every.names[i]] = every[i]["image"]
-    return found
+        for i in free[:: max(1, -(-len(free) // PHOTO_BACKGROUNDS))]:
+            images[every.names[i]] = every[i]["image"]
+    return images
 
 
 def hairs(shape: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
@@ -681,7 +693,7 @@ def mirrored(image: npt.NDArray[np.uint8], region: Bools) -> npt.NDArray[np.uint
 
 def _cleaned(image: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> dict[str, Any]:
     """Returns the object's colours [H, W, 3] by each method."""
-    found: dict[str, Any] = {
+    estimates: dict[str, Any] = {
         "as they are": image,
         "`cutout`": segmentation.cutout(image, alpha)[..., :3],
         "a blend, which does not know the background": decontaminated(image, alpha, (0, 0), Memory()),
@@ -692,21 +704,21 @@ def _cleaned(image: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> dict
         for options in SETTINGS:
             name = ", ".join(f"{key}={value}" for key, value in options.items())
             estimate = pymatting.estimate_foreground_ml(image / 255, alpha / 255, **options)
-            found[f"pymatting, multilevel{', ' if name else ''}{name}"] = 255 * estimate
-    return found
+            estimates[f"pymatting, multilevel{', ' if name else ''}{name}"] = 255 * estimate
+    return estimates
 
 
-def seen_error(made: Any, its: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> float:
+def seen_error(estimate: Any, its: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> float:
     """Returns the mean of alpha times the error of an object's colours where alpha is between 0 and 1, of 255."""
     soft = (alpha > 0) & (alpha < 255)
-    off = np.abs(made[soft].astype(np.float64) - its[soft]).mean(-1)
+    off = np.abs(estimate[soft].astype(np.float64) - its[soft]).mean(-1)
     return float((off * (alpha[soft] / 255)).mean())
 
 
 def report(results: Path, page: Path) -> None:
     """Writes the tables into a page."""
     whole = json.loads(results.read_text())
-    tables = _tables_of_clicks(whole["test"], whole.get("speed", {}))
+    tables = _tables_of_clicks(whole["test"])
     if "val" in whole:
         tables.append(_chosen_lines(whole["val"]))
     if "corrections" in whole:
@@ -718,52 +730,40 @@ def report(results: Path, page: Path) -> None:
     if whole.get("speed"):
         tables.append(_speed_lines(whole["speed"]))
     text = "\n\n".join(rows_of(rows) for rows in tables)
-    before, _, rest = page.read_text().partition(START)
-    _, _, after_end = rest.partition(END)
-    page.write_text(f"{before}{START}\n{text}\n{END}{after_end}")
+    before, _, rest = page.read_text().partition(START_MARK)
+    _, _, after_end = rest.partition(END_MARK)
+    page.write_text(f"{before}{START_MARK}\n{text}\n{END_MARK}{after_end}")
 
 
-def _tables_of_clicks(table: dict[str, Any], times: dict[str, Any]) -> list[list[list[str]]]:
-    """Returns the tables of all methods: after clicks, of other prompts, by kind of object, and paired."""
+def _tables_of_clicks(table: dict[str, Any]) -> list[list[list[str]]]:
+    """Returns the tables of all methods: after clicks and with a box, by kind of object, and paired."""
     groups, parts = numbered(table["groups"]), parts_of(table)
-    every = {name: figures(found) for name, found in table["methods"].items()}
-    first = [key for key in _ordered(every) if "jittered" not in key and key not in ("best", "box")]
-    second = [key for key in _ordered(every) if key not in first]
-    tables = [
-        [["IoU, clicks needed", *first], *_lines_of(every, first, groups)],
-        [["IoU", *(_TITLES.get(key, key) for key in second), "1 MP: first, next click"]],
-    ]
-    for line, name in zip(_lines_of(every, second, groups), every):
-        time_of = times.get(name, {}).get("1")
-        tables[1].append([*line, f"{time_of['first']:.0f}, {time_of['next']:.0f} ms" if time_of else NONE])
-    for key, title in (("1 click", "one click, IoU"), ("best", "best of its masks, IoU"), ("3 clicks", "3 clicks, IoU"),
-                       ("5 clicks", "5 clicks, IoU")):  # fmt: skip
-        lines = [[title, *(f"{name}, {np.count_nonzero(chosen)}" for name, chosen in parts.items())]]
-        for name, found in every.items():
-            cells = [interval(found[key], groups, chosen) if key in found else NONE for chosen in parts.values()]
-            lines.append([f"`{name}`", *cells])
-        tables.append(lines)
+    every = {name: figures(report) for name, report in table["methods"].items()}
+    keys = [key for key in _ordered(every) if "jittered" not in key]
+    tables = [[["IoU, clicks needed", *(_TITLES.get(key, key) for key in keys)], *_lines_of(every, keys, groups)]]
+    lines = [["IoU after 1 and 5 clicks", *(f"{name}, {np.count_nonzero(subset)}" for name, subset in parts.items())]]
+    for name, report in every.items():
+        both = [np.array(report[key]) for key in ("1 click", "5 clicks") if key in report]
+        lines.append([f"`{name}`", *(", ".join(f"{x[subset].mean():.2f}" for x in both) for subset in parts.values())])
+    tables.append(lines)
     own = DEFAULT if DEFAULT in every else next(iter(every))
-    others = [name for name in every if name != own]
-    paired = [[f"one click, IoU of `{own}` beside", *(f"`{name}`" for name in others)]]
-    for part, chosen in parts.items():
-        gains = [np.subtract(every[own]["1 click"], every[name]["1 click"]).tolist() for name in others]
-        paired.append([part, *(interval(gain, groups, chosen, "+") for gain in gains)])
-    tables.append(paired)
-    if BESIDE in others:
-        lines = [[f"IoU of `{own}` beside `{BESIDE}`", *(_TITLES.get(key, key) for key in COMPARED)]]
+    if COMPARED_METHOD in every and own != COMPARED_METHOD:
+        lines = [[f"IoU of `{own}` beside `{COMPARED_METHOD}`", *(_TITLES.get(key, key) for key in COMPARED_METRICS)]]
         gains_of = gains_beside(every, own)
-        for part, chosen in parts.items():
-            cells = [interval(gains_of[key], groups, chosen, "+") if key in gains_of else NONE for key in COMPARED]
+        for part, subset in parts.items():
+            cells = [
+                interval(gains_of[key], groups, subset, "+") if key in gains_of else NOT_MEASURED
+                for key in COMPARED_METRICS
+            ]
             lines.append([part, *cells])
         tables.append(lines)
     return tables
 
 
 def gains_beside(every: dict[str, dict[str, list[float]]], own: str) -> dict[str, list[float]]:
-    """Returns the difference of a method's IoU to that of `BESIDE`, for each metric that both have."""
-    both = [key for key in COMPARED if key in every[own] and key in every[BESIDE]]
-    return {key: np.subtract(every[own][key], every[BESIDE][key]).tolist() for key in both}
+    """Returns the difference of a method's IoU to that of `COMPARED_METHOD`, for each metric that both have."""
+    both = [key for key in COMPARED_METRICS if key in every[own] and key in every[COMPARED_METHOD]]
+    return {key: np.subtract(every[own][key], every[COMPARED_METHOD][key]).tolist() for key in both}
 
 
 _TITLES = {"best": "1 click, best of its masks", "box": "a box"}
@@ -771,53 +771,53 @@ _TITLES = {"best": "1 click, best of its masks", "box": "a box"}
 
 def _ordered(every: dict[str, dict[str, list[float]]]) -> list[str]:
     """Returns the names of all metrics that any method has, in the order of the method with most."""
-    return list(dict.fromkeys(key for found in sorted(every.values(), key=len, reverse=True) for key in found))
+    return list(dict.fromkeys(key for row in sorted(every.values(), key=len, reverse=True) for key in row))
 
 
 def _lines_of(every: dict[str, dict[str, list[float]]], keys: Sequence[str], groups: Sequence[int]) -> list[list[str]]:
     return [
-        [f"`{name}`", *(interval(found[key], groups) if key in found else NONE for key in keys)]
-        for name, found in every.items()
+        [f"`{name}`", *(interval(row[key], groups) if key in row else NOT_MEASURED for key in keys)]
+        for name, row in every.items()
     ]
 
 
 def _chosen_lines(table: dict[str, Any]) -> list[list[str]]:
     """Returns the table of the objects used to select weights and the default, and the gain there."""
     groups = numbered(table["groups"])
-    every = {name: figures(found) for name, found in table["methods"].items()}
-    keys = [key for key in COMPARED if any(key in one for one in every.values())]
+    every = {name: figures(row) for name, row in table["methods"].items()}
+    keys = [key for key in COMPARED_METRICS if any(key in one for one in every.values())]
     lines = [
         [f"val, {len(groups)} objects: IoU", *(_TITLES.get(key, key) for key in keys)],
         *_lines_of(every, keys, groups),
     ]
-    for name, found in every.items():
+    for name, row in every.items():
         if DEFAULT in every and name != DEFAULT:
             cells = []
             for key in keys:
-                both = key in found and key in every[DEFAULT]
-                gains = np.subtract(every[DEFAULT][key], found[key]).tolist() if both else []
-                cells.append(interval(gains, groups, None, "+") if both else NONE)
+                both = key in row and key in every[DEFAULT]
+                gains = np.subtract(every[DEFAULT][key], row[key]).tolist() if both else []
+                cells.append(interval(gains, groups, None, "+") if both else NOT_MEASURED)
             lines.append([f"`{DEFAULT}` beside `{name}`", *cells])
     return lines
 
 
 def _correction_lines(table: dict[str, Any]) -> list[list[str]]:
     """Returns the table of correcting clicks: the IoU after each, and the share of them that lower it."""
-    most = max(len(values) for found in table.values() for its in found.values() for values in its["exact"])
+    most = max(len(values) for report in table.values() for its in report.values() for values in its["exact"])
     lines = [
         ["correcting clicks", *(f"{k + 1} click{'s' * (k > 0)}, IoU" for k in range(most)), "corrections"]
-        + [f"worse by {lost:.2f}" for lost in LOST]
+        + [f"worse by {loss:.2f}" for loss in IOU_LOSSES]
     ]
-    for split, found in table.items():
-        for name, its in found.items():
+    for split, report in table.items():
+        for name, its in report.items():
             for part in ("exact", "jittered"):
                 values = np.array(its[part])
                 gains = np.diff(values, axis=1).ravel()
                 lines.append(
                     [f"`{name}`, {split}, {len(values)} objects{', jittered' * (part == 'jittered')}"]
                     + [f"{x:.3f}" for x in values.mean(0)]
-                    + [NONE] * (most - values.shape[1])
-                    + [str(gains.size), *(f"{100 * np.mean(gains < -lost):.1f} %" for lost in LOST)]
+                    + [NOT_MEASURED] * (most - values.shape[1])
+                    + [str(gains.size), *(f"{100 * np.mean(gains < -loss):.1f} %" for loss in IOU_LOSSES)]
                 )
     return lines
 
@@ -843,32 +843,28 @@ def _matting_lines(table: dict[str, Any]) -> list[list[str]]:
         # A record of one start, whose photographs are one object each.
         count = len(next(iter(table.values())))
         table = {"groups": list(range(count)), "starts": {"its own mask": {"iou": [1.0] * count, "errors": table}}}
-    ours = "matting" if all("matting" in found["errors"] for found in table["starts"].values()) else "guided filter"
-    lines = [["edge, errors of 255", "alpha", "its gradient", f"alpha, {ours} less by", f"gradient, {ours} less by"]]
+    ours = "matting" if all("matting" in report["errors"] for report in table["starts"].values()) else "guided filter"
+    lines = [["edge, errors of 255", "alpha", "its gradient", f"alpha, {ours} less by"]]
     unseen = ~np.array(table.get("seen", [True] * len(table["groups"])), bool)
-    for start, found, chosen, said in [
-        (start, found, chosen, said)
-        for chosen, said in ((unseen | True, ""), (unseen, ", those of test and val"))
-        for start, found in table["starts"].items()
+    for start, report, subset, suffix in [
+        (start, report, subset, suffix)
+        for subset, suffix in ((unseen | True, ""), (unseen, ", those of test and val"))
+        for start, report in table["starts"].items()
     ]:
-        good = (np.array(found["iou"]) >= JUDGED) & chosen
+        good = (np.array(report["iou"]) >= MIN_EDGE_IOU) & subset
         if not good.any():
             continue
         groups = numbered([g for g, one in zip(table["groups"], good, strict=True) if one])
-        errors = {name: 255 * np.array(values)[good] for name, values in found["errors"].items()}
-        closed = [name for name in errors if name.startswith("closed form")]
-        best = min(closed, key=lambda name: float(errors[name][:, 0].mean()), default=None)
-        count = f"{np.count_nonzero(good)} of {np.count_nonzero(chosen)} photographs"
-        lines.append([f"**from {start}: {count}{said}**", *[""] * 4])
+        errors = {name: 255 * np.array(values)[good] for name, values in report["errors"].items()}
+        closed_form = [name for name in errors if name.startswith("closed form")]
+        best = min(closed_form, key=lambda name: float(errors[name][:, 0].mean()), default=None)
+        count = f"{np.count_nonzero(good)} of {np.count_nonzero(subset)} photographs"
+        lines.append([f"**from {start}: {count}{suffix}**", *[""] * 3])
         for name, values in errors.items():
-            if name in closed and name != best:
+            if name in closed_form and name != best:
                 continue
-            gains = (
-                [NONE, NONE]
-                if name == ours
-                else [_levels(values[:, i] - errors[ours][:, i], groups, "+") for i in (0, 1)]
-            )
-            lines.append([name, *(_levels(values[:, i], groups) for i in (0, 1)), *gains])
+            gain = NOT_MEASURED if name == ours else _levels(values[:, 0] - errors[ours][:, 0], groups, "+")
+            lines.append([name, f"{values[:, 0].mean():.1f}", f"{values[:, 1].mean():.1f}", gain])
     return lines
 
 
@@ -881,10 +877,10 @@ def _speed_lines(times: dict[str, Any]) -> list[list[str]]:
     sizes = ("1", "12")
     lines = [[f"time in ms, two cores, best of {ROUNDS}", *(f"{size} MP: first, next click" for size in sizes),
               *(f"{size} MP: a click and a cut-out" for size in sizes), "memory at 12 MP"]]  # fmt: skip
-    for name, found in times.items():
-        cells = [f"{found[size]['first']:.0f}, {found[size]['next']:.0f}" for size in sizes]
-        cells += [f"{found[size]['cutout']:.0f}" if "cutout" in found[size] else NONE for size in sizes]
-        lines.append([f"`{name}`", *cells, f"{found['12']['megabytes']} MB"])
+    for name, row in times.items():
+        cells = [f"{row[size]['first']:.0f}, {row[size]['next']:.0f}" for size in sizes]
+        cells += [f"{row[size]['cutout']:.0f}" if "cutout" in row[size] else NOT_MEASURED for size in sizes]
+        lines.append([f"`{name}`", *cells, f"{row['12']['megabytes']} MB"])
     return lines
 
 
@@ -894,8 +890,8 @@ def main() -> None:
     running.add_argument("data", type=Path)
     running.add_argument("--split", default="test")
     running.add_argument("--method", action="append", help="a name or files, several times; none: all that can run")
-    running.add_argument("--clicks", type=int, default=MOST)
-    running.add_argument("--jittered", type=int, default=JITTERED)
+    running.add_argument("--clicks", type=int, default=MAX_CLICKS)
+    running.add_argument("--jittered", type=int, default=JITTER_RUNS)
     running.add_argument("--limit", type=int, default=0, help="so many images, evenly chosen; 0: all")
     running.add_argument("--processes", type=int, default=1, help="how many objects are measured at once")
     running.add_argument("--out", type=Path, default=RESULTS)
@@ -906,7 +902,7 @@ def main() -> None:
     correcting.add_argument("data", type=Path)
     correcting.add_argument("--split", action="append", help="several times; none: val and test")
     correcting.add_argument("--method", default=DEFAULT)
-    correcting.add_argument("--clicks", type=int, default=max(TOLD))
+    correcting.add_argument("--clicks", type=int, default=max(REPORTED_CLICKS))
     correcting.add_argument("--limit", type=int, default=0, help="so many objects, drawn by a seed; 0: all")
     correcting.add_argument("--out", type=Path, default=RESULTS)
     finding = commands.add_parser("people")
@@ -933,33 +929,33 @@ def main() -> None:
     telling = commands.add_parser("report")
     telling.add_argument("--results", type=Path, default=RESULTS)
     telling.add_argument("--page", type=Path, default=PAGE)
-    given = parser.parse_args()
-    if given.command == "report":
-        report(given.results, given.page)
+    options = parser.parse_args()
+    if options.command == "report":
+        report(options.results, options.page)
         return
-    if given.command == "corrections":
-        splits = given.split or ["val", "test"]
-        corrections(given.data, splits, given.method, given.clicks, given.limit, given.out)
+    if options.command == "corrections":
+        splits = options.split or ["val", "test"]
+        corrections(options.data, splits, options.method, options.clicks, options.limit, options.out)
         return
-    if given.command == "people":
-        people(given.data, given.split, given.out, given.method, given.folder or PHOTOS)
+    if options.command == "people":
+        people(options.data, options.split, options.out, options.method, options.folder or PHOTOS)
         return
-    if given.command == "closer":
-        closer(given.data, given.split, given.method, given.limit)
+    if options.command == "closer":
+        closer(options.data, options.split, options.method, options.limit)
         return
-    if given.command == "colours":
-        colours(given.data, given.split, given.limit)
+    if options.command == "colours":
+        colours(options.data, options.split, options.limit)
         return
-    if given.command == "matting":
-        matting(given.data, given.out, given.method, given.limit)
+    if options.command == "matting":
+        matting(options.data, options.out, options.method, options.limit)
         return
-    methods = given.method or [name for name, method in segmentation.METHODS.items() if not method.missing]
-    if given.command == "speed":
-        speed(given.out, methods)
+    methods = options.method or [name for name, method in segmentation.METHODS.items() if not method.missing]
+    if options.command == "speed":
+        speed(options.out, methods)
         return
     run(
-        given.data, given.split, methods, given.clicks, given.jittered, given.out, given.limit, given.processes,
-        given.folder or PHOTOS,
+        options.data, options.split, methods, options.clicks, options.jittered, options.out, options.limit,
+        options.processes, options.folder or PHOTOS,
     )  # fmt: skip
 
 

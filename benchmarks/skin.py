@@ -15,8 +15,8 @@ Bools = npt.NDArray[np.bool_]
 def skin(image: Picture, mask: Picture) -> Bools:
     """Returns the pixels of an object classified as skin, [H, W]; none if they are too few."""
     inside = mask >= 128
-    found: Bools = inside & is_skin(image.astype(np.float64))
-    return found if found.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(found)
+    region: Bools = inside & is_skin(image.astype(np.float64))
+    return region if region.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(region)
 
 
 def hue(image: Picture, where: Bools) -> float:
@@ -25,9 +25,9 @@ def hue(image: Picture, where: Bools) -> float:
     return float(np.degrees(np.arctan2(b, a)))
 
 
-def hue_apart(made: Picture, target: Picture, mask: Picture) -> float | None:
+def hue_apart(result: Picture, target: Picture, mask: Picture) -> float | None:
     """Returns the hue difference of skin from the target, 0 to 180 degrees; None if the target shows no skin."""
     where = skin(target, mask)
     if not where.any():
         return None
-    return round(abs((hue(made, where) - hue(target, where) + 180) % 360 - 180), 3)
+    return round(abs((hue(result, where) - hue(target, where) + 180) % 360 - 180), 3)

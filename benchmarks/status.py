@@ -46,19 +46,19 @@ def rows(goals: Sequence[Goal], recorded: list[dict[str, Any]], present: str) ->
     out = []
     for goal in goals:
         sign = "≥" if goal.higher_is_better else "≤"
-        asked = [
+        goals_asked = [
             f"{sign} {shown(goal.floor, goal.unit)}",
             "" if goal.goal is None else f"{sign} {shown(goal.goal, goal.unit)}",
         ]
         lines = []
         for results in recorded:
-            found = measured(goal, results)
-            if found is not None:
-                value, part = found
+            measurement = measured(goal, results)
+            if measurement is not None:
+                value, part = measurement
                 stale = "" if part["kernels"] == present else ", stale: the kernels have changed since"
                 where = f"{results['gpu']['name']}, {part['date']}, kernels {part['kernels']}"
                 lines.append([shown(value, goal.unit), where, verdict(goal, value) + stale])
-        out += [[goal.claim, *asked, *line] for line in lines or [["not measured", "", ""]]]
+        out += [[goal.claim, *goals_asked, *line] for line in lines or [["not measured", "", ""]]]
     return out
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyharmony import metrics
+from pyharmony.learn import metrics
 
 RESAMPLES = 2000
 
@@ -58,8 +58,8 @@ def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
 def _resample_counts(of: tuple[int, ...], resamples: int) -> Floats:
     """Returns how often each composite is drawn, [resamples, N]; the columns of a table have it in common."""
     count = max(of) + 1
-    drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
-    times = np.stack([np.bincount(row, minlength=count) for row in drawn])[:, list(of)].astype(np.float64)
+    picks = np.random.default_rng(0).integers(0, count, (resamples, count))
+    times = np.stack([np.bincount(row, minlength=count) for row in picks])[:, list(of)].astype(np.float64)
     times.flags.writeable = False
     return times
 

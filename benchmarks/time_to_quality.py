@@ -25,8 +25,8 @@ from PIL import Image
 from published_dovenet import PublishedStep
 from torch import Tensor, nn
 
-from pyharmony import models
-from pyharmony.training import steps
+from pyharmony.learn.training import steps
+from pyharmony.networks import models
 
 SIZE = 256
 DECAY = 0.98
@@ -40,7 +40,7 @@ def recoloured(data: Path, splits: Sequence[str], times: int, seed: int) -> Batc
     entries = json.loads((folder / "manifest.json").read_text())["entries"]
     photos = {entry["pair"]: entry["file"] for entry in entries if entry["role"] == "photo"}
     rng = np.random.default_rng(seed)
-    made = []
+    rows = []
     for entry in entries:
         if entry["role"] != "mask" or entry["split"] not in splits:
             continue
@@ -51,9 +51,9 @@ def recoloured(data: Path, splits: Sequence[str], times: int, seed: int) -> Batc
         for _ in range(times):
             changed = target ** np.exp2(rng.uniform(-0.7, 0.7)) * rng.uniform(0.6, 1.3, 3) + rng.uniform(-0.15, 0.15, 3)
             composite = np.where(inside > 0, np.clip(changed, 0, 1), target)
-            made.append((composite * 2 - 1, inside, target * 2 - 1))
-    found = [torch.from_numpy(np.stack(x).astype(np.float32)).permute(0, 3, 1, 2) for x in zip(*made, strict=True)]
-    return dict(zip(("composite", "mask", "target"), (x.contiguous() for x in found), strict=True))
+            rows.append((composite * 2 - 1, inside, target * 2 - 1))
+    tensors = [torch.from_numpy(np.stack(x).astype(np.float32)).permute(0, 3, 1, 2) for x in zip(*rows, strict=True)]
+    return dict(zip(("composite", "mask", "target"), (x.contiguous() for x in tensors), strict=True))
 
 
 def chosen(samples: Batch, index: Tensor) -> Batch:
@@ -62,14 +62,14 @@ def chosen(samples: Batch, index: Tensor) -> Batch:
 
 def psnr(generate: Callable[[Batch], Tensor], samples: Batch) -> float:
     """Returns the mean over the samples, of the output inside the mask and the composite outside."""
-    found = []
+    ratios = []
     for start in range(0, len(samples["target"]), 8):
         batch = chosen(samples, torch.arange(start, min(start + 8, len(samples["target"]))))
         with torch.no_grad():
             output = batch["mask"] * generate(batch) + (1 - batch["mask"]) * batch["composite"]
         levels = ((output.clamp(-1, 1) + 1) * 127.5).round() - ((batch["target"] + 1) * 127.5).round()
-        found += [20 * math.log10(255) - 10 * math.log10(max(float(x), 1e-6)) for x in levels.square().mean((1, 2, 3))]
-    return statistics.mean(found)
+        ratios += [20 * math.log10(255) - 10 * math.log10(max(float(x), 1e-6)) for x in levels.square().mean((1, 2, 3))]
+    return statistics.mean(ratios)
 
 
 def contestants(width: int, seed: int) -> dict[str, tuple[nn.Module, Callable[[Batch], Any], Callable[..., Tensor]]]:
@@ -117,8 +117,8 @@ def run(data: Path, *, seeds: int, count: int, every: int, width: int, batch: in
                         list(average.parameters()), list(generator.parameters()), 1 - min(DECAY, (1 + i) / (10 + i))
                     )
                 if (i + 1) % every == 0:
-                    found = psnr(lambda b, net=average, make=generate: make(net, b), held_back)
-                    curve.append({"images": (i + 1) * batch, "psnr": found, "cpu_s": spent})
+                    value = psnr(lambda b, net=average, make=generate: make(net, b), held_back)
+                    curve.append({"images": (i + 1) * batch, "psnr": value, "cpu_s": spent})
                     print(f"seed {seed}, {name}: {curve[-1]}", flush=True)
             table.setdefault(name, []).append(curve)
     return {
@@ -138,10 +138,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     for name, default in (("seeds", 3), ("count", 240), ("every", 40), ("width", 8), ("batch", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    given = vars(parser.parse_args())
+    options = vars(parser.parse_args())
     torch.set_num_threads(1)
-    output = given.pop("output")
-    output.write_text(json.dumps(run(given.pop("data"), **given), indent=1) + "\n")
+    output = options.pop("output")
+    output.write_text(json.dumps(run(options.pop("data"), **options), indent=1) + "\n")
 
 
 if __name__ == "__main__":

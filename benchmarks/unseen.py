@@ -21,13 +21,13 @@ import numpy as np
 from contour_scores import AsTriples, cell, change, gain
 from contours import CONDITIONS, can_be_judged
 from hints import Known, with_source
-from photographs import LEAST, Picture, is_person
+from photographs import MIN_MASK_SHARE, Picture, is_person
 from PIL import Image
 from tables import bootstrap, rows_of
 
 import pyharmony
-from pyharmony import data
 from pyharmony.errors import DataError, PyHarmonyWarning
+from pyharmony.learn import data
 
 FOLDER, SPLITS = "masks_open", ("train", "val")
 #: The recolourings and the limits of their fMSE, as in the triples.
@@ -36,8 +36,8 @@ LIMITS = (80.0, 2600.0)
 #: The conditions of `contours.py` to evaluate.
 CONTOURS = ("given", "mask -1", "mask +1", "cut 3, nearest", "pasted")
 #: A clean cut on the other half of its photograph, without and with its source photograph as a hint.
-WITHOUT, WITH = "half", "half, source="
-EVERY = (*CONTOURS, WITHOUT, WITH)
+HALF, HALF_WITH_SOURCE = "half", "half, source="
+ALL_CONDITIONS = (*CONTOURS, HALF, HALF_WITH_SOURCE)
 
 #: A function of image, mask and hints.
 Call = Callable[..., Picture]
@@ -70,7 +70,7 @@ class Photographs(data.Dataset):
                 continue
             for mask in masks.get(entry["pair"], []):
                 file = folder / mask["file"]
-                if mask["mask_fraction"] >= LEAST and can_be_judged(_opened(file, "L")):
+                if mask["mask_fraction"] >= MIN_MASK_SHARE and can_be_judged(_opened(file, "L")):
                     self.names.append(entry["pair"])
                     self.persons.append(is_person(mask))
                     self._files.append((folder / entry["file"], file))
@@ -104,8 +104,8 @@ def cases(samples: data.Dataset, at: int) -> Iterator[tuple[str, Known]]:
     for condition in CONTOURS:
         yield condition, Known(CONDITIONS[condition](composite, target, mask), {})
     hinted = with_source(sample, samples[(at + 1) % len(samples)], at)
-    yield WITHOUT, Known(hinted.case, {})
-    yield WITH, hinted
+    yield HALF, Known(hinted.case, {})
+    yield HALF_WITH_SOURCE, hinted
 
 
 def measure(root: Path, work: Path, calls: Mapping[str, Call], most: int | None = None) -> Figures:
@@ -118,21 +118,23 @@ def measure(root: Path, work: Path, calls: Mapping[str, Call], most: int | None 
         most: the number of photographs to evaluate, evenly spread; None: all.
     """
     samples = triples(root, work)
-    chosen = np.unique(np.linspace(0, len(samples) - 1, most or len(samples)).astype(int))
+    indices = np.unique(np.linspace(0, len(samples) - 1, most or len(samples)).astype(int))
     both = {
-        "gain": AsTriples(samples, chosen, None, alike=False),
-        "change": AsTriples(samples, chosen, None, alike=True),
+        "gain": AsTriples(samples, indices, None, alike=False),
+        "change": AsTriples(samples, indices, None, alike=True),
     }
-    figures: Figures = {"photographs": [samples.names[i] for i in chosen], "methods": {}}
+    figures: Figures = {"photographs": [samples.names[i] for i in indices], "methods": {}}
     for name, call in calls.items():
         start = time.monotonic()
-        rows: dict[str, dict[str, list[float]]] = {condition: {key: [] for key in FIGURES} for condition in EVERY}
+        rows: dict[str, dict[str, list[float]]] = {
+            condition: {key: [] for key in FIGURES} for condition in ALL_CONDITIONS
+        }
         for key, measured in FIGURES.items():
-            for i in range(len(chosen)):
+            for i in range(len(indices)):
                 for condition, (case, arguments) in cases(both[key], i):
                     rows[condition][key].append(round(measured(call(case.image, case.mask, **arguments), case), 4))
         figures["methods"][name] = rows
-        print(f"unseen, {name}: {len(chosen)} photographs, {time.monotonic() - start:.0f} s", flush=True)
+        print(f"unseen, {name}: {len(indices)} photographs, {time.monotonic() - start:.0f} s", flush=True)
     return figures
 
 

@@ -30,18 +30,19 @@ from PIL import Image
 from records import MEASURED, commands_of
 from tables import bootstrap, numbered, rows_of, signed, write_json
 
-from pyharmony import data, metrics, upscaling
+from pyharmony import upscaling
+from pyharmony.learn import data, metrics
 
 RESULTS = Path(__file__).parent / "results" / "upscaling.json"
 PAGE = Path(__file__).parent.parent / "docs" / "upscaling.md"
-START, END = "<!-- upscaling: written by benchmarks/upscaling.py -->", "<!-- end of upscaling -->"
+START_MARK, END_MARK = "<!-- upscaling: written by benchmarks/upscaling.py -->", "<!-- end of upscaling -->"
 #: The folders of photographs under open licences; the network was trained on other photographs of the first two.
 FOLDERS = ("photos_open", "pairs_open", "highres_open")
 SCALES, WAYS = (2, 4), ("bicubic", "area", "worn")
 #: The method with which gains are compared, and the name of the network in results.
-BESIDE, OURS = "bicubic", "srgan"
+BASELINE, NETWORK = "bicubic", "srgan"
 #: The longest side of a photograph; larger ones are cropped to their centre.
-LONGEST = 1536
+MAX_SIDE = 1536
 #: Of worn photographs: the blur in pixels of the small image, the noise in levels, the quality of the file.
 BLUR, NOISE, QUALITY = 0.4, 1.0, 85
 #: The side of a detail on a sheet, and the number of details.
@@ -52,18 +53,18 @@ Pixels = npt.NDArray[np.uint8]
 
 def photographs(root: Path, split: str, limit: int) -> list[tuple[str, str, Pixels]]:
     """Returns name, original photograph, and pixels [H, W, 3] of each."""
-    found = []
+    items = []
     for folder in FOLDERS:
         if (root / folder).is_dir():
             samples = data.Manifest(root / folder, split, ("image",))
-            found += [(samples, i) for i in range(len(samples))]
-    chosen = found[:: max(1, len(found) // limit) if limit else 1]
-    return [(samples.names[i], photograph(samples, i), cut(samples[i]["image"])) for samples, i in chosen]
+            items += [(samples, i) for i in range(len(samples))]
+    selection = items[:: max(1, len(items) // limit) if limit else 1]
+    return [(samples.names[i], photograph(samples, i), cut(samples[i]["image"])) for samples, i in selection]
 
 
 def cut(image: Pixels) -> Pixels:
     """Returns the centre of an image, with sides that all scales divide."""
-    height, width = (min(side, LONGEST) // max(SCALES) * max(SCALES) for side in image.shape[:2])
+    height, width = (min(side, MAX_SIDE) // max(SCALES) * max(SCALES) for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
@@ -89,19 +90,19 @@ def blurred(image: Pixels, deviation: float) -> npt.NDArray[np.float32]:
     reach = max(1, round(3 * deviation))
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * deviation**2))
     weights /= weights.sum()
-    found: npt.NDArray[np.float32] = image.astype(np.float32)
+    result: npt.NDArray[np.float32] = image.astype(np.float32)
     for axis in (0, 1):
-        padded = np.pad(found, [(reach, reach) if i == axis else (0, 0) for i in range(3)], mode="edge")
-        found = np.zeros_like(found)
+        padded = np.pad(result, [(reach, reach) if i == axis else (0, 0) for i in range(3)], mode="edge")
+        result = np.zeros_like(result)
         for k, weight in enumerate(weights):
-            found += np.float32(weight) * padded.take(range(k, k + image.shape[axis]), axis)
-    return found
+            result += np.float32(weight) * padded.take(range(k, k + image.shape[axis]), axis)
+    return result
 
 
 def methods_of(weights: str | None) -> dict[str, Any]:
     """Returns the methods to measure; weights: those of a file instead of the bundled ones."""
-    ours: Any = OURS if weights is None else upscaling.trained(weights)
-    return {OURS: ours, "lanczos": "lanczos", "bicubic": "bicubic"}
+    ours: Any = NETWORK if weights is None else upscaling.trained(weights)
+    return {NETWORK: ours, "lanczos": "lanczos", "bicubic": "bicubic"}
 
 
 def run(root: Path, split: str, weights: str | None, out: Path, limit: int) -> None:
@@ -118,8 +119,8 @@ def run(root: Path, split: str, weights: str | None, out: Path, limit: int) -> N
             for number, (_, _, image) in enumerate(every):
                 small = reduced(image, scale, way, number)
                 for name, method in methods.items():
-                    made = upscaling.super_resolve(small, scale, method=method)
-                    rows[name].append([round(f(made, image), 4) for f in (metrics.psnr, metrics.ssim)])
+                    enlarged_ = upscaling.super_resolve(small, scale, method=method)
+                    rows[name].append([round(f(enlarged_, image), 4) for f in (metrics.psnr, metrics.ssim)])
             table["rows"][f"{scale} {way}"] = rows
             print(f"x{scale}, {way}: {time.monotonic() - start:.0f} s")
             for line in told(rows, numbered(table["groups"])):
@@ -132,12 +133,12 @@ def run(root: Path, split: str, weights: str | None, out: Path, limit: int) -> N
 def told(rows: dict[str, list[list[float]]], groups: Sequence[int]) -> list[str]:
     """Returns the metrics of each method and its gains, a line each."""
     lines = []
-    for name, found in rows.items():
-        gains = np.array(found) - np.array(rows[BESIDE])
+    for name, values in rows.items():
+        gains = np.array(values) - np.array(rows[BASELINE])
         decibels, similarity = (bootstrap(gains[:, k], groups) for k in (0, 1))
-        means = np.mean(found, 0)
+        means = np.mean(values, 0)
         lines.append(
-            f"{name:8s} PSNR {means[0]:.2f} dB, SSIM {means[1]:.4f}; beside {BESIDE} {signed(decibels, 2)} dB, "
+            f"{name:8s} PSNR {means[0]:.2f} dB, SSIM {means[1]:.4f}; beside {BASELINE} {signed(decibels, 2)} dB, "
             f"{signed(similarity, 4)}; better {100 * np.mean(gains[:, 0] > 0):.0f} %"
         )
     return lines
@@ -148,11 +149,11 @@ def speed(weights: str | None, out: Path) -> None:
     whole: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     for name in methods_of(weights):
         for height, width in ((866, 1155), (3000, 4000)):
-            method = f"upscaling.trained({weights!r})" if name == OURS and weights else repr(name)
+            method = f"upscaling.trained({weights!r})" if name == NETWORK and weights else repr(name)
             command = [sys.executable, "-c", _TIMED.format(method=method, height=height, width=width)]
-            made = subprocess.run(command, capture_output=True, text=True, check=True, env=MEASURED).stdout
-            whole.setdefault("speed", {}).setdefault(name, {})[f"{round(height * width / 1e6)}"] = json.loads(made)
-            print(name, height * width, made, end="", flush=True)
+            output = subprocess.run(command, capture_output=True, text=True, check=True, env=MEASURED).stdout
+            whole.setdefault("speed", {}).setdefault(name, {})[f"{round(height * width / 1e6)}"] = json.loads(output)
+            print(name, height * width, output, end="", flush=True)
     write_json(out, whole)
 
 
@@ -184,8 +185,10 @@ def sheet(root: Path, weights: str | None, scale: int, way: str, target: Path) -
         small = reduced(image, scale, way, number)
         top, left = detail(image)
         part = (slice(top, top + DETAIL), slice(left, left + DETAIL))
-        made = [upscaling.super_resolve(small, scale, method=method)[part] for method in methods_of(weights).values()]
-        strips.append(np.concatenate([np.repeat(np.repeat(x, 3, 0), 3, 1) for x in (*made, image[part])], 1))
+        results = [
+            upscaling.super_resolve(small, scale, method=method)[part] for method in methods_of(weights).values()
+        ]
+        strips.append(np.concatenate([np.repeat(np.repeat(x, 3, 0), 3, 1) for x in (*results, image[part])], 1))
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(strips)).save(target)
     print(f"wrote {target}: {', '.join(methods_of(weights))}, the photograph")
@@ -210,28 +213,27 @@ def report(results: Path, page: Path) -> None:
     tables = []
     for scale in SCALES:
         head = [f"×{scale}, {len(table['names'])} photographs", "reduced"]
-        lines = [[*head, "PSNR, dB", f"beside `{BESIDE}`, dB", "SSIM", f"beside `{BESIDE}`", "better"]]
+        lines = [[*head, "PSNR, dB", f"beside `{BASELINE}`, dB", "SSIM", "better"]]
         for way in WAYS:
             rows = table["rows"][f"{scale} {way}"]
-            for name, found in rows.items():
-                gains, means = np.array(found) - np.array(rows[BESIDE]), np.mean(found, 0)
-                decibels, similarity = (bootstrap(gains[:, k], groups) for k in (0, 1))
-                beside = ["", ""] if name == BESIDE else [signed(decibels, 2), signed(similarity, 3)]
-                share = "" if name == BESIDE else f"{100 * np.mean(gains[:, 0] > 0):.0f} %"
-                lines.append([f"`{name}`", way, f"{means[0]:.2f}", beside[0], f"{means[1]:.3f}", beside[1], share])
+            for name, values in rows.items():
+                gains, means = np.array(values) - np.array(rows[BASELINE]), np.mean(values, 0)
+                beside = "" if name == BASELINE else signed(bootstrap(gains[:, 0], groups), 2)
+                share = "" if name == BASELINE else f"{100 * np.mean(gains[:, 0] > 0):.0f} %"
+                lines.append([f"`{name}`", way, f"{means[0]:.2f}", beside, f"{means[1]:.3f}", share])
         tables.append(lines)
     if times := whole.get("speed"):
         threads = next(iter(times.values()))["12"]["threads"]
         lines = [[f"×2, threads: {threads}", "1 MP", "12 MP", "CPU time at 12 MP", "memory beside the result at 12 MP"]]
-        for name, found in times.items():
-            one, twelve = found["1"], found["12"]
+        for name, values in times.items():
+            one, twelve = values["1"], values["12"]
             cells = [f"{one['seconds']:.1f} s", f"{twelve['seconds']:.1f} s", f"{twelve['cpu']:.0f} s"]
             lines.append([f"`{name}`", *cells, f"{twelve['megabytes']} MB"])
         tables.append(lines)
     text = "\n\n".join(rows_of(rows) for rows in tables)
-    before, _, rest = page.read_text().partition(START)
-    _, _, after_end = rest.partition(END)
-    page.write_text(f"{before}{START}\n{text}\n{END}{after_end}")
+    before, _, rest = page.read_text().partition(START_MARK)
+    _, _, after_end = rest.partition(END_MARK)
+    page.write_text(f"{before}{START_MARK}\n{text}\n{END_MARK}{after_end}")
 
 
 def main() -> None:
@@ -253,15 +255,15 @@ def main() -> None:
         one.add_argument("--weights", help="a file of weights of srgan, in place of those that are shipped")
     for one in (running, timing):
         one.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    if given.command == "run":
-        run(given.data, given.split, given.weights, given.out, given.limit)
-    elif given.command == "speed":
-        speed(given.weights, given.out)
-    elif given.command == "sheet":
-        sheet(given.data, given.weights, given.scale, given.way, given.out)
+    options = parser.parse_args()
+    if options.command == "run":
+        run(options.data, options.split, options.weights, options.out, options.limit)
+    elif options.command == "speed":
+        speed(options.weights, options.out)
+    elif options.command == "sheet":
+        sheet(options.data, options.weights, options.scale, options.way, options.out)
     else:
-        report(given.results, given.page)
+        report(options.results, options.page)
 
 
 if __name__ == "__main__":
