@@ -1,11 +1,12 @@
 """Configuration of the documentation site: `make docs` builds it into artifacts/site.
 
 The sources of the site are the Markdown pages of the repository, so that every link leads to the same place on the
-site and in the repository. Three things are added while a page is read: the pages named in the first column of the
+site and in the repository. Five things are added while a page is read: the pages named in the first column of the
 tables of docs/README.md are the contents of the site; those of docs/api.md, docs/models.md and docs/ops.md are below
-these pages; and a page of docs/api is followed by the docstrings of its module. Code such as `blend.poisson` becomes a
-link where it names something public. A public name that has no docstring, and one that a page misspells, fail the
-build.
+these pages; a page of docs/api is followed by the docstrings of its module; one of docs/models by the weights, settings
+and layers of its network; and the page of the command line by the options of every command. Code such as
+`blend.poisson` becomes a link where it names something public. A public name that has no docstring, and one that a page
+misspells, fail the build.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import runpy
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -31,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 import pyharmony  # noqa: E402
 import pyharmony.typing  # noqa: E402
+from pyharmony import _rooms  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ default_role = "py:obj"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# `Picture` is an array in `pyharmony.evaluation`.
+# `Picture` is an array in `pyharmony.learn.evaluation`.
 autodoc_type_aliases = {name: f"pyharmony.typing.{name}" for name in pyharmony.typing.__all__ if name != "Picture"}
 # An alias inside a union is shown by its repr.
 TypeAliasForwardRef.__repr__ = lambda self: self.name
@@ -123,11 +126,19 @@ def add_contents(app: Any, docname: str, source: list[str]) -> None:
         source[0] += contents(source[0], "docs")
     elif docname.startswith("docs/api/"):
         source[0] += api_of(docname.rpartition("/")[2])
+    elif docname == "docs/command-line":
+        source[0] += tool("command_reference")["reference"]()
+    elif docname.startswith("docs/models/"):
+        source[0] += tool("model_pages")["reference"](docname.rpartition("/")[2])
+
+
+def tool(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "tools" / f"{name}.py"))
 
 
 def api_of(page: str) -> str:
     """Return the reference of a module: its docstring, a table of its names, and each of them."""
-    path = page if page == "pyharmony" else f"pyharmony.{page}"
+    path = page if page == "pyharmony" else _rooms.current(f"pyharmony.{page}")
     lines = [f".. automodule:: {path}", "   :no-members:", "", f".. currentmodule:: {path}", ""]
     names = public_names(path)
     if names:
@@ -181,7 +192,7 @@ def members(path: str, name: str) -> Iterator[str]:
 def modules() -> list[str]:
     """Return the modules that have a page."""
     pages = (page.stem for page in sorted((ROOT / "docs" / "api").glob("*.md")))
-    return [page if page == "pyharmony" else f"pyharmony.{page}" for page in pages]
+    return [page if page == "pyharmony" else _rooms.current(f"pyharmony.{page}") for page in pages]
 
 
 def check_documented(app: Any, env: Any) -> None:
@@ -193,7 +204,7 @@ def check_documented(app: Any, env: Any) -> None:
                 if member not in described or member in undescribed:
                     logger.warning("%s is public and has no docstring", member)
     for name in pyharmony._SUBPACKAGES:
-        if f"pyharmony.{name}" not in modules():
+        if _rooms.current(f"pyharmony.{name}") not in modules():
             logger.warning("docs/api/%s.md is missing", name)
 
 
@@ -235,7 +246,7 @@ def link_names(app: Any, doctree: nodes.document, docname: str) -> None:
         match = _NAME.fullmatch(literal.astext())
         if not match or not _free(literal):
             continue
-        qualified = f"pyharmony.{match[1]}"
+        qualified = _rooms.current(f"pyharmony.{match[1]}")
         if qualified in objects and ("." in match[1] or literal.astext().startswith(("ph.", "pyharmony."))):
             place = objects[qualified]
             link = make_refnode(app.builder, docname, place.docname, place.node_id, literal.deepcopy(), qualified)

@@ -4,7 +4,7 @@
 commands that the page shows, from the photographs of the package and of `docs/images/photos`: docs/images/LICENSES.md
 says whose they are. Names of pictures make those alone.
 
-python docs/make_images.py [augment|pairs [NAME...]]
+python docs/make_images.py [augment|edit|pairs [NAME...]]
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import pyharmony
-from pyharmony import augment, blend, color
+from pyharmony import blend, color, edits
 from pyharmony.cli._app import app
+from pyharmony.learn import augment
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -115,6 +116,29 @@ def augmented() -> list[list[tuple[str, Pixels]]]:
                 draw.text((x0 + 3, y0 + 1), label, fill=(255, 230, 0), font=font)
             table[-1].append((method if column == 0 else "", np.asarray(picture)))
     return table
+
+
+def edited() -> list[list[tuple[str, Pixels]]]:
+    """A photograph, a simulated AI edit of it, and the edit applied; below, the changes and what differs, 8 times."""
+    photo = np.asarray(photograph("desk"))
+    edit = np.asarray(Image.open(IMAGES.parents[1] / "examples" / "comfyui" / "input" / "desk_edit.jpg"))
+    result, info = edits.apply_edit(photo, edit, return_info=True)
+
+    def difference(image: Pixels) -> Pixels:
+        return np.clip(8 * np.abs(image.astype(int) - photo), 0, 255).astype(np.uint8)
+
+    table = [
+        [("photograph", photo), ("AI edit (simulated): shifted, recoloured, soft", edit), ("apply_edit", result)],
+        [
+            ("what was changed", edits.show_changes(result, info)), ("edit - photograph, x 8", difference(edit)),
+            ("result - photograph, x 8", difference(result)),
+        ],
+    ]  # fmt: skip
+    size = (400, 299)
+    return [
+        [(caption, np.asarray(Image.fromarray(x).resize(size, Image.Resampling.LANCZOS))) for caption, x in row]
+        for row in table
+    ]
 
 
 def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> None:
@@ -217,9 +241,11 @@ def pairs(names: list[str]) -> None:
 
 def main() -> None:
     part, names = sys.argv[1:2], sys.argv[2:]
-    if part != ["pairs"]:
+    if part in ([], ["augment"]):
         save(augmented(), "augment.jpg", pairs=False)
-    if part == ["augment"]:
+    if part in ([], ["edit"]):
+        save(edited(), "edit.webp", pairs=False)
+    if part in (["augment"], ["edit"]):
         return
     pairs(names)
     if part:
