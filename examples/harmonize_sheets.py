@@ -21,9 +21,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import pyharmony
-from pyharmony import blend, data
+from pyharmony import blend
 from pyharmony.cli._sheets import Pixels, sheet
 from pyharmony.errors import PyHarmonyWarning
+from pyharmony.learn import data
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 21

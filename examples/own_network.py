@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pyharmony import losses, models
-from pyharmony.training import steps
+from pyharmony.learn.training import steps
+from pyharmony.networks import losses, models
 
 
 @dataclass(frozen=True)
