@@ -249,7 +249,7 @@ def training(name: str) -> str:
         ]
         rows.append(f"| `{field.name}` | {field.default!r} | {', '.join(changed)} |")
     table = "\n".join(rows)
-    link = f"[`{step.__name__}`](../training-steps.md#which-model-has-which)"
+    link = f"[`{step.__name__}`](../training.md#the-step-of-each-network)"
     return f"The settings of {link}:\n\n| setting | default | presets |\n|---|---|---|\n{table}\n"
 
 

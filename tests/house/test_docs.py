@@ -145,7 +145,7 @@ def starter() -> Iterator[subprocess.Popen[str]]:
 
 
 #: Pages whose code takes longer than that of all others together: they enlarge, train and segment.
-LONG = {"training-steps.md": pytest.mark.full, "upscaling.md": pytest.mark.full, "compose.md": pytest.mark.slow}
+LONG = {"training.md": pytest.mark.full, "upscaling.md": pytest.mark.full, "compose.md": pytest.mark.slow}
 
 
 @pytest.mark.parametrize(
