@@ -36,6 +36,8 @@ Bools = npt.NDArray[np.bool_]
 #: x, y, width and height in whole pixels, and in parts of them.
 Box = tuple[int, int, int, int]
 Rectangle = tuple[float, float, float, float]
+#: x0, y0, x1, y1 in parts of pixels, the last two excluded.
+Corners = tuple[float, float, float, float]
 
 
 def is_torch(x: object) -> TypeGuard[Any]:

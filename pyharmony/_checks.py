@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays
-from ._arrays import NumpyArray
+from ._arrays import Corners, NumpyArray
 from ._native import native
 from ._warnings import is_quiet, warn
 from .errors import (
@@ -247,8 +247,6 @@ _NORMALIZED = 4.0
 _ROUNDED_OUT = 1.0
 #: The most labels above 0 whose counts are kept in an array instead of being sorted.
 _COUNTED_LABELS = 1 << 16
-
-Corners = tuple[float, float, float, float]
 
 
 def renamed(values: Mapping[str, Any], old: str, new: str) -> str:

@@ -456,6 +456,7 @@ SOUND = {"name": "a", "image": picture(1), "mask": disc()}
         ({"box": (10, 9, 30, 0)}, [r"box: \(10, 9, 30, 0\), expected a width and a height above 0"]),
         ({"box": (0.1, 0.2, 0.5, 0.5)}, ["box: .*shares of the image's size"]),
         ({"boxes": [(1, 2, 10, 9), (40, 2, 5, 5)]}, [r"boxes\[1\]: .*is outside of an image of 32 x 24"]),
+        ({"box_xyxy": (1, 2, 10, 25)}, []),
         ({"boxes_xyxy": np.array([[5, 5, 4, 9]])}, [r"boxes_xyxy\[0\]: .*expected x0 < x1"]),
     ],
 )  # fmt: skip
@@ -1377,9 +1378,9 @@ def test_annotations_and_boxes_say_what_a_folder_is(coco: Path, scenes: Path) ->
     cats = data.open_dataset(coco / "images", "coco", annotations=coco / "people.json", category="cat")
     assert list(cats.names) == ["000140_4"]
     dataset = data.open_dataset(scenes, boxes=scenes / "boxes.txt")
-    assert (
-        type(dataset) is data.AlignedScenes and dataset.boxes == data.AlignedScenes(scenes, scenes / "boxes.txt").boxes
-    )
+    assert type(dataset) is data.AlignedScenes and dataset.boxes_xyxy["00000064"] == (3, 2, 30, 20)
+    with pytest.warns(DeprecationWarning, match="boxes: .* are called boxes_xyxy now"):
+        assert dataset.boxes == {"00000064": (2, 3, 20, 30), "00000090": (0, 0, 24, 32)}
     with pytest.raises(errors.ArgumentError, match="annotations: missing"):
         data.open_dataset(coco / "images", "coco")
     with pytest.raises(

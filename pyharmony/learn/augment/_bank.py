@@ -25,7 +25,7 @@ from ..._images.region import Region, bounding_box
 from ...errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
 from ...io.folders import images_in, tell_of_others
 from ...typing import ImageLike, MaskLike, PathLike
-from ._boxes import BOXES, corners_of
+from ._boxes import BOXES
 from ._cutout import Cutout
 
 if TYPE_CHECKING:
@@ -425,8 +425,8 @@ class Bank(Sequence[Donor]):
         if isinstance(donor.image, _Of):
             sample = donor.image.dataset[donor.image.index]
             image = sample.get("image", sample.get("target"))
-            if image is not None and "box" in sample:
-                return image, self._mask_of_box(image, corners_of(np.array([sample["box"]]), "XYWH")[0].tolist(), index)
+            if image is not None and "box_xyxy" in sample:
+                return image, self._mask_of_box(image, sample["box_xyxy"], index)
             if image is None or "mask" not in sample:
                 raise DataError(f"sample: {', '.join(sample)}, expected image or target, and mask")
             return image, sample["mask"]

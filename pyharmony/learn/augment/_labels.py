@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import _checks
-from ..._arrays import Bools, NumpyArray, Rectangle
+from ..._arrays import Bools, Corners, NumpyArray
 from ..._images.region import Region, bounding_box
 from ...errors import DTypeError, ShapeError
 from . import _boxes
@@ -105,7 +105,7 @@ class Old(NamedTuple):
 
     row: int
     visible: int
-    box: Rectangle | None
+    box: Corners | None
 
 
 class Update(NamedTuple):
@@ -147,7 +147,7 @@ def updated(objects: Objects, pasted: Sequence[Pasted], occlusion: float, shape:
 
 
 #: An object that is covered in part: its index, its pixels before and now, and its box now.
-_Overlap = tuple[int, int, int, Rectangle | None]
+_Overlap = tuple[int, int, int, Corners | None]
 
 
 def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overlap]:
@@ -176,7 +176,7 @@ def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overl
             if not both.empty:
                 both.of(remaining, own.origin)[both.of(one.visible, one.region.origin)] = False
         now = int(np.count_nonzero(remaining))
-        box: Rectangle | None = None
+        box: Corners | None = None
         if boxes is not None and now:
             was = own.box
             box_now = bounding_box(remaining).moved(*own.origin).box

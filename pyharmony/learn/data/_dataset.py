@@ -118,7 +118,7 @@ class Dataset:
 
         Images are uint8 [H, W, 3], a mask is uint8 [H, W] with 255 for fully inside and a pixel that is at least half
         inside, all of a sample have one size, and boxes have an area in it: `box` and `boxes` are (x, y, width,
-        height), `boxes_xyxy` corners.
+        height), `box_xyxy` and `boxes_xyxy` corners.
 
         Args:
             progress: called after each sample.
@@ -199,15 +199,13 @@ def faults_of(sample: Any) -> list[str]:
                 raise MaskError(f"mask: empty; no pixel is at least half inside, its largest value is {largest}")
         except PyHarmonyError as error:
             faults.append(str(error))
-    for key in ("box", "boxes", "boxes_xyxy"):
+    for key in ("box", "box_xyxy", "boxes", "boxes_xyxy"):
         if sample.get(key) is None:
             continue
+        check: Callable[..., Any] = _checks.checked_boxes if key.startswith("boxes") else _checks.checked_box
         try:
             with quiet(PyHarmonyWarning):  # a box partly outside is clipped
-                if key == "box":
-                    _checks.checked_box(sample[key], key, size)
-                else:
-                    _checks.checked_boxes(sample[key], key, size, corners=key == "boxes_xyxy")
+                check(sample[key], key, size, corners=key.endswith("_xyxy"))
         except PyHarmonyError as error:
             faults.append(str(error))
     return faults

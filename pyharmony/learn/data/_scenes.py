@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import _checks
 from ... import io as files
+from ..._warnings import warn
 from ...errors import ArgumentError, DataError, PyHarmonyError, ShapeError
 from ...typing import PathLike, Skip
 from . import _files
@@ -34,7 +35,7 @@ class AlignedScenes(Dataset):
 
     Attributes:
         scenes: the samples of each scene.
-        boxes: the box of each scene.
+        boxes_xyxy: the box of each scene, (x0, y0, x1, y1), or None.
         missing: the listed scenes without a folder, which are skipped; a warning names the first of them.
 
     Samples have `image` and `scene`; names are like scene/file. The images of a scene form a group. `pairs` returns a
@@ -54,15 +55,13 @@ class AlignedScenes(Dataset):
     @_checks.kinds
     def __init__(self, root: PathLike, boxes: PathLike | None = None) -> None:
         self.root = _checks.folder(root, "root")
-        if boxes is None:
-            self.boxes = dict.fromkeys((path.name for path in sorted(self.root.iterdir()) if path.is_dir()), None)
-        else:
-            self.boxes = _boxes(Path(boxes))
+        every = (path.name for path in sorted(self.root.iterdir()) if path.is_dir())
+        self.boxes_xyxy: dict[str, Any] = dict.fromkeys(every) if boxes is None else _boxes(Path(boxes))
         self._paths: list[Path] = []
         self.scene_of: list[str] = []
         self.scenes: dict[str, list[int]] = {}
         where = f"boxes: {boxes}"
-        folders = {scene: _files.inside(self.root, scene, where) for scene in sorted(self.boxes)}
+        folders = {scene: _files.inside(self.root, scene, where) for scene in sorted(self.boxes_xyxy)}
         self.missing = [scene for scene, folder in folders.items() if not os.path.lexists(folder)]
         if self.missing:
             self._warn_of_missing(where, folders)
@@ -92,6 +91,12 @@ class AlignedScenes(Dataset):
     def groups(self) -> Sequence[str]:
         return self.scene_of
 
+    @property
+    def boxes(self) -> dict[str, Any]:
+        """The old name of `boxes_xyxy`, each in the order of the file."""
+        warn("boxes: top, left, bottom, right; corners x0, y0, x1, y1 are called boxes_xyxy now", DeprecationWarning)
+        return {scene: box and (box[1], box[0], box[3], box[2]) for scene, box in self.boxes_xyxy.items()}
+
     def _strays(self) -> list[Problem]:
         return [Problem(name, f"{self.root / name}: no such folder; the scene is skipped") for name in self.missing] + [
             Problem(name, f"{self.root / name}: {len(indices)} images, expected two or more; pairs skips the scene")
@@ -112,15 +117,12 @@ class AlignedScenes(Dataset):
     def _load(self, index: int) -> Sample:
         path, scene = self._paths[index], self.scene_of[index]
         image = _files.read_picture(path, "image")
-        box = self.boxes[scene]
-        if box is not None:
-            top, left, bottom, right = box
-            if bottom > image.shape[0] or right > image.shape[1]:
-                raise ShapeError(
-                    f"image: {path}: {image.shape[1]} x {image.shape[0]} pixels, the box of its scene is "
-                    f"{top},{left},{bottom},{right}"
-                )
-            image = np.ascontiguousarray(image[top:bottom, left:right])
+        if (box := self.boxes_xyxy[scene]) is not None:
+            (x0, y0, x1, y1), (height, width) = box, image.shape[:2]
+            if x1 > width or y1 > height:
+                line = f"{width} x {height} pixels, the box of its scene is {y0},{x0},{y1},{x1}"
+                raise ShapeError(f"image: {path}: {line}")
+            image = np.ascontiguousarray(image[y0:y1, x0:x1])
         return {"name": self.names[index], "image": image, "scene": scene}
 
 
@@ -168,7 +170,7 @@ def write_scenes(
     problems: list[Problem] = []
     if overwrite and isinstance(folder, (str, os.PathLike)) and Path(folder).resolve() == scenes.root.resolve():
         raise DataError(f"folder: {Path(folder)}: contains the source scenes, expected another folder")
-    with _files.replaced_folder(folder, overwrite, lambda path: path.name in scenes.boxes and path.is_dir()) as new:
+    with _files.replaced_folder(folder, overwrite, lambda old: old.name in scenes.boxes_xyxy and old.is_dir()) as new:
         for scene in scenes.scenes:
             (new / scene).mkdir()
 
@@ -234,7 +236,7 @@ class ScenePairs(Dataset):
 
 
 def _boxes(path: Path) -> dict[str, Any]:
-    """Returns top, left, bottom and right of each scene."""
+    """Returns the box of each scene, x0, y0, x1, y1."""
     boxes: dict[str, Any] = {}
     for number, line in enumerate(_files.read_lines(path, "boxes"), 1):
         if not line.strip():
@@ -242,10 +244,10 @@ def _boxes(path: Path) -> dict[str, Any]:
         match = _LINE.fullmatch(line.strip())
         if match is None:
             raise DataError(f"boxes: {path}:{number}: {line.strip()!r}, expected scene:top,left,bottom,right")
-        top, left, bottom, right = box = tuple(int(n) for n in match.groups()[1:])
-        if bottom <= top or right <= left:
-            raise DataError(f"boxes: {path}:{number}: an empty box {top},{left},{bottom},{right}")
+        y0, x0, y1, x1 = (int(n) for n in match.groups()[1:])
+        if y1 <= y0 or x1 <= x0:
+            raise DataError(f"boxes: {path}:{number}: an empty box {y0},{x0},{y1},{x1}")
         if match["scene"] in boxes:
             raise DataError(f"boxes: {path}:{number}: the scene {match['scene']!r} is listed twice")
-        boxes[match["scene"]] = box
+        boxes[match["scene"]] = x0, y0, x1, y1
     return boxes

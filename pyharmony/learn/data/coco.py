@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import _arrays, _checks
-from ..._arrays import NumpyArray
+from ..._arrays import Corners, NumpyArray, Rectangle
 from ..._images.kinds import hard_mask
 from ...errors import ArgumentError, DataError, ShapeError
 from ...typing import PathLike
@@ -27,7 +27,7 @@ class Instance(NamedTuple):
         file: the name of the photograph's file.
         size: the width and height of the photograph that the annotations are of.
         segmentation: polygons or runs, see `decode_segmentation`; None: it has a box alone.
-        box: (x, y, width, height) in pixels; None without one.
+        box_xyxy: its corners (x0, y0, x1, y1) in pixels; None without a box.
         category: the name of its category; '' if the file does not name it.
         category_id: the number of its category.
         area: its pixels, as annotated, or those of its box.
@@ -38,7 +38,7 @@ class Instance(NamedTuple):
     file: str
     size: tuple[int, int]
     segmentation: Any
-    box: tuple[float, float, float, float] | None
+    box_xyxy: Corners | None
     category: str
     category_id: Any
     area: float
@@ -46,7 +46,7 @@ class Instance(NamedTuple):
 
 
 class Instances(Dataset):
-    """Instances of a file of COCO annotations, with `image` and `mask`, or `box` for those without a segmentation.
+    """Instances of a file of COCO annotations, with `image` and `mask`, or without one `box_xyxy`.
 
     Args:
         annotations: the JSON file.
@@ -107,7 +107,7 @@ class Instances(Dataset):
         check_size((width, height), one.size, path)
         sample = {"name": one.name, "image": image}
         if one.segmentation is None:
-            return {**sample, "box": one.box}
+            return {**sample, "box_xyxy": one.box_xyxy}
         where = f"{self.annotations}: {one.name}"
         try:
             sample["mask"] = decode_segmentation(one.segmentation, height, width)
@@ -206,8 +206,8 @@ def is_size(x: Any) -> bool:
     return isinstance(x, int) and 0 < x < 1 << 31
 
 
-def box_of(box: Any) -> tuple[float, float, float, float]:
-    """Returns a box of COCO; raises DataError if it is none."""
+def box_of(box: Any) -> Rectangle:
+    """Returns a box of COCO, x, y, width, height; raises DataError if it is none."""
     numbers = isinstance(box, (list, tuple)) and all(isinstance(x, (int, float)) and abs(x) < 1 << 31 for x in box)
     if not numbers or len(box) != 4 or min(box[2:]) <= 0:  # NaN is no number here
         raise DataError(f"bbox: {str(box)[:60]}, expected x, y, width and height in pixels, the last two above 0")
@@ -232,10 +232,9 @@ def _instance(one: Any, photos: dict[Any, Any], category: str) -> Instance:
     area = one["area"] if "area" in one or box is None else box[2] * box[3]
     if not isinstance(area, (int, float)) or not abs(area) < 1 << 62:  # NaN fails the comparison
         raise DataError(f"area: {str(area)[:40]}")
-    name, crowd = f"{Path(file).stem}_{one['id']}", bool(one.get("iscrowd"))
-    return Instance(
-        name, file, (width, height), segmentation or None, box, category, one.get("category_id"), area, crowd
-    )
+    corners = box and (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    details = category, one.get("category_id"), area, bool(one.get("iscrowd"))
+    return Instance(f"{Path(file).stem}_{one['id']}", file, (width, height), segmentation or None, corners, *details)
 
 
 @_checks.kinds

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ..._arrays import Box, Pixels
+from ..._arrays import Corners, Pixels
 from ...errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 from ..data import Dataset
 from ._samples import unreadable
@@ -26,8 +26,8 @@ _TRIES = 20
 WINDOW = 8
 
 
-def resized(image: Pixels, size: int, box: Box | None = None) -> Pixels:
-    """Returns the box (left, top, right, bottom) of an image, or the whole image, resized to size x size.
+def resized(image: Pixels, size: int, box: Corners | None = None) -> Pixels:
+    """Returns the box (x0, y0, x1, y1) of an image, or the whole image, resized to size x size.
 
     The filters are those of `pyharmony.learn.data.resize_sample`: that of masks for a plane [H, W].
     """
@@ -121,7 +121,7 @@ class TensorSamples:
             tensors[name] = (x * (1 - self.low) + self.low).contiguous()
         return tensors
 
-    def _drawn_box(self, sample: Mapping[str, Any], random: np.random.Generator) -> Box:
+    def _drawn_box(self, sample: Mapping[str, Any], random: np.random.Generator) -> Corners:
         height, width = sample["target" if "target" in sample else "image"].shape[:2]
         share = 1 - random.uniform(0, self.crop)
         h, w = max(1, round(height * share)), max(1, round(width * share))
