@@ -648,8 +648,8 @@ def _kind_of(annotation: str, scope: Mapping[str, Any]) -> Callable[[Any, str], 
     first, *rest = plain.split(".")
     kind = functools.reduce(lambda owner, part: getattr(owner, part, None), rest, scope.get(first))
     kind = getattr(kind, "__bound__", kind)
-    if get_origin(kind) is Callable:
-        return _callable
+    if origin := get_origin(kind):  # to Python 3.10 an alias such as that of NDArray is a type
+        return _callable if origin is Callable else None
     if not isinstance(kind, type) or kind.__module__ == "typing" or getattr(kind, "_is_protocol", False):
         return None
 
