@@ -21,7 +21,7 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc cmake -type f 2>/dev
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full fuzz lint format bench gpu-check sheets docs docs-links sanitize api-snapshot command-reference type-stubs model-catalogue clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full fuzz lint format bench gpu-check sheets docs docs-links sanitize api-snapshot type-stubs model-catalogue clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -33,7 +33,7 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/build-tools: constraints.txt $(STAMPS)/venv
-	@$(INSTALL) cmake ninja pybind11 setuptools wheel
+	@$(INSTALL) cmake ninja numpy pybind11 setuptools typer wheel
 	@touch $@
 
 # The module is built again when it is not there, whatever the stamp says. CUDA kernels are of use where a GPU is; the demo
@@ -73,20 +73,20 @@ kernel-budgets: setup ## nvcc compiles the CUDA kernels: registers, spills and s
 # Two processes with one torch thread each: threads of torch wait busily, and those of two processes for each other.
 # The folders of tests/ that `make test` runs: names, `reached` for those that the change can reach, or all.
 WINGS = $(if $(filter reached,$(WING)),$(shell $(BIN)/python tools/wings.py),$(WING))
-test: setup emulator ## the short form of the tests, about 10 minutes on two cores; WING="blend cli" some folders, WING=reached: tools/wings.py
+test: setup type-stubs emulator ## the short form of the tests, about 10 minutes on two cores; WING="blend cli" some folders, WING=reached: tools/wings.py
 	@PYHARMONY_CHECK_SKIPS=1 OMP_NUM_THREADS=1 $(PYTEST) $(or $(addprefix tests/,$(WINGS)),tests) -n 2 --dist worksteal
 
 test-newest: ## the tests with the newest NumPy, SciPy, Pillow, OpenCV and torch, a download of gigabytes
 	@sh tools/test_newest.sh build/newest torch,train,onnx,io,segment,serve,heif,tfrecord,test tests -q -m 'not house and not full' -n 2
 
-test-full: setup emulator-check sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
+test-full: setup type-stubs emulator-check sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
 	@PYHARMONY_CHECK_SKIPS=1 HYPOTHESIS_PROFILE=full $(PYTEST) tests -m ''
 
 fuzz: setup ## a million hostile inputs of every kind, failures kept in artifacts/fuzz: INPUTS=N, SEED=N; ASAN=1 under AddressSanitizer
 	@$(if $(ASAN),sh tools/sanitize.sh fuzz $(BIN)/python,$(BIN)/python -m tests.fuzz) \
 	  --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),0) --jobs 2
 
-lint: setup ## style, types, import rules; for the web page too
+lint: setup type-stubs ## style, types, import rules; for the web page too
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
@@ -125,10 +125,7 @@ sanitize: setup ## the tests of the kernels under AddressSanitizer, UBSan, Threa
 api-snapshot: setup ## writes the public names and signatures to tests/house/api_snapshot.txt
 	@$(BIN)/python tests/house/test_api_snapshot.py
 
-command-reference: setup ## writes the man page; `make docs` writes the reference of the commands
-	@$(BIN)/python tools/command_reference.py
-
-type-stubs: setup ## writes the overloads of functions that give back the kind of image they were given
+type-stubs: setup ## the overloads of functions that return the kind of image they get; setup, lint and test write them too
 	@$(BIN)/python tools/type_stubs.py
 
 model-catalogue: setup ## writes the list of the networks, which is there without torch

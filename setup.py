@@ -1,4 +1,4 @@
-"""Builds the native module with CMake and Ninja; setuptools only packages it."""
+"""Builds the native module with CMake and Ninja, and writes stubs and man page; setuptools only packages them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import ClassVar, TextIO
 
-from setuptools import Extension, setup
+from setuptools import Command, Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
@@ -208,5 +209,38 @@ class CMakeBuild(build_ext):
             shutil.copy2(module, target)
 
 
+class WriteText(Command):
+    """Writes what is generated from the package itself: the stubs, and the man page, which pyproject.toml installs."""
+
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        self.build_lib = ""
+
+    def finalize_options(self) -> None:
+        self.build_lib = str(self.get_finalized_command("build_py").build_lib)
+
+    def run(self) -> None:
+        stubs = ROOT if self.editable_mode else Path(self.build_lib).resolve()
+        others = [path for path in [os.environ.get("PYTHONPATH")] if path]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *others])}
+        for script, output in (("type_stubs", stubs), ("command_reference", ROOT / "build" / "pyharmony.1")):
+            # Compiled Python would stay in the sources.
+            command = [sys.executable, "-B", str(ROOT / "tools" / f"{script}.py"), str(output)]
+            if subprocess.run(command, env=environment).returncode:
+                raise SystemExit(
+                    f"pyharmony: tools/{script}.py failed, for the reason above. It imports the package with NumPy and "
+                    "typer; without build isolation, install these first: pip install numpy typer"
+                )
+
+
+class Build(build):
+    sub_commands: ClassVar = [*build.sub_commands, ("write_text", None)]
+
+
 if __name__ == "__main__":
-    setup(ext_modules=[Extension("pyharmony._C", sources=[])], cmdclass={"build_ext": CMakeBuild})
+    setup(
+        ext_modules=[Extension("pyharmony._C", sources=[])],
+        cmdclass={"build": Build, "build_ext": CMakeBuild, "write_text": WriteText},
+    )

@@ -93,6 +93,9 @@ def main() -> None:
     for name in ("py.typed", "_C.pyi", "blend/__init__.pyi", "harmonization/__init__.pyi", "ops/__init__.pyi"):
         assert (folder / name).is_file(), name
     shipped = [str(path) for path in importlib.metadata.files("pyharmony-blend") or ()]
+    # An editable install has no man page.
+    if expected.is_relative_to(prefix := Path(sys.prefix).resolve()):
+        assert (prefix / "share" / "man" / "man1" / "pyharmony.1").is_file()
     strangers = [p for p in shipped if p.startswith(("tests/", "csrc/", "benchmarks/")) or p.endswith((".cpp", ".cu"))]
     assert not strangers, strangers
 

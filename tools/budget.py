@@ -18,6 +18,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from command_reference import manual
+
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = ROOT / "tools" / "budget.txt"
 #: The figure that is measured, not counted, and the factor by which other machines may be slower.
@@ -43,8 +45,7 @@ def figures(seconds: int | None = None) -> dict[str, int]:
     sizes["words pages"] = sum(len(path.read_text().split()) for path in pages)
     names = (ROOT / "tests" / "house" / "api_snapshot.txt").read_text().splitlines()
     sizes["names public"] = sum(1 for line in names if line.startswith("pyharmony."))
-    manual = (ROOT / "docs" / "pyharmony.1").read_text()
-    sizes["options commands"] = len(re.findall(r"^\.B .*\\-\\-", manual, re.MULTILINE))
+    sizes["options commands"] = len(re.findall(r"^\.B .*\\-\\-", manual(), re.MULTILINE))
     return dict(sorted(sizes.items()))
 
 

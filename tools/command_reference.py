@@ -1,13 +1,14 @@
 """Writes the man page from the command line's own options, and for the site the reference of docs/command-line.md.
 
-    python tools/command_reference.py
+    python tools/command_reference.py pyharmony.1
 
-The rest of that page is written by hand.
+Each build writes the man page, and `make docs` the reference; the rest of that page is written by hand.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from pyharmony.cli._app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "command-line.md"
-MANUAL = ROOT / "docs" / "pyharmony.1"
 
 
 def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -35,7 +35,8 @@ def commands() -> list[tuple[str, str, list[str], list[tuple[str, str]]]]:
     root: Any = get_command(app)
     commands_ = []
     for name, command in leaves(root):
-        context = command.make_context(f"pyharmony {name}", [], resilient_parsing=True)
+        # The usage is one line, however wide the terminal is.
+        context = command.make_context(f"pyharmony {name}", [], resilient_parsing=True, terminal_width=1000)
         usage = command.get_usage(context).removeprefix("Usage: ")
         first, *more = (" ".join(part.split()) for part in command.help.split("\n\n"))
         records = (parameter.get_help_record(context) for parameter in command.get_params(context))
@@ -91,7 +92,7 @@ def manual() -> str:
         for names, text in options:
             lines += [".TP", f".B {_roff(names)}", _roff(text)]
     lines += [".SH EXIT STATUS"]
-    for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE):
+    for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE):
         lines += [".TP", f".B {code}", _roff(text.replace("`", ""))]
     return "\n".join(lines) + "\n"
 
@@ -101,10 +102,5 @@ def _roff(text: str) -> str:
     return "\\&" + text if text.startswith((".", "'")) else text
 
 
-def main() -> None:
-    MANUAL.write_text(manual())
-    print(f"wrote {MANUAL}")
-
-
 if __name__ == "__main__":
-    main()
+    Path(sys.argv[1]).write_text(manual(), "utf-8")

@@ -199,7 +199,7 @@ def digest_of(folders: Iterable[str], more: str) -> str:
         top = ROOT / folder
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             parts = path.relative_to(ROOT).parts
-            if path.is_file() and path.suffix not in (".so", ".pyc") and parts[:2] != ("benchmarks", "results"):
+            if path.is_file() and path.suffix not in (".so", ".pyc", ".pyi") and parts[:2] != ("benchmarks", "results"):
                 digest.update("/".join(parts).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -1,10 +1,12 @@
 """Writes the type stubs of the packages whose functions return the kind of their arguments.
 
-    python tools/type_stubs.py
+    python tools/type_stubs.py [FOLDER]    # of the packages: by default this clone
+
+Each build does so, and `make lint`; git has none of these files.
 
 A function such as `pyharmony.blend.poisson` has one signature, which `help` shows, but a type checker needs one for
 each kind of image: an array gives an array, a path a PIL image, return_info=True a pair. These overloads differ in four
-arguments out of twenty, so they are generated from the signature; run this again after adding an argument.
+arguments out of twenty, so they are generated from the signature.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import builtins
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,9 +36,7 @@ PACKAGES = (
     "pyharmony.upscaling",
 )
 HEAD = """\
-# Written by tools/type_stubs.py from the signatures of the functions: change those, and run `make type-stubs`.
-# ruff: noqa
-# fmt: off
+# Written by tools/type_stubs.py from the signatures of the functions.
 """
 #: The modules of the names in annotations that are not types of `pyharmony.typing`.
 HOMES = {
@@ -262,11 +263,13 @@ def wrapped(start: str, words: list[str], end: str) -> str:
     return "\n".join((start, *(f"    {line}".replace("\0", " ") for line in lines), end))
 
 
-def path_of(package: str) -> Path:
-    return ROOT.joinpath(*package.split(".")) / "__init__.pyi"
+def main(folder: Path) -> None:
+    for package in PACKAGES:
+        path, text = folder.joinpath(*package.split("."), "__init__.pyi"), stub(package)
+        # A type checker may be reading the file.
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
-    for package in PACKAGES:
-        path_of(package).write_text(stub(package), "utf-8")
-        print(f"wrote {path_of(package)}")
+    main(Path(sys.argv[1]) if sys.argv[1:] else ROOT)

@@ -24,7 +24,7 @@ from pyharmony.learn import data
 from pyharmony.reference.gaussian_poisson import GRADIENT_KERNELS
 
 from .. import skips
-from ..shared import ROOT, load_script
+from ..shared import ROOT
 
 pytestmark = pytest.mark.house
 
@@ -69,12 +69,6 @@ def test_a_checker_finds_each_mistake_and_no_other(checker: typing.Callable[...,
     errors = checker(MISTAKES, CORRECT)
     assert errors.get(MISTAKES, set()) == wrong_lines
     assert errors.get(CORRECT, set()) == set()
-
-
-def test_the_stubs_are_those_of_the_signatures() -> None:
-    tool = load_script("tools/type_stubs.py")
-    for package in tool.PACKAGES:
-        assert tool.path_of(package).read_text() == tool.stub(package), f"{package}: run `make type-stubs`"
 
 
 def test_words_are_those_that_the_functions_accept() -> None:
