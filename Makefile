@@ -134,7 +134,7 @@ model-catalogue: setup ## writes the list of the networks, which is there withou
 locks: setup ## writes what the container of the service installs, with the hashes of the packages
 	@sh tools/locks.sh $(BIN)/python
 
-clean: ## removes .venv, build, artifacts and the module
+clean: ## removes .venv, build, artifacts, the module and its stubs
 	rm -rf $(VENV) build dist artifacts pyharmony_blend.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .import_linter_cache pyharmony/_C.*.so
+	rm -rf .import_linter_cache pyharmony/_C.*.so pyharmony/*/__init__.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
