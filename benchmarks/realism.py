@@ -153,7 +153,7 @@ def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
 def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
     """Writes a style encoder's weights with the decay for which half of these photographs and composites score 0.5."""
     distances = [
-        -np.log(scoring.harmony_score(pair[role], pair["mask"], weights=model, device="cpu")) / model.config.decay
+        -np.log(scoring.harmony_score(pair[role], pair["mask"], network=model, device="cpu")) / model.config.decay
         for pair in pairs
         for role in ("target", "composite")
     ]
@@ -170,8 +170,8 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
 
     def score(picture: Picture, mask: Picture | None) -> float:
         if masked:
-            return scoring.harmony_score(picture, mask, weights=model, device="cpu") if mask is not None else 0.0
-        return scoring.realism_score(picture, mask, model=model, device="cpu")
+            return scoring.harmony_score(picture, mask, network=model, device="cpu") if mask is not None else 0.0
+        return scoring.realism_score(picture, mask, network=model, device="cpu")
 
     record: dict[str, Any] = {"torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())}
     for name, borrowed, times in (("photographs, test", False, 4), ("borrowed masks, test", True, 2)):
@@ -338,7 +338,7 @@ def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: i
     The file at path is written after each seed; seeds that are in it are not trained again.
     """
     size = 64
-    scores = [scoring.realism_score(s["composite"], s["mask"], model=model, device="cpu") for s in pool]
+    scores = [scoring.realism_score(s["composite"], s["mask"], network=model, device="cpu") for s in pool]
     fmse = np.array([metrics.fmse(s["composite"], s["target"], s["mask"]) for s in pool])
     training_tensors = tensors(pool, size)
     within = np.flatnonzero((fmse >= LIMITS[0]) & (fmse <= LIMITS[1]))

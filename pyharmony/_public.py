@@ -1,4 +1,7 @@
-"""Completes the public names of a room: `dir` lists them alone, and unknown keywords are answered with known ones."""
+"""Completes the public names of a room: `dir` lists them alone, and unknown keywords are answered with known ones.
+
+Former names of arguments and fields work for one release, and warn.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,28 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar
 
-from .errors import DTypeError
+from ._warnings import warn
+from .errors import ArgumentError, DTypeError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+#: The former names of arguments with the present ones, by function.
+FORMER: dict[str, dict[str, str]] = {
+    "CopyPaste.__init__": {"harmonize": "harmonize_probability", "others": "image_keys"},
+    "TFRecordPairs.__init__": {"source": "paths"},
+    "TarShards.__init__": {"source": "paths"},
+    "gaussian_poisson": {"reference": "as_published"},
+    "gaussian_poisson_tiles": {"reference": "as_published"},
+    "gp_gan": {"generator": "network", "reference": "as_published"},
+    "harmonize": {"reference": "reference_mask"},
+    "harmonize_frames": {"reference": "reference_mask"},
+    "harmonizer": {"source": "network"},
+    "harmony_score": {"weights": "network"},
+    "judge": {"source": "network"},
+    "place": {"cut": "cropped_sides", "most": "max_scale", "others": "other_people", "roll": "angle"},
+    "realism_score": {"model": "network"},
+    "segment": {"people": "all_people"},
+}
 
 
 def publish(names: dict[str, Any], check: Callable[[Any], Any] | None = None) -> None:
@@ -27,7 +49,7 @@ def publish(names: dict[str, Any], check: Callable[[Any], Any] | None = None) ->
 
 
 def naming_keywords(function: _Function) -> _Function:
-    """Returns a function that answers an unknown keyword with the most similar one that it accepts.
+    """Returns a function that takes former keywords, and answers an unknown one with the most similar that it accepts.
 
     Keywords are only compared after a call has failed, which costs a call that does not fail 0.1 microseconds.
     """
@@ -37,24 +59,48 @@ def naming_keywords(function: _Function) -> _Function:
         try:
             return function(*args, **keywords)
         except TypeError:
-            if (better := _unknown_keyword(function, keywords)) is None:
+            accepted = _accepted_keywords(function)
+            unknown = [name for name in keywords if accepted and name not in accepted]
+            if not unknown:
                 raise
-            raise better from None
+        former = FORMER.get(function.__qualname__, {})
+        for name in unknown:
+            if name not in former:
+                raise _unknown_keyword(function, name, accepted)
+            if former[name] in {**keywords, **inspect.signature(function).bind_partial(*args).arguments}:
+                raise ArgumentError(f"{name}: passed beside {former[name]}, its new name; expected one of them")
+            _warn_of_former(name, former[name])
+        return function(*args, **{former.get(name, name): value for name, value in keywords.items()})
 
     return call  # type: ignore[return-value]
 
 
-def _unknown_keyword(function: Callable[..., Any], keywords: dict[str, Any]) -> DTypeError | None:
-    """Returns the error for the first keyword that a function does not accept; None if it accepts all."""
-    import difflib
+def former_field(old: str, new: str) -> property:
+    """Returns a property under the former name of a field, which warns."""
 
+    def value(self: Any) -> Any:
+        _warn_of_former(old, new)
+        return getattr(self, new)
+
+    return property(value, doc=f"The former name of `{new}`, which warns.")
+
+
+def _warn_of_former(old: str, new: str) -> None:
+    warn(f"{old}: it is called {new} now; the next release does not take the old name", DeprecationWarning)
+
+
+def _accepted_keywords(function: Callable[..., Any]) -> list[str]:
+    """Returns the names of the keywords that a function accepts; none if it accepts all."""
     parameters = inspect.signature(function).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return None
-    accepted = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.POSITIONAL_ONLY)]
-    name = next((name for name in keywords if name not in accepted), None)
-    if name is None:
-        return None
+        return []
+    return [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.POSITIONAL_ONLY)]
+
+
+def _unknown_keyword(function: Callable[..., Any], name: str, accepted: list[str]) -> DTypeError:
+    """Returns the error for a keyword that is not among the accepted ones."""
+    import difflib
+
     near = difflib.get_close_matches(name.lower(), accepted, 1)
     expected = f"did you mean {near[0]!r}?" if near else f"expected some of {', '.join(accepted)}"
     text = f"{name}: no argument of {getattr(function, '__name__', 'the function')}"

@@ -305,7 +305,7 @@ class WeightsError(PyHarmonyError, RuntimeError):
     """
 
     code = "unusable-weights"
-    _arguments = ("generator", "harmonize", "method", "model", "source", "start", "run.start", "state", "weights")
+    _arguments = ("harmonize", "method", "model", "network", "source", "start", "run.start", "state", "weights")
 
 
 class OutOfMemory(PyHarmonyError, MemoryError):

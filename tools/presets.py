@@ -259,9 +259,9 @@ def seams(arguments: argparse.Namespace) -> None:
     blends = {
         "alpha": blend.alpha,
         "gaussian_poisson, membrane": blend.gaussian_poisson,
-        "gp_gan": lambda *images: blend.gp_gan(*images, generator=net),
+        "gp_gan": lambda *images: blend.gp_gan(*images, network=net),
         "gaussian_poisson, membrane, whole": lambda *images: blend.gaussian_poisson(*images, preserve_background=False),
-        "gp_gan, whole": lambda *images: blend.gp_gan(*images, generator=net, preserve_background=False),
+        "gp_gan, whole": lambda *images: blend.gp_gan(*images, network=net, preserve_background=False),
     }
     print("| pair |" + "".join(f" {name} |" for name in blends) + f"\n|{'---|' * (len(blends) + 1)}")
 

@@ -117,7 +117,7 @@ BLEND = Call(
         ),
         Option("reference", bool, "compute as GP-GAN's code does; needs --no-preserve-background.", modes=_GAUSSIAN),
         Option(
-            "generator", File("weights"), "the network's weights, .safetensors.",
+            "network", File("weights"), "the network's weights, .safetensors.",
             f"{_shipped.GENERATOR}, which come with pyharmony", ("gp-gan",), "FILE",
         ),
         Option(
@@ -157,6 +157,7 @@ BLEND = Call(
         ),
         *_FILE_OPTIONS,
     ),
+    renamed={"generator": "--network"},
 )  # fmt: skip
 EDIT = Call(
     command="edit",

@@ -26,7 +26,7 @@ _CONTEXT = 2  # the side of the network's field of view, in sides of the mask's 
 def gp_gan(
     call: Call,
     *,
-    generator: Network | PathLike | None = None,
+    network: Network | PathLike | None = None,
     supervised: bool | None = None,
     nz: int | None = None,
     n_iteration: int = 1000,
@@ -57,7 +57,7 @@ def gp_gan(
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
         scale, dst_valid, decontaminate, keep_alpha, keep_gps, errors, out: see `pyharmony.blend`.
-        generator: a `gp_gan` of `pyharmony.networks.models`, its generator, or a path of weights. It runs there.
+        network: a `gp_gan` of `pyharmony.networks.models`, its generator, or a path of weights. It runs there.
             None: the bundled weights 'gp-gan-small'.
         supervised: True: the blending generator; False: the generator from noise, whose image closest to the
             composite is found by L-BFGS. None: the kind of generator of the weights.
@@ -99,8 +99,7 @@ def gp_gan(
     except ImportError as error:
         raise ImportError(f"blend.gp_gan runs a network; blend.gaussian_poisson blends without one. {error}") from error
 
-    generator = _shipped.GENERATOR if generator is None else generator
-    net = model.generator_of(generator, supervised=supervised, nz=nz)
+    net = model.generator_of(_shipped.GENERATOR if network is None else network, supervised=supervised, nz=nz)
 
     def image_of(composite: NumpyArray) -> NumpyArray:
         if isinstance(net, model.BlendingGenerator):

@@ -78,7 +78,7 @@ def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any])
     errors = {}
     for weight in (0.1, 1.0, 1000.0):
         result = blend.gp_gan(
-            src, dst, mask, at=(side // 2, side // 2), generator=painter(RED, **config), color_weight=weight,
+            src, dst, mask, at=(side // 2, side // 2), network=painter(RED, **config), color_weight=weight,
             n_iteration=2,
         )  # fmt: skip
         errors[weight] = np.abs(result[middle, middle].mean((0, 1)) - RED).max()
@@ -90,7 +90,7 @@ def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any])
 
 def test_texture_is_that_of_src() -> None:
     src, dst, mask = case("float64")
-    result = blend.gp_gan(src, dst, mask, at=(45, 45), generator=painter(RED))
+    result = blend.gp_gan(src, dst, mask, at=(45, 45), network=painter(RED))
     middle = slice(30, 60)
     fine = np.diff(result[45:-45, 45:-45][middle, middle], axis=0)
     expected = np.diff(src[middle, middle], axis=0)
@@ -115,7 +115,7 @@ def test_a_trained_network_keeps_what_it_has_learned() -> None:
         image = np.ascontiguousarray(np.broadcast_to(np.float32(colour), (100, 120, 3)))
         mask = np.zeros((100, 120), bool)
         mask[20:80, 20:100] = True
-        result = blend.gp_gan(image, image, mask, generator=learner, color_weight=10)
+        result = blend.gp_gan(image, image, mask, network=learner, color_weight=10)
         assert np.abs(result - image).max() < 0.2
     assert learner.training, "the caller's network is as it was"
 
@@ -148,7 +148,7 @@ def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -
     src[:], dst[:] = 255, 51
     mask = np.zeros((200, 200), np.uint8)
     mask[50:150, 50:150], mask[50:150, 140:150] = 255, 51
-    blend.gp_gan(src, dst, mask, at=(100, 100), generator=narrow())
+    blend.gp_gan(src, dst, mask, at=(100, 100), network=narrow())
     (composite,) = composites
     assert composite.shape == (64, 64, 3)
     assert composite.dtype == np.float32
@@ -186,8 +186,8 @@ def test_resampling_is_that_of_keys(axis: int) -> None:
 @pytest.mark.parametrize("dtype", UNITS)
 def test_dtypes(dtype: str) -> None:
     """One case in five dtypes differs by their rounding, and by twice the solves' tolerances."""
-    expected = blend.gp_gan(*case("float64"), at=(45, 45), generator=narrow())
-    result = blend.gp_gan(*case(dtype), at=(45, 45), generator=narrow())
+    expected = blend.gp_gan(*case("float64"), at=(45, 45), network=narrow())
+    result = blend.gp_gan(*case(dtype), at=(45, 45), network=narrow())
     assert result.dtype == np.dtype(dtype)
     # These are 0.25 levels of 255 in the finest level and in the one below, and half a level of rounding, in and out.
     assert np.abs(result / UNITS[dtype] - expected).max() < 2 / 255
@@ -197,30 +197,30 @@ def test_the_background_is_kept_bit_for_bit() -> None:
     src, dst, mask = case()
     outside = np.ones((180, 180), bool)
     outside[20:110, 30:120] = mask == 0
-    result = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow())
+    result = blend.gp_gan(src, dst, mask, at=(30, 20), network=narrow())
     assert np.array_equal(result[outside], dst[outside])
     assert (result[~outside] != dst[~outside]).mean() > 0.5
-    changed = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow(), preserve_background=False)
+    changed = blend.gp_gan(src, dst, mask, at=(30, 20), network=narrow(), preserve_background=False)
     assert (changed[outside] != dst[outside]).mean() > 0.1
     with pytest.warns(UnchangedWarning, match="mask is zero everywhere"):
-        assert np.array_equal(blend.gp_gan(src, dst, mask * 0, at=(30, 20), generator=narrow()), dst)
+        assert np.array_equal(blend.gp_gan(src, dst, mask * 0, at=(30, 20), network=narrow()), dst)
 
 
 def test_alpha_of_both() -> None:
     src, dst, mask = case()
     alpha = np.random.default_rng(1).integers(1, 256, (180, 180, 1), np.uint8)  # at 0 dst is unknown
     cut = np.dstack([src, mask])
-    result = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow(), keep_alpha=True)
+    result = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), network=narrow(), keep_alpha=True)
     assert np.array_equal(result[..., 3:], alpha)
-    assert np.array_equal(result[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
+    assert np.array_equal(result[..., :3], blend.gp_gan(cut, dst, at=(45, 45), network=narrow()))
     # Colours beyond the alpha of src are never seen, not even by the network.
     cut[mask == 0] = 0
-    assert np.array_equal(result[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
+    assert np.array_equal(result[..., :3], blend.gp_gan(cut, dst, at=(45, 45), network=narrow()))
 
 
 def test_a_batch_is_its_items() -> None:
     src, dst, mask = case()
-    options: dict[str, Any] = {"at": (45, 45), "generator": narrow(supervised=False), "n_iteration": 5}
+    options: dict[str, Any] = {"at": (45, 45), "network": narrow(supervised=False), "n_iteration": 5}
     one, other = (blend.gp_gan(s, dst, mask, **options) for s in (src, src[::-1]))
     both, infos = blend.gp_gan(
         np.stack([src, src[::-1]]), np.stack([dst, dst]), mask, return_info=True, **options
@@ -233,9 +233,9 @@ def test_a_batch_is_its_items() -> None:
 def test_a_position_outside_and_a_part_of_a_pixel() -> None:
     src, dst, mask = case()
     with pytest.warns(UnchangedWarning, match="the object lies outside dst"):
-        assert np.array_equal(blend.gp_gan(src, dst, mask, at=(500, 0), generator=narrow()), dst)
+        assert np.array_equal(blend.gp_gan(src, dst, mask, at=(500, 0), network=narrow()), dst)
     for at in ((-40, 150), (20.5, -30.25)):
-        assert (blend.gp_gan(src, dst, mask, at=at, generator=narrow()) != dst).any()
+        assert (blend.gp_gan(src, dst, mask, at=at, network=narrow()) != dst).any()
 
 
 @pytest.mark.parametrize("config", [{}, {"supervised": False}], ids=["blending", "noise"])
@@ -246,7 +246,7 @@ def test_one_seed_one_result(config: dict[str, Any]) -> None:
         net = narrow(**config)
         torch.manual_seed(own)
         before = torch.get_rng_state()
-        results.append(blend.gp_gan(*case("float32"), at=(45, 45), generator=net, seed=5, n_iteration=20))
+        results.append(blend.gp_gan(*case("float32"), at=(45, 45), network=net, seed=5, n_iteration=20))
         assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(*results)
 
@@ -284,8 +284,8 @@ def test_the_search_works_where_gradients_are_off() -> None:
 def test_the_network_has_its_own_dtype() -> None:
     """Images go to it in its dtype and come back in float32."""
     for config in ({}, {"supervised": False}):
-        single = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config), n_iteration=3)
-        double = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config).double(), n_iteration=3)
+        single = blend.gp_gan(*case("float32"), at=(45, 45), network=narrow(**config), n_iteration=3)
+        double = blend.gp_gan(*case("float32"), at=(45, 45), network=narrow(**config).double(), n_iteration=3)
         assert double.dtype == np.float32
         # The images differ by float32's rounding, which three steps of a line search enlarge.
         np.testing.assert_allclose(single, double, atol=0.01)
@@ -297,30 +297,30 @@ def test_the_network_has_its_own_dtype() -> None:
 
 def test_weights_come_from_a_model_its_generator_or_a_file(tmp_path: Path) -> None:
     net = narrow()
-    expected = blend.gp_gan(*case(), at=(45, 45), generator=net)
+    expected = blend.gp_gan(*case(), at=(45, 45), network=net)
     path = tmp_path / "weights.safetensors"
     models.save(net, path, part="generator")
     for weights in (net.generator, path, str(path), path.read_bytes()):
-        assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator=weights), expected)
+        assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), network=weights), expected)
 
 
 def test_weights_that_come_with_it_are_taken_by_their_name() -> None:
-    expected = blend.gp_gan(*case(), at=(45, 45), generator=models.load("gp-gan-small"))
-    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small"), expected)
+    expected = blend.gp_gan(*case(), at=(45, 45), network=models.load("gp-gan-small"))
+    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), network="gp-gan-small"), expected)
     assert np.array_equal(blend.gp_gan(*case(), at=(45, 45)), expected)
     assert not np.array_equal(blend.gaussian_poisson(*case(), at=(45, 45)), expected)
 
 
 def test_a_model_is_no_weights() -> None:
     for name in ("gp_gan", "gp-gan"):
-        with pytest.raises(WeightsError, match=r"generator: .*`pyharmony train --model gp_gan --data ROOT` trains"):
-            blend.gp_gan(*case(), at=(45, 45), generator=name)
+        with pytest.raises(WeightsError, match=r"network: .*`pyharmony train --model gp_gan --data ROOT` trains"):
+            blend.gp_gan(*case(), at=(45, 45), network=name)
 
 
 @pytest.mark.parametrize("options", [{}, {"preserve_background": False, "color_weight": 2.0, "smooth_sigma": 0.5}])
 def test_where_no_network_is_named_the_one_in_the_box_runs(options: dict[str, Any]) -> None:
     result, info = blend.gp_gan(*case(), at=(45, 45), return_info=True, **options)
-    expected, its = blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small", return_info=True, **options)
+    expected, its = blend.gp_gan(*case(), at=(45, 45), network="gp-gan-small", return_info=True, **options)
     assert np.array_equal(result, expected)
     assert (info.method, info.max_error) == (its.method, its.max_error)
     with pytest.raises(WeightsError, match="the blending generator, expected that from noise for supervised=False"):
@@ -335,22 +335,22 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pickle.pth").write_bytes(b"PK\x03\x04")
     noise, blending = narrow(supervised=False), narrow()
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
-        ({"generator": other}, WeightsError, "generator: a realism_cnn, expected a gp_gan"),
-        ({"generator": path}, WeightsError, "generator: a realism_cnn, expected a gp_gan"),
-        ({"generator": tmp_path / "absent.safetensors"}, WeightsError, "there is no such file"),
-        ({"generator": tmp_path / "pickle.pth"}, WeightsError, "pickle"),
-        ({"generator": 3}, DTypeError, "generator: int, expected a gp_gan"),
-        ({"generator": noise, "supervised": True}, WeightsError, "expected the blending one for supervised=True"),
-        ({"generator": blending, "supervised": False}, WeightsError, "expected that from noise for supervised=False"),
-        ({"generator": noise, "nz": 7}, WeightsError, "its noise has 6 values, expected nz=7"),
-        ({"generator": noise, "nz": 0}, ArgumentError, "nz: 0, expected a whole number of at least 1"),
-        ({"generator": noise, "n_iteration": 1.5}, DTypeError, "n_iteration: float 1.5"),
-        ({"generator": noise, "n_iteration": 0}, ArgumentError, "n_iteration: 0"),
-        ({"generator": noise, "seed": -1}, ArgumentError, "seed: -1"),
-        ({"generator": noise, "supervised": 1}, DTypeError, "supervised: 1, expected None, True or False"),
-        ({"generator": blending, "reference": True}, ArgumentError, "preserve_background: True with reference=True"),
-        ({"generator": blending, "sigma": 2}, ArgumentError, "sigma: 2"),
-        ({"generator": blending, "gradient_kernel": "x"}, ArgumentError, "gradient_kernel: 'x'"),
+        ({"network": other}, WeightsError, "network: a realism_cnn, expected a gp_gan"),
+        ({"network": path}, WeightsError, "network: a realism_cnn, expected a gp_gan"),
+        ({"network": tmp_path / "absent.safetensors"}, WeightsError, "there is no such file"),
+        ({"network": tmp_path / "pickle.pth"}, WeightsError, "pickle"),
+        ({"network": 3}, DTypeError, "network: int, expected a gp_gan"),
+        ({"network": noise, "supervised": True}, WeightsError, "expected the blending one for supervised=True"),
+        ({"network": blending, "supervised": False}, WeightsError, "expected that from noise for supervised=False"),
+        ({"network": noise, "nz": 7}, WeightsError, "its noise has 6 values, expected nz=7"),
+        ({"network": noise, "nz": 0}, ArgumentError, "nz: 0, expected a whole number of at least 1"),
+        ({"network": noise, "n_iteration": 1.5}, DTypeError, "n_iteration: float 1.5"),
+        ({"network": noise, "n_iteration": 0}, ArgumentError, "n_iteration: 0"),
+        ({"network": noise, "seed": -1}, ArgumentError, "seed: -1"),
+        ({"network": noise, "supervised": 1}, DTypeError, "supervised: 1, expected None, True or False"),
+        ({"network": blending, "reference": True}, ArgumentError, "preserve_background: True with reference=True"),
+        ({"network": blending, "sigma": 2}, ArgumentError, "sigma: 2"),
+        ({"network": blending, "gradient_kernel": "x"}, ArgumentError, "gradient_kernel: 'x'"),
     ]
     for options, kind, says in cases:
         with pytest.raises(kind, match=says):
@@ -360,7 +360,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         blending.generator.decoder.last.weight.fill_(float("nan"))
     with pytest.raises(WeightsError, match="its image contains NaN or Inf"):
-        blend.gp_gan(src, dst, mask, at=(45, 45), generator=blending)
+        blend.gp_gan(src, dst, mask, at=(45, 45), network=blending)
 
 
 def test_pixels_that_only_the_network_reads_are_finite_too() -> None:
@@ -368,14 +368,14 @@ def test_pixels_that_only_the_network_reads_are_finite_too() -> None:
     dst[20, 90] = np.nan
     blend.gaussian_poisson(src, dst, mask, at=(45, 45))
     with pytest.raises(ArgumentError, match=r"dst: nan at pixel \(y=20, x=90\)"):
-        blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow())
+        blend.gp_gan(src, dst, mask, at=(45, 45), network=narrow())
 
 
 def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\nimport numpy as np\nfrom pyharmony import blend\n"
         "a = np.zeros((9, 9, 3), np.uint8)\nblend.alpha(a, a)\n"
-        "for options in ({}, {'generator': 'a.safetensors'}):\n"
+        "for options in ({}, {'network': 'a.safetensors'}):\n"
         "    try:\n        blend.gp_gan(a, a, **options)\n    except ImportError as error:\n        print(error)"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
@@ -411,32 +411,32 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     for options, arguments in (
         ("", {}),
-        ("--generator blending.safetensors", {"generator": narrow()}),
-        ("--generator blending.safetensors --supervised --color-weight 3", {"generator": narrow(), "color_weight": 3}),
+        ("--network blending.safetensors", {"network": narrow()}),
+        ("--network blending.safetensors --supervised --color-weight 3", {"network": narrow(), "color_weight": 3}),
         (
-            "--generator noise.safetensors --unsupervised --nz 6 --n-iteration 4 --seed 3",
-            {"generator": narrow(supervised=False), "n_iteration": 4, "seed": 3},
+            "--network noise.safetensors --unsupervised --nz 6 --n-iteration 4 --seed 3",
+            {"network": narrow(supervised=False), "n_iteration": 4, "seed": 3},
         ),
         (
-            "--generator blending.safetensors --no-preserve-background --reference",
-            {"generator": narrow(), "preserve_background": False, "reference": True},
+            "--network blending.safetensors --no-preserve-background --reference",
+            {"network": narrow(), "preserve_background": False, "reference": True},
         ),
     ):
         run(options)
         expected = blend.gp_gan(src, dst, mask, at=(45, 45), **arguments)
         assert np.array_equal(np.asarray(Image.open("out.png")), expected)
-    assert '"generator": "blending.safetensors"' in run("--generator blending.safetensors --json").stdout
+    assert '"network": "blending.safetensors"' in run("--network blending.safetensors --json").stdout
     assert np.array_equal(
-        np.asarray(Image.open("out.png")), blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow())
+        np.asarray(Image.open("out.png")), blend.gp_gan(src, dst, mask, at=(45, 45), network=narrow())
     )
-    run("--supervised --generator gp-gan-small")
+    run("--supervised --network gp-gan-small")
     assert "and --unsupervised needs the one from noise" in run("--unsupervised", code=6).stderr
-    assert "--generator: a realism_cnn, expected a gp_gan" in run("--generator other.safetensors", code=6).stderr
-    assert "there is no such file" in run("--generator absent.safetensors", code=6).stderr
-    assert "--generator: its noise has 6" in run("--generator noise.safetensors --nz 5", code=6).stderr
+    assert "--network: a realism_cnn, expected a gp_gan" in run("--network other.safetensors", code=6).stderr
+    assert "there is no such file" in run("--network absent.safetensors", code=6).stderr
+    assert "--network: its noise has 6" in run("--network noise.safetensors --nz 5", code=6).stderr
 
     Path("list.csv").write_text(
-        "src,dst,mask,out,at,mode,generator,supervised,n-iteration,seed,nz\n"
+        "src,dst,mask,out,at,mode,network,supervised,n-iteration,seed,nz\n"
         '"src.png",dst.png,mask.png,a.png,"45,45",gp-gan,noise.safetensors,no,4,3,6\n'
         '"src.png",dst.png,mask.png,b.png,"45,45",gp-gan,noise.safetensors,,4,3,\n'
         '"src.png",dst.png,mask.png,c.png,"45,45",gp-gan,gp-gan-small,,,,\n'
@@ -446,9 +446,9 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     result = CliRunner().invoke(app, ["blend", "--list", "../list.csv"])
     assert result.exit_code == 0, result.stderr
     expected = blend.gp_gan(
-        src, dst, mask, at=(45, 45), generator=tmp_path / "noise.safetensors", n_iteration=4, seed=3
+        src, dst, mask, at=(45, 45), network=tmp_path / "noise.safetensors", n_iteration=4, seed=3
     )  # fmt: skip
     for name in ("a", "b"):
         assert np.array_equal(np.asarray(Image.open(tmp_path / f"{name}.png")), expected)
-    own = blend.gp_gan(src, dst, mask, at=(45, 45), generator="gp-gan-small")
+    own = blend.gp_gan(src, dst, mask, at=(45, 45), network="gp-gan-small")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), own)

@@ -209,17 +209,17 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
 )
 def test_an_option_of_gp_gan_is_the_argument_of_its_name(weights: str, options: str, arguments: dict[str, Any]) -> None:
-    call("blend", *PATCH, "-o", "out.png", "--mode", "gp-gan", "--generator", weights, *options.split())
+    call("blend", *PATCH, "-o", "out.png", "--mode", "gp-gan", "--network", weights, *options.split())
     assert np.array_equal(
-        pixels("out.png"), blend.gp_gan(*patch_arrays(), at=(86, 180), generator=weights, **arguments)
+        pixels("out.png"), blend.gp_gan(*patch_arrays(), at=(86, 180), network=weights, **arguments)
     )
 
 
 def test_gp_gan_says_which_weights_it_needs(weights: str) -> None:
     for options, says in (
-        (("--generator", "gp_gan"), "--generator: pyharmony comes without weights"),
-        (("--generator", "absent.safetensors"), "--generator: absent.safetensors: there is no such file"),
-        (("--generator", weights, "--supervised"), "the generator from noise, and --supervised needs the blending"),
+        (("--network", "gp_gan"), "--network: pyharmony comes without weights"),
+        (("--network", "absent.safetensors"), "--network: absent.safetensors: there is no such file"),
+        (("--network", weights, "--supervised"), "the generator from noise, and --supervised needs the blending"),
     ):
         assert says in call("blend", *PATCH, "-o", "out.png", "--mode", "gp-gan", *options, code=6).stderr
     assert not made()
@@ -533,7 +533,7 @@ OUTPUT_OPTIONS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 #: Options of files and folders that are read.
 READ = (
-    "--mask", "--people", "--others", "--with", "--dst-valid", "--generator", "--model", "--source", "--source-mask",
+    "--mask", "--people", "--others", "--with", "--dst-valid", "--network", "--model", "--source", "--source-mask",
     "--reference", "--recipe", "--annotations", "--encoder", "--decoder", "--salient", "--token-file", "--resume",
     "--run", "--judge", "--also", "--boxes", "--map",
 )  # fmt: skip

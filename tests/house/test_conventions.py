@@ -59,7 +59,7 @@ def network() -> Any:
 
 def call(name: str, *args: Any, **options: Any) -> Any:
     if name == "gp_gan":
-        options["generator"] = network()
+        options["network"] = network()
     return getattr(blend, name)(*args, **options)
 
 

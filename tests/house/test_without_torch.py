@@ -34,7 +34,7 @@ ABSENT = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in 
 
 #: Calls that need a network, or another package that an extra brings, in the folder of the examples' data sets.
 NEEDING = {
-    "pyharmony.blend.gp_gan": "(src, dst, mask, generator='gp-gan-small')",
+    "pyharmony.blend.gp_gan": "(src, dst, mask, network='gp-gan-small')",
     "pyharmony.learn.evaluation.harmonizer": "('colorgrid')",
     "pyharmony.learn.evaluation.judge": "('realism-small')",
     "pyharmony.harmony_score": "(src, mask)",

@@ -59,10 +59,10 @@ def test_it_is_what_the_network_says(model: Any, picture: Any, mask: Any) -> Non
     x = torch.from_numpy(small["image"]).permute(2, 0, 1)[None] / 127.5 - 1
     m = torch.from_numpy(small["mask"])[None, None] / 255
     with torch.no_grad():
-        assert score(picture, mask, model=model) == pytest.approx(float(model(x, m)), abs=1e-6)
-        assert score(picture, model=model) == pytest.approx(float(model(x)), abs=1e-6)
+        assert score(picture, mask, network=model) == pytest.approx(float(model(x, m)), abs=1e-6)
+        assert score(picture, network=model) == pytest.approx(float(model(x)), abs=1e-6)
     judge = evaluation.judge(model, device="cpu")
-    assert judge(picture, picture, mask)[0]["realism"] == score(picture, mask, model=model)
+    assert judge(picture, picture, mask)[0]["realism"] == score(picture, mask, network=model)
 
 
 #: Images and masks that both scores refuse.
@@ -76,10 +76,10 @@ REFUSED_INPUTS = [
 
 
 def test_another_network_is_refused(picture: Any) -> None:
-    with pytest.raises(errors.ArgumentError, match="model: dovenet_lite, expected realism_cnn"):
-        score(picture, model=models.create("dovenet_lite", width=4))
+    with pytest.raises(errors.ArgumentError, match="network: dovenet_lite, expected realism_cnn"):
+        score(picture, network=models.create("dovenet_lite", width=4))
     with pytest.raises(errors.WeightsError, match="there is no such file"):
-        score(picture, model="none.safetensors")
+        score(picture, network="none.safetensors")
 
 
 def test_the_weights_that_come_with_it_separate(data_dir: Path) -> None:
@@ -103,9 +103,9 @@ def test_harmony_is_by_the_distance_of_the_codes(encoder: Any, picture: Any, mas
     with torch.no_grad():
         distance = float((encoder(x, m) - encoder(x, 1 - m)).norm())
     assert distance > 1e-4
-    score_of_picture = harmony(picture, mask, weights=encoder)
+    score_of_picture = harmony(picture, mask, network=encoder)
     assert score_of_picture == pytest.approx(np.exp(-500 * distance), rel=1e-3)
-    assert harmony(picture, 255 - mask, weights=encoder) == pytest.approx(score_of_picture, rel=1e-3)
+    assert harmony(picture, 255 - mask, network=encoder) == pytest.approx(score_of_picture, rel=1e-3)
     judge = evaluation.judge(encoder, device="cpu")
     assert judge(picture, picture, mask)[0]["verification"] == score_of_picture
 
@@ -118,14 +118,14 @@ def test_harmony_of_a_bargainnet_has_the_published_factor(picture: Any, mask: An
     m = torch.from_numpy(small["mask"])[None, None] / 255
     with torch.no_grad():
         distance = float((net.encoder(x, m) - net.encoder(x, 1 - m)).norm())
-    assert harmony(picture, mask, weights=net) == pytest.approx(np.exp(-0.04212 * distance), rel=1e-6)
+    assert harmony(picture, mask, network=net) == pytest.approx(np.exp(-0.04212 * distance), rel=1e-6)
 
 
 def test_harmony_sees_each_region_alone(encoder: Any, mask: Any) -> None:
     """An image of one colour agrees with itself where codes are means over the region; one of two colours does not."""
     flat = np.full((*mask.shape, 3), 120, np.uint8)
     two = np.where(mask[..., None] > 0, np.uint8(200), flat)
-    assert harmony(two, mask, weights=encoder) < harmony(flat, mask, weights=encoder)
+    assert harmony(two, mask, network=encoder) < harmony(flat, mask, network=encoder)
 
 
 @pytest.mark.parametrize("name", ["realism", "harmony"])
@@ -135,7 +135,7 @@ def test_kinds_of_pictures_say_the_same(
     network = model if name == "realism" else encoder
 
     def scored(image: Any, mask_: Any, weights: Any = network) -> float:
-        return score(image, mask_, model=weights) if name == "realism" else harmony(image, mask_, weights=weights)
+        return score(image, mask_, network=weights) if name == "realism" else harmony(image, mask_, network=weights)
 
     expected = scored(picture, mask)
     pyharmony.save(picture, tmp_path / "p.png")
@@ -181,7 +181,7 @@ def test_what_scores_refuse(
     with np.errstate(all="ignore"):
         image, mask_ = change(picture, mask)
     with pytest.raises(kind, match=says) as error:
-        score(image, mask_, model=model) if name == "realism" else harmony(image, mask_, weights=encoder)
+        score(image, mask_, network=model) if name == "realism" else harmony(image, mask_, network=encoder)
     assert isinstance(error.value, PyHarmonyError)
 
 
@@ -192,22 +192,22 @@ def test_an_object_that_the_convolutions_cut_off_is_refused(picture: Any) -> Non
     last = np.zeros((64, 64), np.uint8)
     last[-1] = 255
     with pytest.raises(errors.MaskError, match="mask: empty at 64 x 64 pixels, within the network's field of view"):
-        harmony(picture, last, weights=encoder)
+        harmony(picture, last, network=encoder)
     last[-2] = 255
-    assert 0 < harmony(picture, last, weights=encoder) <= 1
+    assert 0 < harmony(picture, last, network=encoder) <= 1
 
 
 def test_weights_that_know_no_harmony_are_refused(picture: Any, mask: Any) -> None:
-    says = "weights: realism_cnn cannot estimate harmony, expected attention_unet, bargainnet, colorgrid, "
+    says = "network: realism_cnn cannot estimate harmony, expected attention_unet, bargainnet, colorgrid, "
     with pytest.raises(errors.ArgumentError, match=says):
-        harmony(picture, mask, weights="realism-small")
+        harmony(picture, mask, network="realism-small")
     features = models.create("style_encoder", "small_features")
-    with pytest.raises(errors.ArgumentError, match="weights: style_encoder of kind='features' cannot estimate harmony"):
-        harmony(picture, mask, weights=features)
+    with pytest.raises(errors.ArgumentError, match="network: style_encoder of kind='features' cannot estimate harmony"):
+        harmony(picture, mask, network=features)
     with pytest.raises(errors.ArgumentError, match="kind='features' has no score"):
         features.harmony(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
     with pytest.raises(errors.WeightsError, match="there is no such file"):
-        harmony(picture, mask, weights="none.safetensors")
+        harmony(picture, mask, network="none.safetensors")
     for name in ("size", "decay"):
         with pytest.raises(errors.ArgumentError, match=f"{name}: 0, expected"):
             models.create("style_encoder", **{name: 0})
@@ -218,10 +218,10 @@ def test_harmony_by_what_a_network_would_change(picture: Any, mask: Any, levels:
     model: Any = models.create("colorgrid", "small").eval()
     with torch.no_grad():
         model.experts[0].last.bias[3:12:4] = levels / 255 / model.config.stages
-    assert harmony(picture, mask, weights=model) == pytest.approx(0.5 ** (levels / 8), rel=1e-4)
+    assert harmony(picture, mask, network=model) == pytest.approx(0.5 ** (levels / 8), rel=1e-4)
     for empty, says in ((mask * 0, "mask is empty|mask: empty"), (mask * 0 + 255, "mask: full")):
         with pytest.raises(errors.MaskError, match=says):
-            harmony(picture, empty, weights=model)
+            harmony(picture, empty, network=model)
 
 
 def test_a_recoloured_object_has_less_harmony(picture: Any, mask: Any) -> None:

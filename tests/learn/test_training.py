@@ -731,7 +731,7 @@ def test_the_recipe_of_a_style_encoder_runs(triples: Path, tmp_path: Path) -> No
     for sample in datasets(settled)[1]:
         for role, scores in (("target", real), ("composite", pasted)):
             weights = tmp_path / "best.safetensors"
-            scores.append(harmony_score(sample[role], sample["mask"], weights=weights, device="cpu"))
+            scores.append(harmony_score(sample[role], sample["mask"], network=weights, device="cpu"))
     area = _evaluate.area_under_curve(torch.tensor(real), torch.tensor(pasted))
     assert area == pytest.approx(result.best["auc"], abs=1e-6) and area >= result.figures["auc"] - 1e-6
 

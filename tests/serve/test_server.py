@@ -362,7 +362,7 @@ def test_options_that_are_images_are_images_of_the_service(service: Running) -> 
     )  # fmt: skip
     assert np.array_equal(service.pixels(picture), expected)
     for name, value in (
-        ("base", "/etc/passwd"), ("base", "../../x"), ("color_weight", "/etc/passwd"), ("generator", "/etc/passwd"),
+        ("base", "/etc/passwd"), ("base", "../../x"), ("color_weight", "/etc/passwd"), ("network", "/etc/passwd"),
         ("model", "x.safetensors"), ("save_mask", "/etc/x.png"), ("method", "/etc/passwd"), ("out", "/etc/x"),
     ):  # fmt: skip
         answer = service.start("blend", 60, **ids, at=[4, 4], harmonize=name == "method", **{name: value})
@@ -2452,7 +2452,7 @@ def test_the_types_are_told(service: Running) -> None:
         assert fields["additionalProperties"] is False and post["description"]
         assert all("description" in field for field in fields["properties"].values()), name
         assert "--" not in json.dumps(fields)
-    assert {"generator", "model", "out"}.isdisjoint(schema["components"]["schemas"]["BlendBody"]["properties"])
+    assert {"network", "model", "out"}.isdisjoint(schema["components"]["schemas"]["BlendBody"]["properties"])
 
 
 def test_merging_is_offered_where_there_is_opencv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ METHODS: Mapping[str, Method] = {
 
 @_checks.kinds
 def harmonizer(
-    source: Network | PathLike | bytes,
+    network: Network | PathLike | bytes,
     *,
     device: TorchDevice | None = None,
     batch_statistics: bool = False,
@@ -64,7 +64,7 @@ def harmonizer(
     At other sizes its change is transferred by a colour map, as in `pyharmony.harmonize`, but unguarded.
 
     Args:
-        source: a harmonisation model, or any source for `pyharmony.networks.models.load`.
+        network: a harmonisation model, or any source for `pyharmony.networks.models.load`.
         device: 'cpu' or 'cuda'; None: a CUDA device if available.
         batch_statistics: whether batch norms use mean and variance of each image instead of the running ones; the
             published test commands of DoveNet, BargainNet and pix2pix do so.
@@ -85,11 +85,11 @@ def harmonizer(
     if device is not None:
         _checks.one_of(device, "device", ("cpu", "cuda"))
     networks = _networks()
-    return networks.Harmonizer(networks.loaded(source, device), batch_statistics, size)
+    return networks.Harmonizer(networks.loaded(network, device), batch_statistics, size)
 
 
 @_checks.kinds
-def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:
+def judge(network: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:
     """Returns a network as a judge of images.
 
     'dovenet' and 'dovenet_lite' return two scores: `realism` of the whole image, and `verification` that object and
@@ -98,7 +98,7 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
     higher for more realistic images; the scores of different judges are not comparable.
 
     Args:
-        source: a model, or any source for `pyharmony.networks.models.load`; including its discriminator.
+        network: a model, or any source for `pyharmony.networks.models.load`; including its discriminator.
         device: see `harmonizer`.
 
     Raises:
@@ -113,7 +113,7 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
     if device is not None:
         _checks.one_of(device, "device", ("cpu", "cuda"))
     networks = _networks()
-    return networks.Verdict(networks.loaded(source, device, whole=True))
+    return networks.Verdict(networks.loaded(network, device, whole=True))
 
 
 def _networks() -> Any:

@@ -24,7 +24,7 @@ def realism_score(
     image: ImageLike,
     mask: MaskLike | None = None,
     *,
-    model: Network | PathLike | bytes | None = None,
+    network: Network | PathLike | bytes | None = None,
     device: TorchDevice | None = None,
 ) -> float:
     """Returns the probability that an image is a photo, and not a composite with an object of other colours.
@@ -42,7 +42,7 @@ def realism_score(
             or a `pyharmony.io.Picture`, which is converted to sRGB. Alpha is ignored.
         mask: the mask of the inserted object, if known: [H, W], bool, uint8 or uint16 scaled by its range, or floats in
             [0, 1]; or a file or `Picture`, like image. One half or more is inside. None: unknown, or none.
-        model: a `realism_cnn`, or an argument of `pyharmony.networks.models.load`; None: the weights that
+        network: a `realism_cnn`, or an argument of `pyharmony.networks.models.load`; None: the weights that
             come with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
@@ -52,7 +52,7 @@ def realism_score(
     Raises:
         DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty at the network's size.
-        ArgumentError: image contains NaN or infinities; model is not a `realism_cnn`.
+        ArgumentError: image contains NaN or infinities; network is not a `realism_cnn`.
         DecodeError: a file is not an image.
         WeightsError: the weights cannot be loaded, see `pyharmony.networks.models.load`.
         DeviceError: there is no such device.
@@ -71,18 +71,18 @@ def realism_score(
     from ...networks import models
     from . import networks
 
-    network = _shipped(_REALISM, device) if model is None else networks.loaded(model, device, "model")
-    if network.name != "realism_cnn":
+    model = _shipped(_REALISM, device) if network is None else networks.loaded(network, device)
+    if model.name != "realism_cnn":
         able = ", ".join(info.name for info in models.list("realism"))
-        raise ArgumentError(f"model: {network.name}, expected {able}")
-    return networks.realism(network, levels, inside)
+        raise ArgumentError(f"network: {model.name}, expected {able}")
+    return networks.realism(model, levels, inside)
 
 
 def harmony_score(
     image: ImageLike,
     mask: MaskLike,
     *,
-    weights: Network | PathLike | bytes | None = None,
+    network: Network | PathLike | bytes | None = None,
     device: TorchDevice | None = None,
 ) -> float:
     """Returns a score of the harmony of an object and its background in colour and light.
@@ -98,7 +98,7 @@ def harmony_score(
         image: see `realism_score`.
         mask: the mask of the object, see `realism_score`. Values of at least one half are the object, all others the
             background.
-        weights: a model that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
+        network: a model that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
             or an argument of `pyharmony.networks.models.load`; None: `colorgrid`, which comes with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
@@ -108,7 +108,7 @@ def harmony_score(
 
     Raises:
         MaskError: the mask has values outside of its range, or is empty or full at the network's size.
-        ArgumentError: image contains NaN or infinities; weights are of another model.
+        ArgumentError: image contains NaN or infinities; network is another model.
         DTypeError, ShapeError, DecodeError, WeightsError, DeviceError, ImportError: see `realism_score`.
 
     Example:
@@ -126,13 +126,13 @@ def harmony_score(
     from ...networks import models
     from . import networks
 
-    network = _shipped(_HARMONY, device) if weights is None else networks.loaded(weights, device, "weights")
+    model = _shipped(_HARMONY, device) if network is None else networks.loaded(network, device)
     able = {*networks.HARMONY, *(info.name for info in models.list("harmonize"))}
-    if network.name not in able or getattr(network.config, "kind", "code") != "code":
-        kind = "" if network.name not in able else f" of kind={network.config.kind!r}"
+    if model.name not in able or getattr(model.config, "kind", "code") != "code":
+        kind = "" if model.name not in able else f" of kind={model.config.kind!r}"
         names = ", ".join(sorted(able))
-        raise ArgumentError(f"weights: {network.name}{kind} cannot estimate harmony, expected {names}")
-    return networks.harmony(network, levels, inside)
+        raise ArgumentError(f"network: {model.name}{kind} cannot estimate harmony, expected {names}")
+    return networks.harmony(model, levels, inside)
 
 
 @functools.lru_cache(4)

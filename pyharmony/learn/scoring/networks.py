@@ -27,13 +27,10 @@ HARMONY = ("bargainnet", "style_encoder")
 _HALF = 8 / 255
 
 
-def loaded(source: Any, device: str | None, name: str = "source", *, whole: bool = False) -> Model:
-    """Returns a model, or the one that `models.load` reads, for inference on a device; None: a GPU if there is one.
-
-    name: the name of the argument, for messages.
-    """
-    with named(name):
-        model = source if isinstance(source, Model) else models.load(source, whole=whole)
+def loaded(network: Any, device: str | None, *, whole: bool = False) -> Model:
+    """Returns a model, or the one that `models.load` reads, for inference on a device; None: a GPU if there is one."""
+    with named("network"):
+        model = network if isinstance(network, Model) else models.load(network, whole=whole)
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("device: torch finds no GPU")
     return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

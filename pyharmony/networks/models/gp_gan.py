@@ -190,28 +190,28 @@ def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None 
         nz: the expected length of the noise; None: any.
     """
     if isinstance(source, str | bytes | os.PathLike):
-        with named("generator"):
+        with named("network"):
             source = _files.load(source)
     if isinstance(source, Model):
         if not isinstance(source, GPGan):
-            raise WeightsError(f"generator: a {source.name}, expected a gp_gan")
+            raise WeightsError(f"network: a {source.name}, expected a gp_gan")
         source = source.generator
     if not isinstance(source, BlendingGenerator | NoiseGenerator):
         raise DTypeError(
-            f"generator: {type(source).__name__}, expected a gp_gan of networks.models, its generator or a path"
+            f"network: {type(source).__name__}, expected a gp_gan of networks.models, its generator or a path"
         )
     blends = isinstance(source, BlendingGenerator)
     if blends and supervised is False:
         raise WeightsError(
-            "generator: the blending generator, expected that from noise for supervised=False", code="generator-blends"
+            "network: the blending generator, expected that from noise for supervised=False", code="generator-blends"
         )
     if not blends and supervised:
         raise WeightsError(
-            "generator: the generator from noise, expected the blending one for supervised=True",
+            "network: the generator from noise, expected the blending one for supervised=True",
             code="generator-from-noise",
         )
     if nz is not None and isinstance(source, NoiseGenerator) and nz != source.nz:
-        raise WeightsError(f"generator: its noise has {source.nz} values, expected nz={nz}")
+        raise WeightsError(f"network: its noise has {source.nz} values, expected nz={nz}")
     return source
 
 
@@ -226,7 +226,7 @@ def _image(output: Tensor) -> Float32:
     """Converts [1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
     image = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
     if not np.isfinite(image).all():
-        raise WeightsError("generator: its image contains NaN or Inf")
+        raise WeightsError("network: its image contains NaN or Inf")
     return np.ascontiguousarray(image)
 
 

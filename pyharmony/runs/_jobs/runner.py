@@ -140,8 +140,8 @@ class Runner:
         record = work.record = {kind.chooser: task.mode, "options": task.options} if kind.modes else {}
         if task.mode == "gp-gan":
             with work.phase("load"):
-                generator = self._network(task)
-                work.task = task = dataclasses.replace(task, arguments={**task.arguments, "generator": generator})
+                network = self._network(task)
+                work.task = task = dataclasses.replace(task, arguments={**task.arguments, "network": network})
         self.report_phase("decode", 1, 3)
         with work.phase("decode"):
             self._read(work)
@@ -179,7 +179,7 @@ class Runner:
 
     def _network(self, task: Task) -> Any:
         """Returns the network of gp-gan, loaded once for all tasks with the same weights."""
-        path = task.arguments.get("generator", _shipped.GENERATOR)
+        path = task.arguments.get("network", _shipped.GENERATOR)
         if path not in self.networks:
             with task.failures():
                 from ...networks.models.gp_gan import generator_of
