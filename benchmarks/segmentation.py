@@ -364,7 +364,7 @@ def people(root: Path, split: str, out: Path, weights: str, folders: Sequence[st
     for i, category in enumerate(samples.categories):
         if kind_of(category) == "people":
             image, region = reduced(samples[i])
-            masks = segmentation.segment(image, people=True, method=method)
+            masks = segmentation.segment(image, all_people=True, method=method)
             rows["groups"].append(samples.groups[i])
             rows["mask"].append(max((iou(masks[k] >= 128, region) for k in range(len(masks))), default=0.0))
             own = box_of(region)

@@ -19,6 +19,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 #: The former names of arguments with the present ones, by function.
 FORMER: dict[str, dict[str, str]] = {
     "CopyPaste.__init__": {"harmonize": "harmonize_probability", "others": "image_keys"},
+    "ComposeInfo.__init__": {"others": "alternatives"},
+    "MergedPart.__init__": {"people": "people_share"},
+    "Method.__init__": {"people": "detects_people"},
     "TFRecordPairs.__init__": {"source": "paths"},
     "TarShards.__init__": {"source": "paths"},
     "gaussian_poisson": {"reference": "as_published"},
@@ -51,8 +54,12 @@ def publish(names: dict[str, Any], check: Callable[[Any], Any] | None = None) ->
 def naming_keywords(function: _Function) -> _Function:
     """Returns a function that takes former keywords, and answers an unknown one with the most similar that it accepts.
 
-    Keywords are only compared after a call has failed, which costs a call that does not fail 0.1 microseconds.
+    Keywords are only compared after a call has failed, which costs a call that does not fail 0.1 microseconds. Of a
+    class it is the constructor.
     """
+    if isinstance(function, type):
+        function.__init__ = naming_keywords(function.__init__)  # type: ignore[misc]
+        return function
 
     @functools.wraps(function)
     def call(*args: Any, **keywords: Any) -> Any:

@@ -174,7 +174,7 @@ def segments() -> Iterator[tuple[str, Call]]:
             point = (int(width * spot[0]), int(height * spot[1]))
             yield f"segment/{name}/point/{number}", partial(pyharmony.segment, image, points=point)
         box = (width // 4, height // 4, width // 2, height // 2)
-        yield f"segment/{name}/people", partial(pyharmony.segment, image, people=True)
+        yield f"segment/{name}/people", partial(pyharmony.segment, image, all_people=True)
         yield f"segment/{name}/box", partial(pyharmony.segment, image, box=box)
         yield f"segment/{name}/grabcut", partial(pyharmony.segment, image, box=box, method="grabcut")
 

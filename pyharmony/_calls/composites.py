@@ -24,9 +24,10 @@ SEGMENT = Call(
         Option("scribble_beside", LINE, "A line outside the object; repeatable.", many=True, argument=False),
         Option("box", RECTANGLE, "A rectangle around the object."),
         Option("mask", IMAGE, "A coarse mask of the object."),
-        Option("people", bool, "Segment every person; takes no prompt.", argument=False, value=False),
+        Option("all_people", bool, "Segment every person; takes no prompt.", argument=False, value=False),
         Option("method", Name("segment"), "auto, or another method of docs/segment.md.", value="auto", argument=False),
     ),
+    renamed={"people": "--all-people"},
 )  # fmt: skip
 
 PLACE = Call(

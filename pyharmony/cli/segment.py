@@ -74,13 +74,13 @@ def segment(
     form = {"mask_only": mask_only, "crop": crop, "keep_background": keep_background}
     for index, name in enumerate(names):
         write_image(object_of(picture, segments.alpha(index if every else None), **form), name, overwrite)
-    _report(console, segments, names, options.get("people", False), every, time.perf_counter() - start)
+    _report(console, segments, names, options.get("all_people", False), every, time.perf_counter() - start)
 
 
 def _check_prompts(options: dict[str, Any], annotations: Path | None, every: bool) -> None:
     has_prompt = any(name in options for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
-    if sum((options.get("people", False), annotations is not None, has_prompt)) > 1:
-        raise RunError("--people, --annotations and prompts exclude each other", Code.USAGE)
+    if sum((options.get("all_people", False), annotations is not None, has_prompt)) > 1:
+        raise RunError("--all-people, --annotations and prompts exclude each other", Code.USAGE)
     if every and annotations is not None:
         raise RunError("--every and --annotations exclude each other", Code.USAGE)
 
@@ -90,7 +90,7 @@ def _segmented(console: Console, picture: Any, segmenter: Any, options: dict[str
 
     with as_failures(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {options.get('mask')}"):
         session = segmentation.Session(picture, method=segmenter)
-        return session.people() if options.get("people", False) else prompted(session, options)
+        return session.people() if options.get("all_people", False) else prompted(session, options)
 
 
 def _report(

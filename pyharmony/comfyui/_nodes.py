@@ -115,9 +115,12 @@ def _place(subject: Frame, background: Frame, mask: Frame | None, **options: Any
     return result, _as_mask(info.subjects[0].mask)
 
 
-def _segment(image: Frame, mask: Frame | None, people: bool = False, method: str = "auto", **prompts: Any) -> Answer:
+def _segment(
+    image: Frame, mask: Frame | None, all_people: bool = False, method: str = "auto", **prompts: Any
+) -> Answer:  # fmt: skip
     session = segmentation.Session(image, method=method)
-    masks = session.people() if people else prompted(session, prompts if mask is None else {**prompts, "mask": mask})
+    prompts |= {} if mask is None else {"mask": mask}
+    masks = session.people() if all_people else prompted(session, prompts)
     if masks.reason:
         warn(f"segment: {masks.reason}")
     return segmentation.cutout(image, masks), _as_mask(masks.alpha())
@@ -189,7 +192,7 @@ NODES = (
             "image": Image("The image."),
             "mask": Image("A coarse mask of the object, to be refined.", of="image", required=False),
         },
-        _of(SEGMENT, "points", "beside", "scribble", "scribble_beside", "box", "people", "method"),
+        _of(SEGMENT, "points", "beside", "scribble", "scribble_beside", "box", "all_people", "method"),
         {"cutout": "IMAGE", "mask": "MASK"}, _segment,
     ),
     Node(

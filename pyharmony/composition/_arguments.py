@@ -50,7 +50,7 @@ def check_people(people: Any) -> None:
     """Rejects a value that does not describe people."""
     stack = isinstance(people, np.ndarray) and people.ndim >= 3
     if not (people is None or stack or isinstance(people, (Masks, list, tuple))):
-        expected = "expected None, a list of masks, or the result of pyharmony.segment with people=True"
+        expected = "expected None, a list of masks, or the result of pyharmony.segment with all_people=True"
         raise DTypeError(f"people: {type(people).__name__}, {expected}")
 
 

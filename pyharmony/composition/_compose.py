@@ -234,7 +234,7 @@ def compose(
         boxes: a rectangle (x, y, width, height) around the subject.
         masks: a mask of the subject, of its photo's size.
         segment: a method of `pyharmony.segment`, for prompts and, if it can, for detecting people.
-        people: the people of the background: the result of `pyharmony.segment` with people=True, or a mask of each;
+        people: the people of the background: the result of `pyharmony.segment` with all_people=True, or a mask of each;
             None: they are detected.
         at: 'auto', the best placement; or (x, y), the position of the first pixel of the subject's photo in the
             background before the rotation; or a `pyharmony.placement.Placement`. Of several photos one for all, as the

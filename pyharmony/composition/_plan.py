@@ -179,7 +179,7 @@ def _rectangle(values: Sequence[float]) -> Rectangle:
 def _of_people(method: str | Method) -> str | Method:
     """Returns a method that detects people: this one, or the default."""
     cutter = METHODS.get(method) if isinstance(method, str) else method
-    return method if cutter is None or cutter.people else "auto"
+    return method if cutter is None or cutter.detects_people else "auto"
 
 
 class CutOut(NamedTuple):

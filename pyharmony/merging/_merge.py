@@ -18,6 +18,7 @@ from .._images.frame import Frame, Infos, Job, as_images, size_of
 from .._images.kinds import in_kind_of
 from .._images.levels import colour_levels, levels_of_shares, opened
 from .._images.sizes import fitted, resized
+from .._public import former_field, naming_keywords
 from .._warnings import warn
 from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, UnchangedWarning
 from ..io import Picture
@@ -41,13 +42,14 @@ _PART_MARGIN = 4
 _ROWS = 256
 
 
+@naming_keywords
 @dataclass(frozen=True)
 class MergedPart:
     """A part of a photo that was added to the base, or a person who was not.
 
     Attributes:
         box: its bounding rectangle (x, y, width, height) in the result.
-        people: the mean probability of people in it, 0 to 1.
+        people_share: the mean probability of people in it, 0 to 1.
         crossing: the share of its contour, 0 to 1, along which the photos show different objects: near 0 for a person
             alone, and more for one who touches or covers a person of the base.
         taken: whether it was added.
@@ -60,10 +62,11 @@ class MergedPart:
     """
 
     box: tuple[int, int, int, int]
-    people: float
+    people_share: float
     crossing: float
     taken: bool
     reason: Reason = NO_REASON
+    people = former_field("people", "people_share")
 
 
 @dataclass(frozen=True, repr=False)

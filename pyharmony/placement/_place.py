@@ -187,7 +187,7 @@ def place(
         background: the image in which the object is placed, likewise.
         mask: the mask of the object, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject;
             if that is above 0 nearly everywhere it cuts nothing out, and the main object is segmented, with a warning.
-        people: the people in the background: the result of `pyharmony.segment` with people=True, or a mask of each;
+        people: the people in the background: the result of `pyharmony.segment` with all_people=True, or a mask of each;
             None: they are detected. The first two give the same placements: people without a mask are detected in
             addition.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks, or each a `segmentation.Head`,

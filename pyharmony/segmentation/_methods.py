@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from .. import _checks, _header, _install, _shipped
 from .._arrays import Pixels
+from .._public import former_field, naming_keywords
 from ..errors import WeightsError
 from ..typing import PathLike
 from . import _classic, _clicks, _pose_network
@@ -28,6 +29,7 @@ class Cutter(Protocol):
         """Returns masks, the best first; `last` is the mask that new prompts correct."""
 
 
+@naming_keywords
 @dataclass(frozen=True)
 class Method:
     """A segmentation method.
@@ -38,7 +40,7 @@ class Method:
         opened: a function that prepares an image [H, W, 3] of uint8 and returns its `Cutter`.
         needs: the modules that it imports, each with the extra that installs it.
         weights: the name of its weights; empty if it has none.
-        people: whether it detects people.
+        detects_people: whether it detects people.
         scored: the weights by which the expected intersection over union is computed; None: scores are the network's.
     """
 
@@ -47,8 +49,9 @@ class Method:
     opened: Callable[[Pixels], Any]
     needs: tuple[tuple[str, str], ...] = ()
     weights: str = ""
-    people: bool = False
+    detects_people: bool = False
     scored: Weights | None = None
+    people = former_field("people", "detects_people")
 
     @property
     def missing(self) -> str:
@@ -87,7 +90,9 @@ def trained(weights: PathLike) -> Method:
     with _header.named("weights"):
         network = _clicks.parsed(data, str(path))
     summary = f"the network of clicks, by {path.name}"
-    return Method("trained", summary, lambda picture: NetworkCutter(network, picture), people=bool(network.finder))
+    return Method(
+        "trained", summary, lambda picture: NetworkCutter(network, picture), detects_people=bool(network.finder)
+    )
 
 
 def _featured(picture: Pixels) -> NetworkCutter:
@@ -121,7 +126,7 @@ _OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method(_FEATURED, _SUMMARY, _featured, weights=_FEATURED, people=True, scored=_SCORED),
+        Method(_FEATURED, _SUMMARY, _featured, weights=_FEATURED, detects_people=True, scored=_SCORED),
         Method(
             _WEIGHTS, "the network of clicks, `pyharmony.networks.models.clicks`", _alone(_WEIGHTS), weights=_WEIGHTS
         ),
@@ -139,7 +144,7 @@ METHODS: dict[str, Method] = {
             f"{_FEATURED} without poses of people",
             _alone(_FEATURED),
             weights=_FEATURED,
-            people=True,
+            detects_people=True,
             scored=_SCORED,
         ),
     )

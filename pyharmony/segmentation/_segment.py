@@ -302,7 +302,7 @@ class Session:
     def _of_people(self, by_heads: bool = False) -> NetworkCutter:
         """Returns the network if it has a people map, and, if by_heads, a head detector."""
         if not isinstance(self._cutter, NetworkCutter) or (by_heads and not self.finds_people):
-            raise ArgumentError(f"people: method {self.method!r} does not detect them, expected method 'auto'")
+            raise ArgumentError(f"method: {self.method!r} does not detect people, expected 'auto'")
         return self._cutter
 
     def _more(self, points: Sequence[Point], add: bool) -> Masks:
@@ -408,7 +408,7 @@ def segment(
     box: Box | None = None,
     scribble: Sequence[Point] | None = None,
     mask: MaskLike | None = None,
-    people: bool = False,
+    all_people: bool = False,
     method: str | Method = "auto",
 ) -> Masks:
     """Segments an object by prompts, or all people.
@@ -424,18 +424,18 @@ def segment(
         scribble: a line on the object, [(x, y), …].
         mask: a coarse mask of the object, which is refined, of any kind; as an array [H, W], bool, uint8 or uint16
             scaled by its range, or floats in [0, 1].
-        people: whether to segment all people instead, one by one. Not all are detected, see docs/segment.md.
+        all_people: whether to segment all people instead, one by one. Not all are detected, see docs/segment.md.
         method: 'auto', the name of another of `METHODS`, or a method from your own networks, by `sam` or `salient`.
 
     Returns:
         Up to three masks, since one click may mean a part or the whole, the best first; after one click on a person
-        the first is the likely mask of the whole person. With `people`, a mask of each person. If nothing is found,
+        the first is the likely mask of the whole person. With `all_people`, a mask of each person. If nothing is found,
         there are no masks, `mask` is empty and `reason` contains the cause; `reason` is set, too, if the mask is a
         guess because the click is on nothing distinct, such as the sky.
 
     Raises:
-        ArgumentError: there are no prompts, or prompts together with `people`; a click is outside of the image; the box
-            is outside of it; there is no such method.
+        ArgumentError: there are no prompts, or prompts together with `all_people`; a click or the box is outside of
+            the image; there is no such method.
         ShapeError, DTypeError: an argument has a shape or dtype that is not accepted.
         MaskError: the coarse mask has values outside of its range.
         DecodeError: a file is not an image.
@@ -450,12 +450,12 @@ def segment(
         >>> found.mask.shape, found.mask[0, 0]
         ((60, 80), np.uint8(0))
     """
-    _checks.flags(people=people)
+    _checks.flags(all_people=all_people)
     session = Session(image, method=method)
     prompts: dict[str, Any] = {"points": points, "labels": labels, "box": box, "scribble": scribble, "mask": mask}
-    if people:
+    if all_people:
         if any(x is not None for x in prompts.values()):
-            raise ArgumentError("people: True together with prompts, expected either people or prompts")
+            raise ArgumentError("all_people: True together with prompts, expected one of both")
         return session.people()
     return session.segment(**prompts)
 

@@ -163,7 +163,7 @@ class SegmentMethod(Answer):
 
     name: str
     about: str = Field(description="A description.")
-    people: bool = Field(description="Whether it segments people.")
+    detects_people: bool = Field(description="Whether it segments people.")
 
 
 class PageField(Answer):

@@ -308,9 +308,11 @@ class Service:
             methods=harmonize_methods(),
             fields=page_fields(COMPOSE),
             segment_methods=[
-                SegmentMethod(name="auto", about=f"the default: {default.summary}", people=default.people),
+                SegmentMethod(
+                    name="auto", about=f"the default: {default.summary}", detects_people=default.detects_people
+                ),
                 *(
-                    SegmentMethod(name=name, about=method.summary, people=method.people)
+                    SegmentMethod(name=name, about=method.summary, detects_people=method.detects_people)
                     for name, method in METHODS.items()
                     if not method.missing
                 ),

@@ -342,12 +342,14 @@ Step = Annotated[Click | Scribble | Box | Coarse | Choose, Field(discriminator="
 class SegmentBody(Body):
     """segment"""
 
+    renamed = {"people": "all_people"}
+
     picture: PictureId = Field(description="The image.")
     steps: Annotated[list[Step], _FIRST] = Field(default=[], max_length=200,
         description="All prompts, in order. The result depends on the steps alone; to continue, send the "
         "previous steps and one more, to undo, one less. The worker caches the image, so that the next click is fast.",
     )  # fmt: skip
-    people: bool = Field(default=False, description="Segment all people instead, one by one, without steps.")
+    all_people: bool = Field(default=False, description="Segment all people instead, one by one, without steps.")
     method: CutterName = Field(
         default="auto", description="The method; /api/v1/service lists and describes those that are available."
     )
@@ -359,8 +361,8 @@ class SegmentBody(Body):
 
     @model_validator(mode="after")
     def _fits(self) -> SegmentBody:
-        if self.people == bool(self.steps):
-            raise ValueError("expected steps, or people=true and no steps")
+        if self.all_people == bool(self.steps):
+            raise ValueError("expected steps, or all_people=true and no steps")
         if any(step.kind in ("box", "mask") for step in self.steps[1:]):
             raise ValueError("steps: a box or a mask must be the first step")
         if self.steps and self.steps[0].kind == "choose":
@@ -370,8 +372,8 @@ class SegmentBody(Body):
 
     def check(self) -> None:
         _check_cutter(self.method, "method")
-        if self.people and self.method != "auto" and not CUTTERS[self.method].people:
-            names = ", ".join(["auto", *(name for name, cutter in CUTTERS.items() if cutter.people)])
+        if self.all_people and self.method != "auto" and not CUTTERS[self.method].detects_people:
+            names = ", ".join(["auto", *(name for name, cutter in CUTTERS.items() if cutter.detects_people)])
             raise RunError(f"method: {self.method!r} does not segment people, expected one of {names}", Code.USAGE)
 
 

@@ -151,11 +151,11 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("segment", 1, 2):
         segments = (
             session.people()
-            if body.people
+            if body.all_people
             else session.after([_scaled(step, factor, desk, body) for step in body.steps])
         )
     with desk.phase("encode", 2, 2):
-        every = body.every or body.people
+        every = body.every or body.all_people
 
         def saved(mask: Any) -> dict[str, Any]:
             return desk.write(Picture(mask[..., None]), "png")
@@ -176,9 +176,9 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
             masks.append(one)
         info = {"method": segments.method, **with_code(segments.reason)}
         # People are one mask together; of the masks of a prompt the first is the best.
-        whole = saved(functools.reduce(np.maximum, drawn if body.people else drawn[:1])) if drawn else None
+        whole = saved(functools.reduce(np.maximum, drawn if body.all_people else drawn[:1])) if drawn else None
         answer = {"mask": whole, "masks": masks, "info": info}
-        if body.people:
+        if body.all_people:
             answer["others"] = saved(session.others(segments))
         return answer
 
@@ -402,8 +402,8 @@ def _merge(body: Any, desk: Desk) -> dict[str, Any]:
         record |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
         for one in info.photos:
             parts = [
-                {"box": [value / factor for value in part.box], "people": part.people, "crossing": part.crossing,
-                 "taken": part.taken, **with_code(part.reason)}
+                {"box": [value / factor for value in part.box], "people_share": part.people_share,
+                 "crossing": part.crossing, "taken": part.taken, **with_code(part.reason)}
                 for part in one.parts
             ]  # fmt: skip
             about = {"inliers": one.inliers, "residual": one.residual, "differs": one.differs}

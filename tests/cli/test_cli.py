@@ -210,9 +210,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 )
 def test_an_option_of_gp_gan_is_the_argument_of_its_name(weights: str, options: str, arguments: dict[str, Any]) -> None:
     call("blend", *PATCH, "-o", "out.png", "--mode", "gp-gan", "--network", weights, *options.split())
-    assert np.array_equal(
-        pixels("out.png"), blend.gp_gan(*patch_arrays(), at=(86, 180), network=weights, **arguments)
-    )
+    assert np.array_equal(pixels("out.png"), blend.gp_gan(*patch_arrays(), at=(86, 180), network=weights, **arguments))
 
 
 def test_gp_gan_says_which_weights_it_needs(weights: str) -> None:

@@ -124,7 +124,7 @@ def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -
     layers = [Layer((0, 0, 120, 90), shape.astype(np.float32), 0.9) for shape in shapes]
     heads = ((30, 15, 10, 10), (80, 23, 10, 10))
     monkeypatch.setattr(segmentation.Session, "people", lambda self: self._masks(layers, NO_REASON, heads))
-    words = ("scene.png", "--people", "--model", finding, "--mask-only")
+    words = ("scene.png", "--all-people", "--model", finding, "--mask-only")
     result = report_of(*words, "-o", "person.png", "--every")
     assert [(one["output"], tuple(one["head"])) for one in result["masks"]] == [
         ("person-1.png", heads[0]), ("person-2.png", heads[1])
@@ -141,7 +141,7 @@ def test_people_and_weights_of_the_user(weights: Path, finding: Path) -> None:
     call("scene.png", "-o", "out.png", "--points", "40,40", "--model", weights)
     assert Image.open("out.png").mode == "RGBA"
     Image.new("RGB", (40, 30), (9, 9, 9)).save("plain.png")
-    result = call("plain.png", "-o", "people.png", "--people", "--model", finding, code=3)
+    result = call("plain.png", "-o", "people.png", "--all-people", "--model", finding, code=3)
     assert "no person was found; nothing was written" in result.stderr and not Path("people.png").exists()
     assert "one colour" in call("plain.png", "-o", "x.png", "--points", "3,3", "--model", weights, code=3).stderr
 
@@ -178,11 +178,11 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
         (("--scribble", "4,4,9"), 2, "--scribble: '4,4,9', expected X,Y,X,Y…, such as 120,80,160,90"),
         (("--scribble", "4,4,9,400"), 2, "--scribble or --scribble-beside: (9, 400) is outside of the image"),
         (("--points", "40,40", "--scribble-beside", "-4,4,9,9"), 2, "--scribble-beside: (-4, 4) is outside"),
-        (("--people", "--scribble", "4,4,9,9"), 2, "exclude each other"),
+        (("--all-people", "--scribble", "4,4,9,9"), 2, "exclude each other"),
         (("--annotations", "a.json", "--every"), 2, "--every and --annotations exclude each other"),
-        (("--people", "--points", "4,4"), 2, "exclude each other"),
+        (("--all-people", "--points", "4,4"), 2, "exclude each other"),
         (("--mask", "none.png"), 3, "none.png"),
-        (("--people",), 2, "method 'grabcut' does not detect them"),
+        (("--all-people",), 2, "method: 'grabcut' does not detect people"),
         (("-o", "out.jpg", "--points", "4,4"), 2, "the image has one; use PNG, WEBP, TIFF, AVIF\n"),
     ],
 )

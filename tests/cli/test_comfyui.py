@@ -175,7 +175,7 @@ def test_segment() -> None:
     masks = segmentation.segment(image, mask=coarse)
     assert np.array_equal(node("Segment", image=image[None], mask=coarse[None])[1][0], level(masks.alpha()))
     with pytest.warns(pyharmony.errors.PyHarmonyWarning, match="segment: "):
-        assert not node("Segment", image=image[None], people=True)[1].any()
+        assert not node("Segment", image=image[None], all_people=True)[1].any()
 
 
 def test_shadow() -> None:

@@ -1624,7 +1624,7 @@ def test_faces_of_people_without_a_mask_are_not_covered(monkeypatch: pytest.Monk
     assert not info.subjects[0].mask[y : y + high, x : x + wide].any() and not info.subjects[0].placement.reason
     # What `segment` tells of the people gives the same place as looking for them.
     _, other_info = pyharmony.compose(
-        figure(84), wall(), people=pyharmony.segment(wall(), people=True), return_info=True, **options
+        figure(84), wall(), people=pyharmony.segment(wall(), all_people=True), return_info=True, **options
     )
     assert other_info.recipe == info.recipe and calls[1]["faces"] == calls[0]["faces"]
     assert np.array_equal(calls[1]["others"], calls[0]["others"])
@@ -1638,11 +1638,11 @@ def test_faces_of_people_without_a_mask_are_not_covered(monkeypatch: pytest.Monk
 def test_people_who_were_found_before_give_the_same_place(data_dir: Path, subject: str, background: str) -> None:
     photo, scene = (io.read(data_dir / "app_open" / f"coco_{name}.jpg").pixels for name in (subject, background))
     options = {name: value for name, value in PASTE_OPTIONS.items() if name != "people"}
-    people = pyharmony.segment(scene, people=True)
+    people = pyharmony.segment(scene, all_people=True)
     _, info = pyharmony.compose(photo, scene, return_info=True, **options)
     _, people_info = pyharmony.compose(photo, scene, people=people, return_info=True, **options)
     assert people_info.recipe == info.recipe
-    mask = pyharmony.segment(photo, people=True)[0]
+    mask = pyharmony.segment(photo, all_people=True)[0]
     assert placement.place(photo, scene, mask=mask) == placement.place(photo, scene, mask=mask, people=people)
 
 

@@ -403,7 +403,7 @@ def test_one_mask_may_hold_several_people() -> None:
 
 def test_what_segment_found_may_be_given() -> None:
     scene = Scene()
-    people = pyharmony.segment(scene.second, people=True)
+    people = pyharmony.segment(scene.second, all_people=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyHarmonyWarning)
         merge(scene.photos, people=[scene.people[0], people])

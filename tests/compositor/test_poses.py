@@ -450,7 +450,7 @@ def test_where_the_file_is_left_out_nothing_asks_for_it(monkeypatch: pytest.Monk
             (tmp_path / path.name).symlink_to(path)
     monkeypatch.setattr(_shipped, "FOLDER", tmp_path)
     assert not _pose_network.are_there()
-    assert len(pyharmony.segment(PHOTO, people=True)) == 1
+    assert len(pyharmony.segment(PHOTO, all_people=True)) == 1
     with pytest.raises(WeightsError, match="there is no such file, expected the weights pose"):
         _pose_network.networks()
 
@@ -469,5 +469,6 @@ def test_a_click_on_a_person_is_made_better() -> None:
 
 
 def test_the_methods_tell_which_has_poses() -> None:
-    assert _methods.METHODS["clicks-imagenet-alone"].people and not _methods.METHODS["clicks-imagenet-alone"].missing
+    alone = _methods.METHODS["clicks-imagenet-alone"]
+    assert alone.detects_people and not alone.missing
     assert segmentation.METHODS["clicks-imagenet"].opened(np.zeros((20, 30, 3), np.uint8)).poses is not None

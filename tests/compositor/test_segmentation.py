@@ -614,7 +614,7 @@ def test_edges_follow_the_picture() -> None:
         ({"mask": np.zeros((90, 120), np.uint8)}, ArgumentError, "mask: empty"),
         ({"mask": np.zeros((9, 12), np.uint8)}, ShapeError, "mask: "),
         ({"mask": np.full((90, 120), 3.0)}, MaskError, "mask: "),
-        ({"people": True, "points": (5, 5)}, ArgumentError, "people: "),
+        ({"all_people": True, "points": (5, 5)}, ArgumentError, "all_people: "),
         (
             {"points": (5, 5), "method": "magic"},
             ArgumentError,
@@ -644,7 +644,7 @@ def test_every_kind_of_image_has_the_same_answer(weights: Path, tmp_path: Path) 
 def test_one_colour_and_nothing_found_are_said(finding: Path) -> None:
     masks = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), points=(3, 3), method=segmentation.trained(finding))
     assert len(masks) == 0 and not masks.mask.any() and "one colour" in masks.reason
-    people = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), people=True, method=segmentation.trained(finding))
+    people = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), all_people=True, method=segmentation.trained(finding))
     assert len(people) == 0 and people.reason == "no person was found"
 
 
@@ -660,7 +660,7 @@ def test_a_session_goes_on_and_back() -> None:
     masks = session.scribble([(30, 25), (50, 55)])
     assert iou(masks.mask, box_mask()) > 0.9
     assert iou(session.segment(box=BOX).mask, box_mask()) > 0.9
-    with pytest.raises(ArgumentError, match="people: method 'grabcut' does not detect them"):
+    with pytest.raises(ArgumentError, match="method: 'grabcut' does not detect people"):
         session.people()
 
 
@@ -711,7 +711,9 @@ def test_a_method_goes_on_from_what_the_default_found(
     pytest.importorskip(package, reason=skips.not_installed(package))
     name = f"{segmentation.DEFAULT}+{second}"
     method = segmentation.METHODS[name]
-    assert method.weights == segmentation.DEFAULT and not method.people and segmentation.DEFAULT in method.summary
+    assert (
+        method.weights == segmentation.DEFAULT and not method.detects_people and segmentation.DEFAULT in method.summary
+    )
     # The network leaves out the right rim of the box, and what comes after it sees by colours where the box ends.
     part = np.zeros((90, 120), np.float32)
     part[BOX[1] : BOX[1] + BOX[3], BOX[0] : BOX[0] + BOX[2] - 4] = 1
@@ -1544,7 +1546,7 @@ def test_where_others_are_of_whom_none_was_found() -> None:
     with pytest.raises(ShapeError, match="mask"):
         session.others([np.zeros((5, 5), np.uint8)], (40, 30))
     assert not segmentation.Session(np.zeros((60, 80, 3), np.uint8)).others([], (40, 30)).any()
-    with pytest.raises(ArgumentError, match="people: method 'grabcut' does not detect them"):
+    with pytest.raises(ArgumentError, match="method: 'grabcut' does not detect people"):
         segmentation.Session(picture, method="grabcut").others([], (40, 30))
 
 
@@ -1552,10 +1554,10 @@ def test_the_network_names_its_people(weights: Path, finding: Path) -> None:
     cutter = NetworkCutter(_clicks.parsed(weights.read_bytes(), "x"), scene())
     where = cutter.people()
     assert where.shape == (64, 64) and 0 <= where.min() <= where.max() <= 1 and cutter.heads() == []
-    masks = pyharmony.segment(scene(), people=True, method=segmentation.trained(finding))
+    masks = pyharmony.segment(scene(), all_people=True, method=segmentation.trained(finding))
     assert len(masks) == len(masks.heads) == len(masks.boxes)
     for call in (segmentation.Session.people, segmentation.Session.heads):
-        with pytest.raises(ArgumentError, match="people: method 'trained' does not detect them"):
+        with pytest.raises(ArgumentError, match="method: 'trained' does not detect people"):
             call(segmentation.Session(scene(), method=segmentation.trained(weights)))
 
 
@@ -1588,7 +1590,7 @@ def test_where_people_could_stand_by_numpy_is_that_by_torch(tmp_path: Path, feat
     # The answer is 1 where it cannot be told.
     assert segmentation.Session(picture, method=segmentation.trained(featured)).standable() == 1
     assert segmentation.Session(np.zeros((9, 9, 3), np.uint8)).standable() == 1
-    with pytest.raises(ArgumentError, match="people: method 'grabcut' does not detect them"):
+    with pytest.raises(ArgumentError, match="method: 'grabcut' does not detect people"):
         segmentation.Session(picture, method="grabcut").standable()
     with pytest.raises(ArgumentError, match="scene: False"):
         models.load(featured).scenes(planes)
@@ -1611,7 +1613,7 @@ def test_the_weights_that_come_with_it_find_people() -> None:
     masks = session.people()
     assert len(masks) == 1 and masks[0][115, 224] > 200 and masks[0][300, 224] > 200 and masks[0][20, 20] < 50
     for name in ("coffee.jpg", "rocket.jpg"):
-        assert len(pyharmony.segment(photo.with_name(name), people=True)) == 0
+        assert len(pyharmony.segment(photo.with_name(name), all_people=True)) == 0
     for least in (0.1, 1.5, "0.5", True):
         with pytest.raises(ArgumentError, match=r"least: .*expected a number from 0\.15 to 1"):
             session.heads(least)  # type: ignore[arg-type]

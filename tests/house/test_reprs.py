@@ -41,7 +41,7 @@ def results() -> Iterator[Any]:
     _, info = composite()
     yield from (info, *info.subjects, *info.subjects[0].places, *info.layers)
     masks = ph.segment(IMAGE, points=(40, 30))
-    yield from (masks, segmentation.Session(IMAGE), ph.segment(IMAGE, people=True))
+    yield from (masks, segmentation.Session(IMAGE), ph.segment(IMAGE, all_people=True))
     for function in (ph.match_grain, ph.match_sharpness, ph.shadow, ph.reflection):
         yield function(IMAGE, MASK, return_info=True)[1]
     info = ph.harmonize(IMAGE, MASK, method="mkl", guard=False, return_info=True)[1]

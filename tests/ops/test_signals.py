@@ -231,7 +231,7 @@ def _people(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     heads = [Head((x, 10.0, 20.0, 20.0), (x, 10.0, 30.0, 70.0), 1.0) for x in (10.0, 70.0)]
     monkeypatch.setattr(NetworkCutter, "heads", lambda _: heads)
     monkeypatch.setattr(people, "_cut_out", parts.work)
-    pyharmony.segment(_picture(), people=True)
+    pyharmony.segment(_picture(), all_people=True)
 
 
 def _reduced_masks(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -403,7 +403,7 @@ def without_people(visit: Visit) -> None:
     result = {"masks": [], "layers": [], "places": [], "info": {"method": "", "reason": "nobody"}}
 
     def found(route: Any) -> None:
-        if not (route.request.post_data_json or {}).get("people"):
+        if not (route.request.post_data_json or {}).get("all_people"):
             route.continue_()
             return
         job = {"id": "0" * 32, "operation": "segment", "status": "done", "preview": False, "result": result}
@@ -461,7 +461,7 @@ def these_people(visit: Visit, people: dict[int, tuple[np.ndarray, Rectangle]]) 
 
     def found(route: Any) -> None:
         body = route.request.post_data_json or {}
-        if not body.get("people"):
+        if not body.get("all_people"):
             route.continue_()
             return
         mask, head = people[client.get(f"/api/v1/pictures/{body['picture']}").json()["width"]]

@@ -872,7 +872,7 @@ def test_alpha_is_that_of_the_command(service: Running, tmp_path: Path) -> None:
     steps = [{"kind": "click", "x": 150, "y": 80}, {"kind": "click", "x": 30, "y": 280, "add": False}]
     answer = service.done("segment", picture=id, steps=steps, alpha=True)
     assert np.array_equal(service.pixels(answer["mask"]), corrected)
-    people = service.done("segment", picture=id, people=True, alpha=True)
+    people = service.done("segment", picture=id, all_people=True, alpha=True)
     own = segmentation.Session(image).people()
     assert np.array_equal(service.pixels(people["mask"]), own.alpha()) and len(own) == len(people["masks"]) > 0
     assert np.array_equal(service.pixels(people["masks"][0]["mask"]), own.alpha(0))
@@ -894,11 +894,12 @@ def test_other_ways_to_point(service: Running) -> None:
     coarse[18:42, 28:52] = 255
     steps = [{"kind": "mask", "mask": service.upload(coarse)["id"]}, {"kind": "scribble", "line": [[32, 22], [48, 38]]}]
     assert (service.pixels(service.done("segment", **plain, steps=steps)["mask"]) > 127)[22:38, 32:48].all()
-    no_people = service.done("segment", picture=service.upload(np.full((40, 40, 3), 7, np.uint8))["id"], people=True)
+    plain_id = service.upload(np.full((40, 40, 3), 7, np.uint8))["id"]
+    no_people = service.done("segment", picture=plain_id, all_people=True)
     assert no_people["masks"] == [] and "mask" not in no_people and "no person" in no_people["info"]["reason"]
     assert no_people["info"]["reason_code"] == "nobody"
     assert not service.pixels(no_people["others"]).any()
-    for wrong in ({}, {"people": True, "steps": steps}, {"steps": steps[::-1]}, {"steps": [{"kind": "lasso"}]}):
+    for wrong in ({}, {"all_people": True, "steps": steps}, {"steps": steps[::-1]}, {"steps": [{"kind": "lasso"}]}):
         assert service.start("segment", picture=id, **wrong).status_code == 422
     outside = service.start("segment", 60, **plain, steps=[{"kind": "click", "x": 90, "y": 5}]).json()
     assert outside["status"] == "failed" and "outside of the image" in outside["error"]["message"]
@@ -1059,12 +1060,13 @@ def test_a_composite_is_cut_out_by_the_method_that_is_named(service: Running, mo
     # All of them are told, with what each is; one that lacks something is refused with the reason.
     about = {one["name"]: one for one in service.client.get("/api/v1/service").json()["segment_methods"]}
     assert list(about) == ["auto", *segmentation.METHODS]  # all of them can run where tests run
-    assert about["grabcut"] == {"name": "grabcut", "about": segmentation.METHODS["grabcut"].summary, "people": False}
+    summary = segmentation.METHODS["grabcut"].summary
+    assert about["grabcut"] == {"name": "grabcut", "about": summary, "detects_people": False}
     schemas = service.client.get("/api/v1/openapi.json").json()["components"]["schemas"]
     for schema, field in (("ComposeBody", "segment"), ("SegmentBody", "method")):
         assert schemas[schema]["properties"][field]["enum"] == list(about)
-    answer = service.start("segment", picture=ids["subject"], people=True, method="grabcut")
-    able = ", ".join(["auto", *(name for name, method in segmentation.METHODS.items() if method.people)])
+    answer = service.start("segment", picture=ids["subject"], all_people=True, method="grabcut")
+    able = ", ".join(["auto", *(name for name, method in segmentation.METHODS.items() if method.detects_people)])
     assert answer.status_code == 422 and f"expected one of {able}" in answer.text
     lacks = dataclasses.replace(segmentation.METHODS["grabcut"], needs=(("no_such_module", "segment"),))
     monkeypatch.setitem(segmentation.METHODS, "grabcut", lacks)
@@ -1302,7 +1304,7 @@ def test_a_full_queue_refuses_at_once(service: Running) -> None:
         for request in (
             lambda: service.start("blend", **body),
             lambda: service.client.post("/api/v1/pictures", content=b"x" * 100_000),
-            lambda: service.start("segment", picture=body["src"], people=True),
+            lambda: service.start("segment", picture=body["src"], all_people=True),
         ) * 3:
             answer = request()
             assert answer.status_code == 429 and kind_of(answer) == "busy"
@@ -1968,7 +1970,7 @@ def test_nothing_of_others_is_there(shared: Running) -> None:
         "edit": [{"image": mine["src"], "mask": mine["mask"], "mode": "detail-boost"}],
         "harmonize": [{"image": mine["src"], "mask": mine["mask"], "reference": mine["dst"]}],
         "segment": [
-            {"picture": mine["src"], "people": True},
+            {"picture": mine["src"], "all_people": True},
             {"picture": mine["src"], "steps": [{"kind": "mask", "mask": mine["mask"]}]},
         ],
         "paint": [{"picture": mine["src"], "mask": mine["mask"], "strokes": [{"line": [[3, 3]], "width": 2}]}],

@@ -166,9 +166,9 @@ def _segment(work: Work, options: dict[str, Any]) -> _Answer:
     session = segmentation.Session(image, method=options.pop("method", "auto"))
     if "mask" in work.pictures:
         options["mask"] = work.pictures["mask"]
-    people = options.pop("people", False)
+    all_people = options.pop("all_people", False)
     form = {name: options.pop(name, False) for name in ("mask_only", "keep_background")}
-    masks = session.people() if people else prompted(session, options)
+    masks = session.people() if all_people else prompted(session, options)
     if not len(masks):
         raise RunError(f"{work.task.files['image']}: {masks.reason}", Code.INPUT, "nothing_found")
     figures = {"score": round(float(masks.scores[0]), 4), "count": len(masks), "reason": str(masks.reason)}

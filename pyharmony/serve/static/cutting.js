@@ -57,7 +57,7 @@ export class Cutting {
   /** The method that segments people: the chosen one, if it can. */
   get peopleCutter() {
     const { doc, about } = this.session;
-    return about.segment_methods.some(({ name, people }) => name === doc.cutter && people) ? doc.cutter : "auto";
+    return about.segment_methods.some(({ name, detects_people: able }) => name === doc.cutter && able) ? doc.cutter : "auto";
   }
 
   show() {
@@ -171,7 +171,7 @@ export class Cutting {
   /** Segments the people in a photo, in a job with a title; alpha: as cut-outs. */
   /** @type {(title: string, id: string, alpha?: boolean) => Promise<any>} */
   async peopleOf(title, id, alpha = true) {
-    const body = { picture: id, people: true, method: this.peopleCutter, alpha };
+    const body = { picture: id, all_people: true, method: this.peopleCutter, alpha };
     return (await this.session.jobs.work(title, (options) => api.run("segment", body, options))).result;
   }
 

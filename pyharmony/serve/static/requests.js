@@ -8,7 +8,7 @@ import { TROUBLE } from "./strings.js";
  * @typedef {object} About
  * @property {string[]} operations
  * @property {string[]} methods of matching
- * @property {{ name: string, about: string, people: boolean }[]} segment_methods
+ * @property {{ name: string, about: string, detects_people: boolean }[]} segment_methods
  * @property {import("./fields.js").Field[]} fields of a composite
  * @property {number} max_upload
  * @property {number} max_pixels
