@@ -74,21 +74,21 @@ def compose(
     result, info = composer.compose(recipe, **composer.arguments)
     sheet = None if explain is None else composer.sheet(info)
     composer.write(result, output, overwrite)
-    others = []
-    for number, other in enumerate(info.others, 1):
+    alternatives = []
+    for number, other in enumerate(info.alternatives, 1):
         path = numbered(output, number + 1)
         composite, about = composer.compose(other)
         composer.write(composite, path, overwrite)
         spot = info.subjects[0].places[number]
-        others.append({"output": path, **_record(about.subjects[0], spot, info.subjects[0].mask_score)})
+        alternatives.append({"output": path, **_record(about.subjects[0], spot, info.subjects[0].mask_score)})
         console.note(f"wrote {path}: score {spot.score:.2f}")
-    if len(others) < k - 1:
-        console.note(f"{1 + len(others)} of {k} places were found")
+    if len(alternatives) < k - 1:
+        console.note(f"{1 + len(alternatives)} of {k} places were found")
     _write_more(console, more, result, info, sheet, overwrite)
     _tell(console, info, composer.names)
     records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
     report_written(
-        console, output, start, subjects=records, others=others, **more, steps=dict(info.seconds),
+        console, output, start, subjects=records, alternatives=alternatives, **more, steps=dict(info.seconds),
     )  # fmt: skip
 
 

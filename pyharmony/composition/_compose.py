@@ -22,6 +22,7 @@ from .._images.levels import image_levels, in_dtype, in_levels, picture_levels
 from .._images.region import Region, bounding_box
 from .._images.sizes import resized
 from .._images.threads import beside, in_threads
+from .._public import former_field, naming_keywords
 from .._version import __version__
 from .._warnings import quiet, warn
 from ..errors import (
@@ -132,6 +133,7 @@ class Composed(_reprs.Line):
         return png(np.concatenate([self.colours, self.alpha[..., None]], 2))
 
 
+@naming_keywords
 @dataclass(frozen=True, repr=False)
 class ComposeInfo(_reprs.Line):
     """A record of a composite.
@@ -140,7 +142,7 @@ class ComposeInfo(_reprs.Line):
         subjects: the subjects, in the order in which they were drawn.
         recipe: all decisions, as JSON: `compose(subjects, background, recipe=recipe)` returns the same pixels.
         seconds: the duration of each step for all subjects together, and 'all'.
-        others: the recipes of the next best placements, the best first, if `k` is above 1.
+        alternatives: the recipes of the next best placements, the best first, if `k` is above 1.
 
     Example:
         >>> import pyharmony
@@ -157,7 +159,8 @@ class ComposeInfo(_reprs.Line):
     seconds: Mapping[str, float]
     _background: NumpyArray
     _drawings: tuple[PlacedSubject, ...]
-    others: tuple[Mapping[str, Any], ...] = ()
+    alternatives: tuple[Mapping[str, Any], ...] = ()
+    others = former_field("others", "alternatives")
 
     @property
     def layers(self) -> list[Layer]:
@@ -244,8 +247,8 @@ def compose(
         flip: whether it may be mirrored, and if `at` is a position, whether it is.
         behind: the numbers of the people who are in front of it; 'auto': those of the placement, none if `at` is a
             position.
-        k: the largest number of placements of one subject: the composite is of the best, and `ComposeInfo.others` are
-            the recipes of the next ones, of which there may be fewer.
+        k: the largest number of placements of one subject: the composite is of the best, and `ComposeInfo.alternatives`
+            are the recipes of the next ones, of which there may be fewer.
         harmonize: a method of `pyharmony.harmonize`; None: colours do not change.
         strength: how far the subject is matched to the scene, 0 to 2: the change of colours, and below 1 a factor of
             sharpness and grain. 0 is a plain paste, without matching, shadow or soft edge, whatever the other options

@@ -389,16 +389,16 @@ def _search_places(photo: Photo, cut: CutOut, subject: Subject, people: People, 
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
     boxes = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in crowd.heads]
     heads = [Head(box, box, sure) for box, sure in zip(boxes, crowd.sure, strict=True)]
-    arguments: dict[str, Any] = {"people": crowd.reduced, "heads": heads, "others": crowd.others}
+    arguments: dict[str, Any] = {"people": crowd.reduced, "heads": heads, "other_people": crowd.others}
     arguments["faces"] = [tuple(v * factor for v in face) for face in crowd.faces]
-    arguments |= {"roll": None if subject.angle == "auto" else subject.angle, "flip": subject.flip}
+    arguments |= {"angle": None if subject.angle == "auto" else subject.angle, "flip": subject.flip}
     if subject.scale != "auto":
         arguments["scale"] = float(subject.scale) * factor / own_factor
     if cut.head is not None:
         arguments["head"] = tuple(v * own_factor for v in cut.head)
     if cut.posture is not None:
         arguments["posture"] = cut.posture.scaled(own_factor)
-    arguments |= {"person": cut.person, "most": enlarged_at_most(people.whole) * factor / own_factor}
+    arguments |= {"person": cut.person, "max_scale": enlarged_at_most(people.whole) * factor / own_factor}
     back, own_back = 1 / factor, 1 / own_factor
     # Centres of pixels have whole coordinates, corners are half a pixel away.
     return [

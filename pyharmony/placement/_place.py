@@ -52,7 +52,7 @@ _BROKEN = 1e3
 _SAME_DEFECT_IOU = 0.8
 #: The largest number of candidates that are checked although they break a rule.
 _DOUBTED = 60
-#: The accepted values of scale and most.
+#: The accepted values of scale and max_scale.
 _SCALES = "a number above 0, at most 1000"
 #: The factor of a candidate's likelihood for the first placement if it has an unusual size or a doubt.
 _UNUSUAL_FACTOR = 0.5
@@ -163,14 +163,14 @@ def place(
     people: Masks | Sequence[MaskLike] | None = None,
     heads: Sequence[Rectangle | Head] | None = None,
     faces: Sequence[Rectangle] = (),
-    others: MaskLike | None = None,
+    other_people: MaskLike | None = None,
     head: Rectangle | None = None,
     person: bool | None = None,
-    cut: Collection[str] | None = None,
+    cropped_sides: Collection[str] | None = None,
     posture: Posture | None = None,
     scale: float | None = None,
-    most: float | None = None,
-    roll: float | None = None,
+    max_scale: float | None = None,
+    angle: float | None = None,
     flip: bool = False,
     k: int = 5,
 ) -> list[Placement]:
@@ -193,19 +193,20 @@ def place(
         heads: the rectangles (x, y, width, height) of their heads, if people are masks, or each a `segmentation.Head`,
             whose confidence is its weight in the estimate of sizes; None: estimated from silhouettes.
         faces: rectangles of faces of people without a mask, which must not be covered either.
-        others: a mask of more people who are not separated, see `pyharmony.segmentation.Session.others`; covering them
-            lowers the score. None: detected if people are, or were by `pyharmony.segment`, else empty.
+        other_people: a mask of more people who are not separated, see `pyharmony.segmentation.Session.others`; covering
+            them lowers the score. None: detected if people are, or were by `pyharmony.segment`, else empty.
         head: the rectangle of the object's head; None: estimated.
         person: whether the object is a person; None: estimated.
-        cut: the sides on which the subject is cropped, of 'left', 'top', 'right' and 'bottom'; None: estimated.
+        cropped_sides: the sides on which the subject is cropped, of 'left', 'top', 'right' and 'bottom'; None:
+            estimated.
         posture: the rows of a person's feet and seat, see `pyharmony.segmentation.Session.posture`: a person without
             visible feet counts as cropped at the bottom, and a sitting one from the hips on. None: estimated if person
             and head are; without poses by the silhouette, which does not show whether a person sits.
         scale: the factor by which the object is enlarged; None: estimated.
-        most: the largest scale if scale is None and the photo does not crop the object at two opposite sides, which
-            both have to be outside of the background; None: 2.5, which looks sharp enough on a screen, and more in a
-            background of more than 1600 pixels, which a screen displays reduced.
-        roll: the rotation of the object, in degrees clockwise; None: so that it is as upright as the background, by 2
+        max_scale: the largest scale if scale is None and the photo does not crop the object at two opposite sides,
+            which both have to be outside of the background; None: 2.5, which looks sharp enough on a screen, and more
+            in a background of more than 1600 pixels, which a screen displays reduced.
+        angle: the rotation of the object, in degrees clockwise; None: so that it is as upright as the background, by 2
             to 10 degrees, if edges tell both photos' roll with certainty and the people who stand there do not
             contradict; else 0.
         flip: whether the object may be mirrored.
@@ -218,8 +219,8 @@ def place(
 
     Raises:
         MaskError: the mask is empty or has values outside of its range.
-        ArgumentError: subject has no alpha and no mask is given, or cut, k, faces, head, heads, posture, scale, most or
-            roll have a value that is not accepted.
+        ArgumentError: subject has no alpha and no mask is given, or angle, cropped_sides, faces, head, heads, k,
+            max_scale, posture or scale have a value that is not accepted.
         ShapeError, DTypeError, DecodeError, WeightsError: see `pyharmony.segment`.
 
     Example:
@@ -235,15 +236,15 @@ def place(
     if person is not None:
         _checks.flags(person=person)
     _checks.whole(k, "k", low=1)
-    if roll is not None:
-        roll = _checks.number(roll, "roll", low=-180, high=180, accepts="-180 to 180 degrees")
-    scales = [(name, value) for name, value in (("scale", scale), ("most", most)) if value is not None]
+    if angle is not None:
+        angle = _checks.number(angle, "angle", low=-180, high=180, accepts="-180 to 180 degrees")
+    scales = [(name, value) for name, value in (("scale", scale), ("max_scale", max_scale)) if value is not None]
     for name, value in scales:
         if not _checks.number(value, name, high=1000, accepts=_SCALES) > 0:
             raise ArgumentError(f"{name}: 0, expected {_SCALES}")
     posture = _posture(posture)
     image, subject_mask = _subject_of(subject, mask)
-    cut = None if cut is None else _checks.several(cut, "cut", "a list of sides")
+    sides = None if cropped_sides is None else _checks.several(cropped_sides, "cropped_sides", "a list of sides")
     heads = None if heads is None else _checks.several(heads, "heads", "a list of rectangles")
     if not (people is None or isinstance(people, Masks)):
         people = _checks.several(people, "people", "None, a list of masks, or the result of `pyharmony.segment`")
@@ -263,24 +264,25 @@ def place(
                 # As `pyharmony.compose` does: a detected head is nearer to the truth than a posture's or silhouette's.
                 detection = head_in(session.heads(least_sure(posture is not None)), subject_mask)
                 own_head = None if detection is None else corners(detection.box)
-    object_ = subject_of(subject_mask, own_head, bool(person), cut, posture)
+    object_ = subject_of(subject_mask, own_head, bool(person), sides, posture)
     longer = max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1])
     for name, value in scales:
         if value * longer < 1:
             raise ArgumentError(f"{name}: {value!r}, expected an object of at least one pixel at that scale")
     more: list[Rectangle] = []
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
-        people, more, others = _detected_people(scene, people, heads, others)
+        people, more, other_people = _detected_people(scene, people, heads, other_people)
     masks, boxes, sure = _people_of(scene, people, heads)
     face_boxes += _checks.checked_boxes(more, "faces", size).tolist()
     background_roll = roll_in(scene)
     crowd = crowd_of(masks, boxes, face_boxes, size, background_roll.degrees, sure)
-    angle = float(roll) if roll is not None else _angle(image, background_roll, crowd.lean(size))
-    ground = _ground(scene, crowd, boxes, _others_of(scene, others), image, object_)
+    if angle is None:
+        angle = _angle(image, background_roll, crowd.lean(size))
+    ground = _ground(scene, crowd, boxes, _others_of(scene, other_people), image, object_)
     if object_.head is not None and not len(crowd):
         ground = ground._replace(standable=Session(scene).standable())
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
-        object_ = object_._replace(most=enlarged_at_most(size) if most is None else float(most))
+        object_ = object_._replace(most=enlarged_at_most(size) if max_scale is None else float(max_scale))
     return _best(object_, ground, angle, flip, scale, int(k))
 
 
@@ -330,7 +332,7 @@ def _others_of(scene: Pixels, others: Any) -> Bools:
     """Returns the mask of others, at the small size."""
     if others is None:
         return np.zeros(fitted(scene.shape[1::-1], _BACKGROUND_SIDE)[::-1], bool)
-    return _small_mask(others, "others", scene) > 127
+    return _small_mask(others, "other_people", scene) > 127
 
 
 def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float64, Float64]:

@@ -135,7 +135,7 @@ def subject_of(
     else:
         for side in cut:
             if not isinstance(side, str) or side not in SIDES:
-                raise ArgumentError(f"cut: {side!r}, expected some of {', '.join(SIDES)}")
+                raise ArgumentError(f"cropped_sides: {side!r}, expected some of {', '.join(SIDES)}")
         sides = frozenset(cut)
     bands, edges = _bands(region, (width, height)), {side: _edge(mask, side) for side in sides}
     if seat is not None:

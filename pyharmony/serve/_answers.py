@@ -121,7 +121,7 @@ class Result(Answer):
     picture: PictureInfo | None = Field(default=None, description="The resulting image.")
     mask: PictureInfo | None = Field(default=None, description="The mask: the best candidate, or that of the object.")
     masks: list[SegmentedMask] = Field(default=[], description="All masks: candidates for clicks, or people.")
-    others: PictureInfo | None = Field(default=None, description="A mask of people who are not separated.")
+    other_people: PictureInfo | None = Field(default=None, description="A mask of people who are not separated.")
     places: list[Place] = Field(default=[], description="The places, the best first.")
     layers: list[Layer] = Field(default=[], description="The layers over the background, from bottom to top.")
     openraster: PictureInfo | None = Field(default=None, description="The layers as a file for Krita and GIMP.")

@@ -557,8 +557,8 @@ class Pool:
                 SegmentedMask(**{**one, "mask": taken(one.get("mask")), "thumb": taken(one.get("thumb"))})
                 for one in output.get("masks", ())
             ]
-            picture, mask, others, openraster = (
-                taken(output.get(name)) for name in ("picture", "mask", "others", "openraster")
+            picture, mask, other_people, openraster = (
+                taken(output.get(name)) for name in ("picture", "mask", "other_people", "openraster")
             )
             layers = [Layer(**{**one, "picture": taken(one["picture"])}) for one in output.get("layers", ())]
             places = [Place(**place) for place in output.get("places", ())]
@@ -567,7 +567,7 @@ class Pool:
                 self.store.adopt_recipe(job.id, str(output["recipe"]), picture.id)
                 recipe = f"api/v1/jobs/{job.id}/recipe"
             result = Result(
-                picture=picture, mask=mask, masks=masks, others=others, places=places, layers=layers,
+                picture=picture, mask=mask, masks=masks, other_people=other_people, places=places, layers=layers,
                 openraster=openraster, recipe_url=recipe, info=output.get("info", {}),
             )  # fmt: skip
             adopted.pop_all()

@@ -531,9 +531,9 @@ OUTPUT_OPTIONS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 #: Options of files and folders that are read.
 READ = (
-    "--mask", "--people", "--others", "--with", "--dst-valid", "--network", "--model", "--source", "--source-mask",
-    "--reference", "--recipe", "--annotations", "--encoder", "--decoder", "--salient", "--token-file", "--resume",
-    "--run", "--judge", "--also", "--boxes", "--map",
+    "--mask", "--people", "--other-people", "--with", "--dst-valid", "--network", "--model", "--source",
+    "--source-mask", "--reference", "--recipe", "--annotations", "--encoder", "--decoder", "--salient", "--token-file",
+    "--resume", "--run", "--judge", "--also", "--boxes", "--map",
 )  # fmt: skip
 
 

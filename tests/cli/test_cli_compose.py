@@ -189,13 +189,13 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_best_places_are_written_and_explained() -> None:
     options = ("--harmonize", "reinhard", "--grain", "0", "--upscale", "none")
     result = report_of("subject.png", "scene.png", "-o", "out.png", *options, "-k", "3", "--explain", "sheet.png")
-    best, others = result["subjects"][0], result["others"]
+    best, others = result["subjects"][0], result["alternatives"]
     assert [other["output"] for other in others] == ["out-2.png", "out-3.png"] and result["explain"] == "sheet.png"
     expected, info = pyharmony.compose(
         "subject.png", "scene.png", k=3, harmonize="reinhard", grain=0.0, upscale=None, return_info=True
     )
     assert np.array_equal(pixels("out.png"), np.asarray(expected))
-    for other, recipe, spot in zip(others, info.others, info.subjects[0].places[1:], strict=True):
+    for other, recipe, spot in zip(others, info.alternatives, info.subjects[0].places[1:], strict=True):
         again = pyharmony.compose("subject.png", "scene.png", recipe=recipe)
         assert np.array_equal(pixels(other["output"]), np.asarray(again))
         assert other["place"]["score"] == spot.score and other["x"] == round(spot.x, 2)

@@ -30,9 +30,9 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_says_what_the_function_says() -> None:
-    words = ("--no-person", "-k", "2", "--flip", "--roll", "3")
+    words = ("--no-person", "-k", "2", "--flip", "--angle", "3")
     result = report_of("subject.png", "scene.png", *words)
-    expected = pyharmony.place("subject.png", "scene.png", person=False, k=2, flip=True, roll=3)
+    expected = pyharmony.place("subject.png", "scene.png", person=False, k=2, flip=True, angle=3)
     assert [one["score"] for one in result["places"]] == [one.score for one in expected]
     first = result["places"][0]
     assert first["angle"] == 3 and first["x"] == pytest.approx(expected[0].x, abs=0.01) and first["terms"]
@@ -46,12 +46,11 @@ def test_it_says_what_the_function_says() -> None:
 def test_it_takes_every_option_of_the_function() -> None:
     Image.fromarray(np.pad(np.full((60, 20), 255, np.uint8), ((60, 30), (40, 180)))).save("person.png")
     people = ("--people", "person.png", "--heads", "44,60,12,14", "--faces", "200,20,20,20")
-    result = report_of(
-        "subject.png", "scene.png", *people, "--person", "--cut", "bottom", "--cut", "left", "--most", "3"
-    )
+    sides = ("--cropped-sides", "bottom", "--cropped-sides", "left")
+    result = report_of("subject.png", "scene.png", *people, "--person", *sides, "--max-scale", "3")
     expected = pyharmony.place(
         "subject.png", "scene.png", people=["person.png"], heads=[(44, 60, 12, 14)], faces=[(200, 20, 20, 20)],
-        person=True, cut=("bottom", "left"), most=3,
+        person=True, cropped_sides=("bottom", "left"), max_scale=3,
     )  # fmt: skip
     assert [one["score"] for one in result["places"]] == [one.score for one in expected]
     assert report_of("subject.png", "scene.png", "--no-person", "--scale", "0.5")["places"][0]["scale"] == 0.5
@@ -71,8 +70,8 @@ def test_it_writes_a_sheet() -> None:
         (("--head", "1,2"), "--head: '1,2', expected X,Y,W,H", 2),
         (("--head", "1,2,3,4", "--no-person"), "--no-person and --head exclude each other", 2),
         (("-k", "0"), "-k: 0, expected a whole number of at least 1", 2),
-        (("--others", "none.png"), "--others: none.png: no such file or directory", 3),
-        (("--roll", "400"), "--roll: 400.0, expected a number from -180 to 180", 2),
+        (("--other-people", "none.png"), "--other-people: none.png: no such file or directory", 3),
+        (("--angle", "400"), "--angle: 400.0, expected a number from -180 to 180", 2),
         (("--top", "3"), "No such option: --top. Use -k instead.", 2),
         (("--thing",), "No such option: --thing. Use --no-person instead.", 2),
         (("--mask", "none.png"), "none.png", 3),

@@ -758,10 +758,10 @@ def test_places_and_scores_are_told() -> None:
     assert best is not None and (best.x, best.y, best.scale, best.angle) == (one.x, one.y, one.scale, one.angle)
     assert 0 < best.score <= 1 and best.terms and best.reason == "" and best.behind
     assert one.confidence is not None and 0 < one.confidence <= 1 and one.mask_score is None
-    assert len(one.places) == 3 and len(info.others) == 2
+    assert len(one.places) == 3 and len(info.alternatives) == 2
     alone, alone_info = pyharmony.compose(figure(84), wall(), **options)
     assert alone.tobytes() == result.tobytes() and alone_info.recipe == info.recipe and alone_info.others == ()
-    for spot, recipe in zip(one.places[1:], info.others):
+    for spot, recipe in zip(one.places[1:], info.alternatives):
         composite, recipe_info = pyharmony.compose(
             figure(84), wall(), recipe=json.loads(json.dumps(recipe)), return_info=True
         )
@@ -1346,7 +1346,7 @@ def test_a_preview_decides_nearly_what_the_picture_does(background: str, scale: 
     # Arrays are looked at in all of their pixels.
     _, whole = pyharmony.compose(np.asarray(Image.open(subject)), np.asarray(Image.open(scene)), **options, k=2)
     # Beside the rocket both sides are nearly as good, and either may come first.
-    first, every = preview.recipe["subjects"][0], [one["subjects"][0] for one in (whole.recipe, *whole.others)]
+    first, every = preview.recipe["subjects"][0], [one["subjects"][0] for one in (whole.recipe, *whole.alternatives)]
     second = min(every, key=lambda one: abs(one["x"] - first["x"]))
     assert second is every[0] or np.isclose(*(one.score for one in whole.subjects[0].places), rtol=0.1)
     assert small.size == (320, round(320 * Image.open(scene).height / 2600))
@@ -1627,7 +1627,7 @@ def test_faces_of_people_without_a_mask_are_not_covered(monkeypatch: pytest.Monk
         figure(84), wall(), people=pyharmony.segment(wall(), all_people=True), return_info=True, **options
     )
     assert other_info.recipe == info.recipe and calls[1]["faces"] == calls[0]["faces"]
-    assert np.array_equal(calls[1]["others"], calls[0]["others"])
+    assert np.array_equal(calls[1]["other_people"], calls[0]["other_people"])
 
 
 @pytest.mark.full

@@ -116,7 +116,7 @@ def test_who_is_cut_at_the_bottom_stays_cut() -> None:
         columns, rows = (np.rint(v[visible]).astype(int) for v in (columns, rows))
         assert all(any(masks[j][y, x] for j in one.behind) for x, y in zip(columns, rows))
     for roll in (-9.0, 7.0):
-        one = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, roll=roll)[0]
+        one = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, angle=roll)[0]
         columns, rows = one.matrix @ edge
         visible = (columns > 0) & (columns < WIDTH)
         assert one.angle == roll and (rows[visible] >= HEIGHT - 1).all()
@@ -157,7 +157,7 @@ def test_where_nobody_is_there_a_size_is_near_the_usual_ones() -> None:
     # A thing that takes all of its picture.
     patch = np.full((86, 86, 4), 255, np.uint8)
     with pytest.warns(PyHarmonyWarning, match="subject: its alpha is above 0 nearly everywhere"):
-        places = placement.place(patch, background, people=[], person=False, cut=[])
+        places = placement.place(patch, background, people=[], person=False, cropped_sides=[])
     for one in places:
         assert HEIGHT / 4 < one.box[3] < 0.62 * HEIGHT
 
@@ -190,14 +190,14 @@ def by_the_sea(
 def test_who_stands_is_put_on_ground_like_that_of_others() -> None:
     people = (110, 96, 40), (320, 98, 40), (530, 96, 40)
     picture, mask, head = subject_of()
-    options = {"mask": mask, "head": head, "roll": 0.0}
+    options = {"mask": mask, "head": head, "angle": 0.0}
     for sea, first, last in (((160, 270), 320, WIDTH), ((370, 480), 0, 320)):
         background, masks, heads = by_the_sea(*people, sea=sea)
         best = placement.place(picture, background, people=masks, heads=heads, **options)[0]
         assert first < head_at(best, head)[0] < last and not best.reason
     # Who does not stand, or is among nobody who does, may have anything below.
     bust, mask_of_bust, own = subject_of(90.0, 4.0, 330)
-    for one in placement.place(bust, background, mask=mask_of_bust, people=masks, heads=heads, head=own, roll=0.0):
+    for one in placement.place(bust, background, mask=mask_of_bust, people=masks, heads=heads, head=own, angle=0.0):
         assert "ground" not in one.terms
     background, masks, heads = scene_of(*people, tall=3.5)
     for one in placement.place(picture, background, people=masks, heads=heads, **options):
@@ -212,7 +212,7 @@ def test_where_all_ground_is_unlike_that_of_others_the_first_place_says_so() -> 
         island = slice(int(top + 6.7 * head), int(top + 8.4 * head)), slice(int(x - 1.5 * head), int(x + 1.5 * head))
         background[island][free[island]] = 150, 120, 80
     picture, mask, own = subject_of()
-    options = {"mask": mask, "people": masks, "heads": heads, "head": own, "roll": 0.0, "scale": 4 / 7}
+    options = {"mask": mask, "people": masks, "heads": heads, "head": own, "angle": 0.0, "scale": 4 / 7}
     one = placement.place(picture, background, **options)[0]
     assert one.reason == "the object would stand on other ground than the people" and one.terms["ground"] <= -0.98
     background[free] = 150, 120, 80
@@ -222,7 +222,7 @@ def test_where_all_ground_is_unlike_that_of_others_the_first_place_says_so() -> 
 def test_a_score_is_the_logistic_of_the_terms_and_says_how_good_a_place_is() -> None:
     background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
     picture, mask, head = subject_of()
-    options = {"people": masks, "heads": heads, "head": head, "roll": 0.0}
+    options = {"people": masks, "heads": heads, "head": head, "angle": 0.0}
     best, *others = placement.place(picture, background, mask=mask, **options)
     assert best.score == pytest.approx(1 / (1 + np.exp(-sum(best.terms.values()))), abs=1e-3) and best.score > 0.5
     scores = [one.score for one in others]
@@ -241,7 +241,8 @@ def test_feet_are_cut_where_they_reach_the_frame_and_not_where_they_end_before_i
     assert not mask[-1].any()
     boxes = [one.box for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)]
     assert min(y + high for _, y, _, high in boxes) < HEIGHT - 20
-    with_cut = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, cut=["bottom"])
+    options: dict[str, Any] = {"mask": mask, "people": masks, "heads": heads, "head": head}
+    with_cut = placement.place(picture, background, **options, cropped_sides=["bottom"])
     assert all(one.box[1] + one.box[3] >= HEIGHT - 1 for one in with_cut if not one.reason)
 
 
@@ -327,7 +328,7 @@ def test_few_pixels_are_not_enlarged_beyond_what_a_screen_shows_sharp() -> None:
         assert all(one.scale <= 2.5 + 1e-9 for one in placements)
         among = bool(options["people"])
         assert (placements[0].reason == "the object has too few pixels for the usual size there") == among
-        assert placement.place(picture, background, **options, most=10.0)[0].scale > 2.6 or not among
+        assert placement.place(picture, background, **options, max_scale=10.0)[0].scale > 2.6 or not among
     # A screen does not show all pixels of a large background.
     large = np.full((3 * HEIGHT, 5 * WIDTH, 3), 128, np.uint8)
     one = placement.place(picture, large, mask=mask, people=[], head=head)[0]
@@ -349,7 +350,7 @@ def test_nobody_whole_stands_in_what_is_seen_from_near(monkeypatch: pytest.Monke
     whole, bust = subject_of(), subject_of(90.0, 3.0, 330)
     for likely in (0.1, 0.55, 0.9):
         monkeypatch.setattr(segmentation.Session, "standable", lambda _, likely=likely: likely)
-        for (picture, mask, head), options in ((whole, {}), (bust, {"cut": ["bottom"]})):
+        for (picture, mask, head), options in ((whole, {}), (bust, {"cropped_sides": ["bottom"]})):
             placements = placement.place(picture, background, mask=mask, people=[], head=head, **options)
             assert {one.reason for one in placements} == {reason if likely < 0.6 and not options else ""}
             assert placements[0].score > 0.2 or placements[0].reason == reason
@@ -372,7 +373,7 @@ def test_nobody_stands_in_the_sky_or_on_blue_water(monkeypatch: pytest.MonkeyPat
         assert ground == HEIGHT or one.box[1] + one.box[3] > ground
     # Where somebody stands it is ground, and who is cut at the bottom does not stand.
     _, masks, heads = scene_of((120, 100, 40), (520, 99, 39))
-    for options in ({"people": masks, "heads": heads}, {"people": [], "cut": ["bottom"]}):
+    for options in ({"people": masks, "heads": heads}, {"people": [], "cropped_sides": ["bottom"]}):
         assert not placement.place(picture, sky, mask=mask, head=head, **options)[0].reason
 
 
@@ -435,7 +436,7 @@ def test_others_who_are_not_told_apart_are_left_free() -> None:
     (gap,) = placement.place(picture, background, **options)
     others = np.zeros((HEIGHT, WIDTH), np.uint8)
     others[90:, 250:390] = 255
-    (free,) = placement.place(picture, background, **options, others=others)
+    (free,) = placement.place(picture, background, **options, other_people=others)
 
     def covered(one: placement.Placement) -> float:
         x, y, wide, high = (round(v) for v in one.box)
@@ -443,7 +444,8 @@ def test_others_who_are_not_told_apart_are_left_free() -> None:
 
     assert covered(gap) > 0.5 and covered(free) < 0.1
     assert (
-        gap.terms.get("others", 0) == 0 and placement.place(picture, background, **options, others=others * 0)[0] == gap
+        gap.terms.get("others", 0) == 0
+        and placement.place(picture, background, **options, other_people=others * 0)[0] == gap
     )
 
 
@@ -660,15 +662,15 @@ def test_people_are_looked_for() -> None:
         ({"mask": np.zeros((600, 400), np.uint8)}, MaskError, "mask: empty"),
         ({"mask": None}, ArgumentError, "mask: not given, and subject has no alpha"),
         ({"k": 0}, ArgumentError, "k: 0, expected a whole number"),
-        ({"roll": 200}, ArgumentError, "roll: 200, expected -180 to 180"),
-        ({"roll": "x"}, DTypeError, "roll: str 'x', expected -180 to 180 degrees"),
-        ({"cut": ["below"]}, ArgumentError, "cut: 'below', expected some of left, top"),
+        ({"angle": 200}, ArgumentError, "angle: 200, expected -180 to 180"),
+        ({"angle": "x"}, DTypeError, "angle: str 'x', expected -180 to 180 degrees"),
+        ({"cropped_sides": ["below"]}, ArgumentError, "cropped_sides: 'below', expected some of left, top"),
         ({"head": (1, 2, 0, 4)}, ArgumentError, "head: (1, 2, 0, 4), expected a width"),
         ({"head": (1, 2)}, ArgumentError, "head: (1, 2), expected (x, y, width, height)"),
         ({"faces": [(1, 2, 3)]}, ArgumentError, "faces[0]: (1, 2, 3), expected (x, y, width, height)"),
-        ({"others": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
+        ({"other_people": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
         ({"scale": 0}, ArgumentError, "scale: 0, expected a number above 0"),
-        ({"most": -1}, ArgumentError, "most: -1, expected a number above 0"),
+        ({"max_scale": -1}, ArgumentError, "max_scale: -1, expected a number above 0"),
         ({"posture": "sits"}, DTypeError, "posture: str, expected None or the result of `Session.posture`"),
         ({"heads": []}, ArgumentError, "heads: 0 heads for 1 people"),
         ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, ""),

@@ -523,7 +523,8 @@ def _sheet(k: Make) -> np.ndarray:
 
 
 def _places(k: Make) -> list[placement.Placement]:
-    return ph.place(k(OTHER_IMAGE), k(IMAGE), mask=k(SOFT_MASK), others=k(SOFT_MASK), people=[], person=False, k=2)
+    masks = {"mask": k(SOFT_MASK), "other_people": k(SOFT_MASK)}
+    return ph.place(k(OTHER_IMAGE), k(IMAGE), **masks, people=[], person=False, k=2)
 
 
 _EDIT = np.where(SOFT_MASK[..., None] > 127, 255 - IMAGE, IMAGE)

@@ -102,7 +102,7 @@ OTHER_CALLS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
         lambda **far: ops.color_grid(SRC, affine=np.eye(3, 4, dtype=np.float32), **far), ("origin", "frame")
     ),
     "color_stats": (lambda **far: ops.color_stats(SRC, **far), ("bins", "low", "high")),
-    "place": (lambda **far: placement.place(**{**_PLACE_ARGUMENTS, **far}), ("k", "scale", "most", "head")),
+    "place": (lambda **far: placement.place(**{**_PLACE_ARGUMENTS, **far}), ("k", "scale", "max_scale", "head")),
     "BatchNorm2d": (_nn("BatchNorm2d", 3), ("eps", "momentum", "negative_slope")),
     "InstanceNorm2d": (_nn("InstanceNorm2d", 3), ("eps", "negative_slope")),
     "PartialConv2d": (_nn("PartialConv2d", 2, 2, 3), ("stride", "padding", "dilation", "groups")),

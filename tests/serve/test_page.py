@@ -469,7 +469,7 @@ def these_people(visit: Visit, people: dict[int, tuple[np.ndarray, Rectangle]]) 
         box = [int(value) for value in (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)]
         one = {"score": 1.0, "box": box, "head": head, "mask": uploaded(mask)}
         result = {"mask": one["mask"], "masks": [one], "layers": [], "places": []}
-        result |= {"others": uploaded(np.zeros_like(mask)), "info": {"method": "", "reason": ""}}
+        result |= {"other_people": uploaded(np.zeros_like(mask)), "info": {"method": "", "reason": ""}}
         route.fulfill(
             json={"id": "0" * 32, "operation": "segment", "status": "done", "preview": False, "result": result}
         )

@@ -898,7 +898,7 @@ def test_other_ways_to_point(service: Running) -> None:
     no_people = service.done("segment", picture=plain_id, all_people=True)
     assert no_people["masks"] == [] and "mask" not in no_people and "no person" in no_people["info"]["reason"]
     assert no_people["info"]["reason_code"] == "nobody"
-    assert not service.pixels(no_people["others"]).any()
+    assert not service.pixels(no_people["other_people"]).any()
     for wrong in ({}, {"all_people": True, "steps": steps}, {"steps": steps[::-1]}, {"steps": [{"kind": "lasso"}]}):
         assert service.start("segment", picture=id, **wrong).status_code == 422
     outside = service.start("segment", 60, **plain, steps=[{"kind": "click", "x": 90, "y": 5}]).json()
@@ -994,8 +994,9 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
     more = np.zeros_like(others)
     more[:, 900:] = 255
     head = [770.0, 110.0, 160.0, 160.0]
-    beside = service.done("place", **body, k=1, heads=[head], others=service.upload(more)["id"])["places"][0]
-    (reference,) = pyharmony.place(subject, background, mask=mask, people=[others], heads=[head], others=more, k=1)
+    beside = service.done("place", **body, k=1, heads=[head], other_people=service.upload(more)["id"])["places"][0]
+    crowd: dict[str, Any] = {"people": [others], "heads": [head], "other_people": more}
+    (reference,) = pyharmony.place(subject, background, mask=mask, **crowd, k=1)
     assert beside["box"] == pytest.approx(reference.box) and beside["box"][0] + beside["box"][2] < 1000
     for place, one in zip(whole, expected, strict=True):
         assert place["scale"] == one.scale and place["box"] == pytest.approx(one.box) and place["score"] == one.score
@@ -1976,7 +1977,7 @@ def test_nothing_of_others_is_there(shared: Running) -> None:
         "paint": [{"picture": mine["src"], "mask": mine["mask"], "strokes": [{"line": [[3, 3]], "width": 2}]}],
         "place": [{
             "subject": mine["src"], "background": mine["dst"], "mask": mine["mask"], "people": [mine["grey"]],
-            "others": mine["mask"],
+            "other_people": mine["mask"],
         }],
         "compose": [{
             "subjects": [{"picture": mine["subject"]}, {"picture": mine["src"], "mask": mine["mask"]}],

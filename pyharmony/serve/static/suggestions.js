@@ -33,7 +33,7 @@ export class Suggestions {
     /** The people in the background; null: not detected yet. @type {Person[] | null} */
     this.people = null;
     /** The mask of people who are not separated: they affect no place and occlude nothing. @type {Picture | null} */
-    this.others = null;
+    this.otherPeople = null;
     /** The places by their requests. @type {Map<string, Promise<import("./api.js").Job>>} */
     this.answers = new Map();
     /** @type {Promise<void> | null} */
@@ -50,9 +50,9 @@ export class Suggestions {
   async findPeople() {
     if (!this.people) {
       const { cutting, background } = this.session;
-      this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id, false).then(({ masks, others }) => {
+      this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id, false).then(({ masks, other_people: more }) => {
         this.people = masks;
-        this.others = others;
+        this.otherPeople = more;
       }).finally(() => { this.finding = null; });
       await this.finding;
     }
@@ -119,7 +119,7 @@ export class Suggestions {
     const body = {
       subject: moving.id, background: below.id, ...(mask ? { mask: mask.id } : {}),
       people: people.map((one) => one.mask.id), heads: people.map((one) => one.head),
-      ...(this.others ? { others: this.others.id } : {}), k: REQUESTED, preview: true,
+      ...(this.otherPeople ? { other_people: this.otherPeople.id } : {}), k: REQUESTED, preview: true,
     };
     const key = JSON.stringify(body);
     const asked = this.answers.get(key) ?? jobs.work(WORK.places, (options) => api.run("place", body, options));
