@@ -43,7 +43,7 @@ def augmentation(side: int, target: int, n: int, method: str) -> augment.CopyPas
     """Returns one that pastes n objects of `target` pixels from a donor of `side` pixels, wholly inside."""
     donor = augment.Donor(*bench_paste.thing(side), label=1)
     factor = target / side
-    return augment.CopyPaste([donor], n=n, blend=method, harmonize=0.0, scale=(factor, factor), inside=1.0)
+    return augment.CopyPaste([donor], n=n, blend=method, harmonize_probability=0.0, scale=(factor, factor), inside=1.0)
 
 
 def items_of(paste: augment.CopyPaste, index: int) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def bench_in_a_compose(benchmark: Any, ledger: Ledger) -> None:
         return lambda: compose(**arguments, copy_paste_metadata=donors)
 
     def ours(method: str) -> Any:
-        options = {"blend": method, "harmonize": 0.0, "scale": (1.0, 1.0), "inside": 1.0}
+        options = {"blend": method, "harmonize_probability": 0.0, "scale": (1.0, 1.0), "inside": 1.0}
         return call(augment.for_albumentations(augment.CopyPaste(None, **options)))
 
     others = {"poisson": ours("poisson"), "peer": call(A.CopyAndPaste(p=1.0))}

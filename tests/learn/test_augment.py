@@ -159,7 +159,9 @@ def test_the_pixels_of_a_mask_are_those_of_the_object() -> None:
     bank = [augment.Donor(np.full((40, 40, 3), 250, np.uint8), mask, label=1) for mask in shapes(side=40)]
     for seed in range(60):
         before = np.full((90, 110, 3), 10, np.uint8)
-        paste = augment.CopyPaste(bank, n=4, blend="alpha", harmonize=0, size=(0.05, 0.9), inside=0.3, seed=seed)
+        paste = augment.CopyPaste(
+            bank, n=4, blend="alpha", harmonize_probability=0, size=(0.05, 0.9), inside=0.3, seed=seed
+        )
         after = paste(before, masks=np.zeros((0, 90, 110), bool), index=0)
         inside = after["masks"].any(0)
         below = inside & (after["image"][..., 0] < 130)
@@ -198,7 +200,7 @@ def test_a_box_without_a_mask_goes_when_too_much_of_it_is_covered() -> None:
 @pytest.mark.parametrize("occlusion", [0.0, 0.05, 0.5])
 def test_an_object_under_another_is_not_pasted_when_little_of_it_shows(occlusion: float) -> None:
     """Nothing is in the picture without a label."""
-    paste = augment.CopyPaste(donors(), n=8, blend="alpha", harmonize=0, scale=(1, 1), occlusion=occlusion)
+    paste = augment.CopyPaste(donors(), n=8, blend="alpha", harmonize_probability=0, scale=(1, 1), occlusion=occlusion)
     for index in range(40):
         image = np.zeros((70, 70, 3), np.uint8)
         after = paste(image, masks=np.zeros((0, 70, 70), bool), labels=[], index=index)
@@ -215,15 +217,15 @@ def test_no_label_without_a_changed_pixel() -> None:
     masks[0, 10:50, 10:50] = True
     same = augment.Donor(np.full((32, 32, 3), 77, np.uint8), np.ones((32, 32), bool), label=5)
     for method in ("alpha", "poisson", "gaussian_poisson", "laplacian"):
-        paste = augment.CopyPaste([same], n=5, blend=method, harmonize=1.0)
+        paste = augment.CopyPaste([same], n=5, blend=method, harmonize_probability=1.0)
         for index in range(5):
             after = paste(image, boxes_xyxy=[[10, 10, 50, 50]], labels=[3], masks=masks, index=index)
             assert after["labels"] == [3] and (after["masks"] == masks).all() and (after["image"] == image).all()
     # One pixel of the visible ones is enough.
     speck = np.full((9, 9, 3), 77, np.uint8)
     speck[2, 2] = 78
-    one = augment.CopyPaste([augment.Donor(speck, np.ones((9, 9), bool), label=5)], n=1, blend="alpha", harmonize=0,
-                            scale=(1, 1), inside=1.0)  # fmt: skip
+    one = augment.CopyPaste([augment.Donor(speck, np.ones((9, 9), bool), label=5)], n=1, blend="alpha",
+                            harmonize_probability=0, scale=(1, 1), inside=1.0)  # fmt: skip
     assert one(image, labels=[], index=0)["labels"] == [5]
 
 
@@ -251,7 +253,7 @@ import resource, sys
 import numpy as np
 from pyharmony import augment
 square = augment.Donor(np.full((32, 32, 3), 250, np.uint8), np.ones((32, 32), bool), label=1)
-paste = augment.CopyPaste([square], n=1, blend="alpha", harmonize=0, scale=(1, 1), inside=1.0)
+paste = augment.CopyPaste([square], n=1, blend="alpha", harmonize_probability=0, scale=(1, 1), inside=1.0)
 image, order = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), sys.argv[1])
 order[:5], order[5:9], order[60:] = 7, int(sys.argv[2]) - 5, int(sys.argv[2])
 paste(image, masks=(order > 0)[None])
@@ -275,7 +277,9 @@ def test_a_map_of_ids_takes_no_memory_for_its_largest(dtype: str, largest: int) 
 
 def test_ids_of_objects_that_are_covered_go() -> None:
     donor = augment.Donor(np.full((20, 40, 3), 250, np.uint8), np.ones((20, 40), bool), label=1)
-    paste = augment.CopyPaste([donor], n=1, blend="alpha", harmonize=0, scale=(1, 1), inside=1.0, occlusion=0.5)
+    paste = augment.CopyPaste(
+        [donor], n=1, blend="alpha", harmonize_probability=0, scale=(1, 1), inside=1.0, occlusion=0.5
+    )
     order = np.zeros((20, 80), np.uint32)
     order[:, :5], order[:, 5:40], order[:, 70:] = 9, 300, 4_000_000_000
     for index in range(20):
@@ -295,7 +299,7 @@ def test_ids_of_objects_that_are_covered_go() -> None:
     ("dtype", "channels"), [("uint8", 0), ("uint8", 1), ("uint16", 3), ("float32", 0), ("float32", 3), ("float64", 1)]
 )
 def test_pictures_of_other_kinds(dtype: str, channels: int) -> None:
-    paste = augment.CopyPaste(donors(), n=5, harmonize=0.5)
+    paste = augment.CopyPaste(donors(), n=5, harmonize_probability=0.5)
     image = photo(1, dtype=dtype)
     image = image[..., 0] if channels == 0 else image[..., :channels]
     copy = image.copy()
@@ -404,7 +408,7 @@ def test_pasting_never_looks_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sizes_and_places_are_in_their_ranges() -> None:
     square = augment.Donor(np.full((30, 20, 3), 200, np.uint8), np.ones((30, 20), bool), label=1)
-    kinds = {"blend": "alpha", "harmonize": 0, "n": 1}
+    kinds = {"blend": "alpha", "harmonize_probability": 0, "n": 1}
     for index in range(80):
         image = np.zeros((100, 160, 3), np.uint8)
 
@@ -453,10 +457,10 @@ def test_colours_of_the_surroundings() -> None:
     red[::2] += np.uint8(20)
     image = photo(0, 128, 128) + np.uint8(60)
     kinds = {"n": 1, "blend": "alpha", "scale": (1, 1), "inside": 1.0}
-    own = augment.CopyPaste([augment.Donor(red, np.ones((40, 40), bool))], harmonize=0, **kinds)(
+    own = augment.CopyPaste([augment.Donor(red, np.ones((40, 40), bool))], harmonize_probability=0, **kinds)(
         image, boxes_xyxy=[], index=1
     )
-    near = augment.CopyPaste([augment.Donor(red, np.ones((40, 40), bool))], harmonize=1, **kinds)(
+    near = augment.CopyPaste([augment.Donor(red, np.ones((40, 40), bool))], harmonize_probability=1, **kinds)(
         image, boxes_xyxy=[], index=1
     )
     assert own["boxes_xyxy"] == near["boxes_xyxy"]
@@ -511,7 +515,7 @@ def test_a_sample_keeps_its_kinds() -> None:
         "area": np.array([96 * 128.0]), "image_id": 5, "name": "a", "orig_size": (96, 128), "ids": ["x"],
         "tags": [1, 2],
     }  # fmt: skip
-    paste = augment.CopyPaste(donors(), n=3, fields={"ids": "new"}, others=["tags"])
+    paste = augment.CopyPaste(donors(), n=3, fields={"ids": "new"}, image_keys=["tags"])
     after = paste(sample, index=1)
     count = len(after["labels"])
     assert list(after) == list(sample) and count > 1
@@ -616,7 +620,7 @@ def test_what_a_call_refuses(arguments: dict[str, Any], error: type[Exception], 
         ({"blend": []}, ArgumentError, "blend: an empty list"),
         ({"blend": [{"method": "alpha", "gradients": "mixed"}]}, ArgumentError, r"blend\[0\]: .*key 'gradients'"),
         ({"blend": [{"src": photo()}]}, ArgumentError, r"blend\[0\]: key 'src'"),
-        ({"harmonize": 2}, ArgumentError, "harmonize: 2, expected a number from 0 to 1"),
+        ({"harmonize_probability": 2}, ArgumentError, "harmonize_probability: 2, expected a number from 0 to 1"),
         ({"occlusion": -1}, ArgumentError, "occlusion: -1"),
         ({"size": (0, 0.5)}, ArgumentError, r"size: \(0, 0.5\), expected"),
         ({"size": (0.5, 2)}, ArgumentError, r"size: \(0.5, 2\), expected"),
@@ -633,7 +637,7 @@ def test_what_a_call_refuses(arguments: dict[str, Any], error: type[Exception], 
         ({"bank": [{"image": photo(), "name": 3}]}, DTypeError, r"donors\[0\]: name: int, expected a text"),
         ({"fields": 3}, DTypeError, "fields: int, expected a mapping"),
         ({"fields": {3: 1}}, DTypeError, "fields: 3, expected keys of samples"),
-        ({"others": [["a"]]}, DTypeError, r"others: \['a'\], expected keys of samples"),
+        ({"image_keys": [["a"]]}, DTypeError, r"image_keys: \['a'\], expected keys of samples"),
         ({"bank": [3]}, DTypeError, r"donors\[0\]: int, expected a Donor"),
         (
             {"bank": [{"image": photo(), "mask": photo(), "box_xyxy": (0, 0, 1, 1)}]},

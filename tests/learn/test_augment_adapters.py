@@ -37,7 +37,7 @@ def cup(label: Any) -> augment.Donor:
 
 
 def red(label: Any, **options: Any) -> augment.CopyPaste:
-    return augment.CopyPaste([cup(label)], n=4, **{"blend": "alpha", "harmonize": 0, **options})
+    return augment.CopyPaste([cup(label)], n=4, **{"blend": "alpha", "harmonize_probability": 0, **options})
 
 
 def photo() -> np.ndarray:
@@ -444,7 +444,7 @@ def test_albumentations_targets(albumentations: bool, kind: str) -> None:
 
 @pytest.mark.parametrize("form", ["pascal_voc", "coco", "yolo", "albumentations"])
 def test_the_metadata_of_albumentations(albumentations: bool, form: str) -> None:
-    paste = augment.CopyPaste(None, blend="alpha", harmonize=0, inside=1.0, size=(0.2, 0.3))
+    paste = augment.CopyPaste(None, blend="alpha", harmonize_probability=0, inside=1.0, size=(0.2, 0.3))
     transform = augment.for_albumentations(paste)
     transform.processors["bboxes"] = processor = Processor(form, ["class_id", "hard"], albumentations)
     other = np.full((60, 80, 3), (250, 0, 0), np.uint8)

@@ -15,6 +15,7 @@ from ... import _checks
 from ..._arrays import Bools, NumpyArray, Pixels
 from ..._images.levels import in_levels
 from ..._images.region import STRIP, Region, bounding_box, close_strips, to_border
+from ..._public import naming_keywords
 from ..._warnings import quiet
 from ...blend import paste_many
 from ...errors import ArgumentError, DTypeError, PyHarmonyError, PyHarmonyWarning, ShapeError
@@ -65,6 +66,7 @@ class _Plan(NamedTuple):
         return self.object.visible
 
 
+@naming_keywords
 class CopyPaste:
     """Pastes objects of a bank into a picture, and updates its boxes, labels and masks.
 
@@ -80,7 +82,8 @@ class CopyPaste:
         blend: 'random' (`alpha`, `poisson` or `gaussian_poisson`, drawn for each object), one of these or 'laplacian',
             or a list to draw from: of such names, or of mappings like items of `pyharmony.blend.paste_many`, such as
             {"method": "poisson", "gradients": "mixed"}.
-        harmonize: the probability that the colours of an object take on mean and contrast of its surroundings.
+        harmonize_probability: the probability that the colours of an object take on mean and contrast of what is around
+            it.
         occlusion: the least share of an object's pixels that has to be visible, 0 to 1.
         size: the range of an object's longer side, as a share of that of the picture; drawn so that each factor is
             equally likely.
@@ -92,8 +95,8 @@ class CopyPaste:
         seed: the seed of all random numbers.
         fields: for other keys of samples that have a value for each object, the value of a pasted one. 'iscrowd' is 0,
             and 'area' the number of visible pixels.
-        others: other keys of samples that are lists or arrays and concern the picture as a whole, beside 'image_id',
-            'size' and 'orig_size'.
+        image_keys: other keys of samples that are lists or arrays and concern the picture as a whole, beside
+            'image_id', 'size' and 'orig_size'.
 
     Raises:
         ArgumentError, DTypeError: an argument is wrong.
@@ -114,7 +117,7 @@ class CopyPaste:
         bank: Any,
         n: int | tuple[int, int] = (1, 5),
         blend: Any = "random",
-        harmonize: float = 0.3,
+        harmonize_probability: float = 0.3,
         occlusion: float = 0.05,
         *,
         size: tuple[float, float] = (0.1, 0.5),
@@ -124,7 +127,7 @@ class CopyPaste:
         inside: float = 0.6,
         seed: int = 0,
         fields: Mapping[str, Any] | None = None,
-        others: Sequence[str] = (),
+        image_keys: Sequence[str] = (),
     ) -> None:
         try:
             self.bank = None if bank is None else as_bank(bank)
@@ -132,7 +135,8 @@ class CopyPaste:
             raise error.within("bank: ") from None
         self.n = _range_of_counts(n)
         self.blends = _blends(blend)
-        self.harmonize, self.occlusion = check_share(harmonize, "harmonize"), check_share(occlusion, "occlusion")
+        self.harmonize_probability = check_share(harmonize_probability, "harmonize_probability")
+        self.occlusion = check_share(occlusion, "occlusion")
         self.size = _range(size, "size", 1.0)
         self.enlarge = _checks.number(enlarge, "enlarge", low=1.0, accepts="a finite number of at least 1")
         self.scale = None if scale is None else _range(scale, "scale", 1e3)
@@ -143,11 +147,11 @@ class CopyPaste:
             raise DTypeError(
                 f"fields: {type(fields).__name__}, expected a mapping from keys to values of a pasted object"
             )
-        keys = _checks.several(others, "others", "a list of keys")
-        for name, key in (*(("others", key) for key in keys), *(("fields", key) for key in fields or ())):
+        keys = _checks.several(image_keys, "image_keys", "a list of keys")
+        for name, key in (*(("image_keys", key) for key in keys), *(("fields", key) for key in fields or ())):
             if not isinstance(key, str):
                 raise DTypeError(f"{name}: {_checks.shortened(key)}, expected keys of samples, which are texts")
-        self.fields, self.others = {**_FIELDS, **(fields or {})}, {*_OF_PICTURE, *keys}
+        self.fields, self.image_keys = {**_FIELDS, **(fields or {})}, {*_OF_PICTURE, *keys}
         self._epoch = self._calls = 0
 
     def __repr__(self) -> str:
@@ -182,7 +186,7 @@ class CopyPaste:
         Args:
             image: [H, W] or [H, W, C], C of 1 or 3, uint8, uint16 or floats with 1.0 for white; or a mapping with
                 'image' and any of 'boxes_xyxy', 'labels' and 'masks'. Of its other keys, single values stay as they
-                are, and lists and arrays have to be in `fields` or `others`.
+                are, and lists and arrays have to be in `fields` or `image_keys`.
             boxes_xyxy: [N, 4], x0, y0, x1, y1 in pixels, integers or floats, the last two excluded; an array or a list.
             labels: a label for each object, an array [N] or [N, 1] or a list.
             masks: [N, H, W], bool or uint8 (not zero inside), or a map [H, W] of integers: 0 for no object, k for the
@@ -221,8 +225,8 @@ class CopyPaste:
         if "image" not in sample:
             raise ArgumentError(f"image: a mapping of {', '.join(map(repr, sample))}, expected the key 'image'")
         for key, values in sample.items():
-            if key not in (*self.fields, *self.others, *_UPDATED) and _count_of(values) is not None:
-                hint = f"pass fields={{{key!r}: the value of a pasted one}}, or others=[{key!r}] if of the picture"
+            if key not in (*self.fields, *self.image_keys, *_UPDATED) and _count_of(values) is not None:
+                hint = f"pass fields={{{key!r}: the value of a pasted one}}, or image_keys=[{key!r}] if of the picture"
                 raise ArgumentError(f"{key}: a list or an array, of which it is not known what it describes", hint=hint)
         boxes, labels, masks = map(sample.get, (name, "labels", "masks"))
         result, update = self._pasted(sample["image"], boxes, labels, masks, index, donors, in_place, name)
@@ -331,7 +335,7 @@ class CopyPaste:
         if pixels_seen == 0 or pixels_seen < self.occlusion * scaled.area:
             return None
         box = (box if visible is scaled.hard else box_of(visible)).moved(*region.origin)
-        amount = 0.5 + 0.5 * strength if for_colours < self.harmonize else 0.0
+        amount = 0.5 + 0.5 * strength if for_colours < self.harmonize_probability else 0.0
         return _Plan(Pasted(region, visible, box, pixels_seen, label, number), levels, options, amount)
 
     def _start(self, side: int, whole: int, share: float) -> int:
