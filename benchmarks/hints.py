@@ -1,4 +1,4 @@
-"""Measures the gain of `source=` and `reference=` of `pyharmony.harmonize` on clean cut-outs, over the default.
+"""Measures the gain of `source=` and `reference_mask=` of `pyharmony.harmonize` on clean cut-outs, over the default.
 
     python benchmarks/hints.py run DATA                # measures, a quarter of an hour on one thread
     python benchmarks/hints.py run DATA --split val    # for model selection; --out elsewhere
@@ -98,7 +98,7 @@ def with_reference(sample: Mapping[str, Picture], number: int) -> Known | None:
     if not contours.can_be_judged(hard(part)) or rest.sum() < PART * region.sum():
         return None
     ground = nearest_fill(target, moved(part, RIM_WIDTH))
-    return Known(cut_out(composite, ground, hard(part), target), {"reference": hard(rest)})
+    return Known(cut_out(composite, ground, hard(part), target), {"reference_mask": hard(rest)})
 
 
 def known(samples: Any, hint: str, persons: list[bool]) -> Iterator[tuple[int, Known]]:
@@ -138,7 +138,7 @@ def measure(root: Path, path: Path, split: str, side: int | None) -> dict[str, A
 def table(report: Mapping[str, Any]) -> str:
     """Returns the table of the results of `measure`."""
     lines = [["", "without, dB", "with, dB", "difference", "worse than the composite", "what fits, without", "with"]]
-    for hint, title in (("source", "`source=`, clean cut-outs"), ("reference", "`reference=`, parts of people")):
+    for hint, title in (("source", "`source=`, clean cut-outs"), ("reference", "`reference_mask=`, parts of people")):
         rows, fits = report[TRIPLES][hint], report[PHOTOGRAPHS][hint]
         before, after = (np.array(rows[key]) for key in ("without", "with"))
         cells = [bootstrap(x, rows["group"]) for x in (before, after, after - before)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -74,12 +74,27 @@ def naming_keywords(function: _Function) -> _Function:
         for name in unknown:
             if name not in former:
                 raise _unknown_keyword(function, name, accepted)
-            if former[name] in {**keywords, **inspect.signature(function).bind_partial(*args).arguments}:
-                raise ArgumentError(f"{name}: passed beside {former[name]}, its new name; expected one of them")
-            _warn_of_former(name, former[name])
-        return function(*args, **{former.get(name, name): value for name, value in keywords.items()})
+        by_position = inspect.signature(function).bind_partial(*args).arguments
+        return function(*args, **under_present_names(former, keywords, by_position))
 
     return call  # type: ignore[return-value]
+
+
+def under_present_names(
+    former: Mapping[str, str], keywords: Mapping[str, Any], by_position: Iterable[str] = ()
+) -> dict[str, Any]:  # fmt: skip
+    """Returns keywords under their present names, and warns of former ones.
+
+    Args:
+        former: the former names with the present ones.
+        by_position: the names of arguments that are passed by position.
+    """
+    for old, new in former.items():
+        if old in keywords:
+            if new in (*keywords, *by_position):
+                raise ArgumentError(f"{old}: passed beside {new}, its new name; expected one of them")
+            _warn_of_former(old, new)
+    return {former.get(name, name): value for name, value in keywords.items()}
 
 
 def former_field(old: str, new: str) -> property:

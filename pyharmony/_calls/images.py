@@ -37,7 +37,7 @@ def harmonize_methods() -> list[str]:
 
 
 #: The options of `pyharmony harmonize` that are images.
-HINTS = ("source", "source_mask", "reference")
+HINTS = ("source", "source_mask", "reference_mask")
 
 # A copy from `pyharmony.typing`, which loads NumPy: the help of the command line does not.
 _METHODS = ("auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
@@ -115,7 +115,7 @@ BLEND = Call(
             "preserve_background", bool, "do not change pixels outside the mask.", "preserve-background", _GAUSSIAN,
             off="--no-preserve-background",
         ),
-        Option("reference", bool, "compute as GP-GAN's code does; needs --no-preserve-background.", modes=_GAUSSIAN),
+        Option("as_published", bool, "compute as GP-GAN's code does; needs --no-preserve-background.", modes=_GAUSSIAN),
         Option(
             "network", File("weights"), "the network's weights, .safetensors.",
             f"{_shipped.GENERATOR}, which come with pyharmony", ("gp-gan",), "FILE",
@@ -157,7 +157,7 @@ BLEND = Call(
         ),
         *_FILE_OPTIONS,
     ),
-    renamed={"generator": "--network"},
+    renamed={"generator": "--network", "reference": "--as-published"},
 )  # fmt: skip
 EDIT = Call(
     command="edit",
@@ -220,8 +220,8 @@ HARMONIZE = Call(
             metavar="FILE",
         ),
         Option(
-            "reference", IMAGE, "A grey image of IMAGE's size, white on a region whose light the object should have.",
-            metavar="FILE",
+            "reference_mask", IMAGE,
+            "A grey image of IMAGE's size, white on a region whose light the object should have.", metavar="FILE",
         ),
         Option(
             "batch_statistics", bool,
@@ -233,6 +233,7 @@ HARMONIZE = Call(
         ),
         *_FILE_OPTIONS,
     ),
+    renamed={"reference": "--reference-mask"},
     chooser="method",
     phase="harmonize",
 )  # fmt: skip

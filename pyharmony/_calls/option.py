@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
@@ -347,6 +347,11 @@ class Call:
     @property
     def by_name(self) -> dict[str, Option]:
         return {option.name: option for option in self.options}
+
+    def former(self, but: Collection[str] = ()) -> dict[str, str]:
+        """Returns the former names of options, except of some, with the present ones."""
+        names = {one.flag: one.name for one in self.flat if one.name not in but}
+        return {old: names[flag] for old, flag in self.renamed.items() if flag in names}
 
     @property
     def flat(self) -> tuple[Option, ...]:

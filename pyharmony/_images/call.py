@@ -383,7 +383,7 @@ def open_item(item: Item, *, keep_gps: bool, takes_nodata: bool = False) -> Open
         beside["base"] = in_colours(base, "base")
     if beside.get("source") is not None:
         beside["source"] = in_colours(beside["source"], "source")
-    beside |= {name: as_mask(beside[name], name) for name in ("source_mask", "reference") if name in beside}
+    beside |= {name: as_mask(beside[name], name) for name in ("source_mask", "reference_mask") if name in beside}
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
         values = mask_of(opened(weight, "color_weight", True), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])

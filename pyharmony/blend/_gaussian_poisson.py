@@ -25,7 +25,7 @@ def gaussian_poisson(
     smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = True,
-    reference: bool = False,
+    as_published: bool = False,
     tolerance: float | None = None,
 ) -> Any:
     """Blends the gradients of src with the colours of dst, from the coarsest to the finest level of a pyramid.
@@ -52,13 +52,13 @@ def gaussian_poisson(
             dst, whose seam is visible at high color_weight. Or an image like dst, of any kind.
         color_weight: how strongly colours are pulled to the base, 0 to 1e6; a number, or a map
             [H, W] over dst, which coarser levels average: floats, or a grey image whose white is 1.
-        sigma: the width of the Gaussian of the colour term, in pixels, 0 to 0.8 (0 to 1000 with reference).
+        sigma: the width of the Gaussian of the colour term, in pixels, 0 to 0.8 (0 to 1000 with as_published).
         smooth_sigma: the width of the Gaussian that smooths before each halving, in pixels, 0 to 16.
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', the kernel of derivatives on
             every level; only 'normal' reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.
         preserve_background: whether to solve only for the pixels with mask > 0, leaving the others bit for bit
             unchanged except strips at the border. False: for the whole image, as in the paper, background included.
-        reference: whether to reproduce GP-GAN's code: taps whose sum is below one, and values clipped to
+        as_published: whether to reproduce GP-GAN's code: taps whose sum is below one, and values clipped to
             the range after each level. It needs preserve_background=False.
         tolerance: the largest error allowed in the finest level's solve, given its base colours, in
             8-bit levels (1/255 of the value range). None: 0.25 for uint8, 0.004 for uint16, 0.025
@@ -91,14 +91,14 @@ def gaussian_poisson(
         >>> info.max_error < 0.25
         True
     """
-    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference, contour)
+    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, as_published, contour)
     if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):
         raise ArgumentError(f"base: {base!r}, expected None, 'copy-paste' or an image; there is no file of this name")
 
     own = {
         "contour": contour, "base": base, "color_weight": color_weight, "sigma": sigma, "smooth_sigma": smooth_sigma,
-        "gradient_kernel": gradient_kernel, "preserve_background": preserve_background, "reference": reference,
-        "tolerance": tolerance,
+        "gradient_kernel": gradient_kernel, "preserve_background": preserve_background,
+        "as_published": as_published, "tolerance": tolerance,
     }  # fmt: skip
     pasted = in_one_call(call, own)
     if pasted is not None:

@@ -36,7 +36,7 @@ def gp_gan(
     smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = True,
-    reference: bool = False,
+    as_published: bool = False,
     tolerance: float | None = None,
 ) -> Any:
     """Blends like `gaussian_poisson`, with a network's colours as the base.
@@ -65,7 +65,7 @@ def gp_gan(
         n_iteration: the largest number of iterations of the search, at least 1.
         seed: the seed of the initial noise of the search, at least 0. Equal seeds give equal results.
         color_weight: how strongly colours are pulled to the network's, 0 to 1e6; a number, or a map [H, W] over dst.
-        sigma, smooth_sigma, gradient_kernel, preserve_background, reference, tolerance: see `gaussian_poisson`.
+        sigma, smooth_sigma, gradient_kernel, preserve_background, as_published, tolerance: see `gaussian_poisson`.
         device: see `pyharmony.blend`; the pyramid runs on the CPU.
         return_info: whether to return a SolveInfo too, see `gaussian_poisson`.
 
@@ -86,7 +86,7 @@ def gp_gan(
         >>> result.shape, result[0, 0].tolist()
         ((64, 64, 3), [60, 60, 60])
     """
-    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference)
+    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, as_published)
     if supervised is not None:
         supervised = _checks.flag(supervised, "supervised", "None, True or False")
     if nz is not None:

@@ -118,7 +118,7 @@ _DEFAULT_OPTIONS = {
     "base": None,
     "gradient_kernel": "normal",
     "preserve_background": True,
-    "reference": False,
+    "as_published": False,
 }
 _NUMBERS = {"color_weight": 1.0, "sigma": 0.5, "smooth_sigma": 1.0}
 

@@ -12,6 +12,7 @@ import numpy as np
 from .. import _checks, _cuda
 from .._arrays import NumpyArray
 from .._images.frame import one_image, sizes_differ
+from .._public import FORMER, under_present_names
 from .._warnings import of
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..ops.hierarchies import are_cached
@@ -137,7 +138,9 @@ def _object(item: Any, dst: NumpyArray, owner: str) -> _Object:
         _checks.one_of(name, "method", tuple(_METHODS))
     except PyHarmonyError as error:
         raise error.within(owner) from None
-    options = {key: value for key, value in item.items() if key not in _ITEM_KEYS}
+    with of(owner):
+        own = {key: value for key, value in item.items() if key not in _ITEM_KEYS}
+        options = under_present_names(FORMER.get(name, {}), own)
     for key in options:
         if key not in _options_of(name):
             every = ", ".join(map(repr, (*_ITEM_KEYS, *sorted(_options_of(name)))))

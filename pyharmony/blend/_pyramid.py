@@ -34,7 +34,7 @@ class Equation:
     smooth_sigma: float
     gradient_kernel: str
     preserve_background: bool
-    reference: bool
+    as_published: bool
     contour: str = "half"
 
     @property
@@ -45,8 +45,8 @@ class Equation:
             return f"{kernel} is supported only on the CPU; on CUDA use 'normal'"
         if self.contour != "half":
             return f"contour: {self.contour!r} with a soft mask is supported only on the CPU; on CUDA use 'half'"
-        if self.reference:
-            return "reference: True is supported only on the CPU; CUDA kernels do not clip between levels"
+        if self.as_published:
+            return "as_published: True is supported only on the CPU; CUDA kernels do not clip between levels"
         return ""
 
 
@@ -55,18 +55,18 @@ def equation_of(
     smooth_sigma: float,
     gradient_kernel: str,
     preserve_background: bool,
-    reference: bool,
+    as_published: bool,
     contour: str = "half",
 ) -> Equation:
     """Validates the named arguments and returns their equation."""
-    _checks.flags(preserve_background=preserve_background, reference=reference)
-    if not reference:
+    _checks.flags(preserve_background=preserve_background, as_published=as_published)
+    if not as_published:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     else:
         width = _checks.number(sigma, "sigma", high=MAX_REFERENCE_SIGMA, accepts=REFERENCE_SIGMAS)
         if preserve_background:
             raise ArgumentError(
-                "preserve_background: True with reference=True; GP-GAN's code solves the whole image, pass "
+                "preserve_background: True with as_published=True; GP-GAN's code solves the whole image, pass "
                 "preserve_background=False",
                 code="reference-solves-all",
             )
@@ -77,7 +77,7 @@ def equation_of(
         ),
         gradient_kernel=_checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS)),
         preserve_background=bool(preserve_background),
-        reference=bool(reference),
+        as_published=bool(as_published),
         contour=_checks.one_of(contour, "contour", _checks.CONTOURS),
     )
 
@@ -195,13 +195,13 @@ def _descend(
             memory=memory,
             place=place,
             half_base=k < count,
-            reference=equation.reference,
+            reference=equation.as_published,
             gradient_kernel=equation.gradient_kernel,
             contour=equation.contour,
             certify=k == 0 and options.certify,
             report=k == 0 and (options.certify or crop.fetched),
         )
-        if equation.reference and result.dtype.kind == "f":
+        if equation.as_published and result.dtype.kind == "f":
             np.clip(result, 0, crop.unit, out=result)
         if k > 0:
             finer = regions[k - 1] if place is None else crop.region.halved(k - 1)

@@ -127,7 +127,7 @@ def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., No
 
         run = runner(call.command, parameters, work)
         run.__name__, run.__doc__ = function.__name__, function.__doc__
-        vars(run)["command_class"] = _command_of(call)
+        vars(run)["command_class"] = command_of(call)
         return run
 
     return decorate
@@ -167,7 +167,7 @@ def _request_of(call: Call, values: Mapping[str, Any]) -> Request:
     )
 
 
-def _command_of(call: Call) -> type[TyperCommand]:
+def command_of(call: Call) -> type[TyperCommand]:
     """Returns the class of the command of a call, which names the new spelling if an old one is used."""
 
     class Command(TyperCommand):

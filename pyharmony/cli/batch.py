@@ -21,7 +21,7 @@ from ..runs._jobs.failures import Code, as_failures
 from ._command import COLUMN_FORM, Columns, argument, fields_of, option, pairs_of, parameter, runner, switch
 from ._console import Console, duration
 from ._facts import cores
-from ._options import Device, converted, parameters_of, values_of
+from ._options import Device, command_of, converted, parameters_of, values_of
 
 if TYPE_CHECKING:
     from ..runs.batch import Progress, Report
@@ -109,7 +109,7 @@ def _define(call: Call) -> None:
         "A run that ends early, in whatever way, is continued by --resume. If some images failed, OUT/errors.jsonl "
         "names them, and the exit code is 5."
     )
-    app.command(call.command)(function)
+    app.command(call.command, cls=command_of(call))(function)
 
 
 def _run(console: Console, call: Call, source: Path, options: dict[str, Any], values: dict[str, Any]) -> None:

@@ -166,7 +166,9 @@ NODES = (
             **_OBJECT,
             "source": Image("The original photo of the object, if it was pasted.", required=False),
             "source_mask": Image("White on the object in that photo.", of="source", required=False),
-            "reference": Image("White on a region whose light the object should have.", of="image", required=False),
+            "reference_mask": Image(
+                "White on a region whose light the object should have.", of="image", required=False
+            ),
         },
         _of(HARMONIZE, "method", "strength", "guard", "cautious"), {"image": "IMAGE"}, _harmonize,
     ),

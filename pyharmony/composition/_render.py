@@ -323,7 +323,7 @@ def _match_on(
             like = _faces(canvas, options["reference"], ratio)
             np.copyto(region.of(like), 0, where=visible[..., 0])
             if (like >= 128).sum() >= 64:
-                hints["reference"] = like
+                hints["reference_mask"] = like
         try:
             arguments = {"method": options["method"], "strength": options["strength"], **hints}
             info = as_step(harmonize, canvas, hard, region.origin[::-1], canvas, **arguments)

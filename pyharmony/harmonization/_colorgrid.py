@@ -116,7 +116,7 @@ class Network(NamedTuple):
             WeightsError: the weights were trained without hints.
         """
         if not self.settings.hints:
-            raise WeightsError("source and reference: not supported by these weights of colorgrid")
+            raise WeightsError("source and reference_mask: not supported by these weights of colorgrid")
         counts = self.settings.seen
         at = spread(_sure(scene.mask).reshape(-1), counts[0])
         original = scene.image.reshape(-1, 3)[at][None]
@@ -145,7 +145,7 @@ class Network(NamedTuple):
 
 def network(name: str) -> Network:
     """Returns the network of weights that come with pyharmony."""
-    missing = f"source and reference: these need the weights {name}, which this pyharmony lacks"
+    missing = f"source and reference_mask: these need the weights {name}, which this pyharmony lacks"
     return shipped(name, parsed, missing)
 
 

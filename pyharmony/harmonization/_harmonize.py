@@ -128,7 +128,7 @@ def harmonize(
     cautious: bool = False,
     source: OneOrMany[ImageLike | None] = None,
     source_mask: OneOrMany[MaskLike | None] = None,
-    reference: OneOrMany[MaskLike | None] = None,
+    reference_mask: OneOrMany[MaskLike | None] = None,
     batch_statistics: bool = False,
 ) -> Any:
     """Gives an object the light and colour of its background, at the image's own size.
@@ -181,8 +181,8 @@ def harmonize(
             method, whose weight is about a fifth then: a cut-out itself has little evidence of its light.
         source_mask: the mask of the object in source, of source's size: only pixels outside it are evidence of the
             light. None: all of source is.
-        reference: a mask, of the image's size, of an object in the image whose light the object should have, such as
-            another face or the same cloth; the object is matched to it, too.
+        reference_mask: a mask, of the image's size, of an object in the image whose light the object should have, such
+            as another face or the same cloth; the object is matched to it, too.
         batch_statistics: whether a network's batch norms use mean and variance of the image, not those
             from training; the published test commands of DoveNet, BargainNet and pix2pix do so.
         keep_gps, errors, out: see `pyharmony.blend`.
@@ -199,7 +199,7 @@ def harmonize(
     Raises:
         WeightsError: there are no such weights, or they are damaged.
         ImportError: another network than the default is requested, and torch is not installed.
-        MaskError: mask is None; reference is zero everywhere or inside mask; source_mask covers all of source.
+        MaskError: mask is None; reference_mask is zero everywhere or inside mask; source_mask covers all of source.
         ArgumentError: method is unknown; source_mask is passed without source; strength is outside 0 to 2; the
             image or source contains NaN or infinities where its alpha is not zero; cautious is set without the guard,
             or batch_statistics for a method without batch norms.
@@ -224,7 +224,7 @@ def harmonize(
     _refuse_none(call.dst, call.mask)
     implementation = _method_of(method, call.device, of_each)
     step = _Harmonizer(implementation, amount, care)
-    hints = _hints_given(source, source_mask, reference)
+    hints = _hints_given(source, source_mask, reference_mask)
     work = step.harmonize_hinted if hints else partial(Frame.each, blend=step.harmonize)
     # The caller's device is the network's; the map is applied on the CPU.
     return call.on_cpu().run(work, tell=step.warning_of, **hints)
@@ -240,7 +240,7 @@ def harmonize_frames(
     cautious: bool = False,
     source: ImageLike | None = None,
     source_mask: MaskLike | None = None,
-    reference: Iterable[MaskLike | None] | None = None,
+    reference_mask: Iterable[MaskLike | None] | None = None,
     smoothing: float = 0.8,
     batch_statistics: bool = False,
     keep_gps: bool = False,
@@ -257,7 +257,7 @@ def harmonize_frames(
         frames, masks: equally many images and masks, of any kind that `harmonize` accepts except lists. They are read
             one at a time, so they may be generators.
         source, source_mask: see `harmonize`; one photograph for all frames.
-        reference: a mask for each frame, see `harmonize`; read one at a time.
+        reference_mask: a mask for each frame, see `harmonize`; read one at a time.
         smoothing: the share of the map of the frame before, 0 (each frame by itself) to below 1.
         method, strength, guard, cautious, batch_statistics, keep_gps, device, return_info: see `harmonize`.
             `HarmonizeInfo.map` is the smoothed map.
@@ -284,7 +284,7 @@ def harmonize_frames(
     below_one = np.nextafter(1.0, 0)
     keep = _checks.number(smoothing, "smoothing", high=below_one, accepts="a number of at least 0 and below 1")
     implementation = _method_of(method, device, _checks.flag(batch_statistics, "batch_statistics"))
-    each = {"frames": frames, "masks": masks} | ({} if reference is None else {"reference": reference})
+    each = {"frames": frames, "masks": masks} | ({} if reference_mask is None else {"reference_mask": reference_mask})
     for name, value in each.items():
         if is_file(value) or not _checks.is_iterable(value):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
@@ -305,14 +305,14 @@ def _frames(
         if fewer:
             more = next(name for name in items if name not in fewer)
             raise ShapeError(f"{more}: more than {fewer[0]}, expected as many")
-        image, mask, reference = items["frames"], items["masks"], items.get("reference")
+        image, mask, reference_mask = items["frames"], items["masks"], items.get("reference_mask")
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: an item is a {type(image).__name__}, expected an image")
         _refuse_none(image, mask)
         call = Call("harmonize_frames", DST_AS_SRC, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
         try:
             result = call.run(
-                step.harmonize_hinted, tell=step.warning_of, **hints, **_hints_given(None, None, reference)
+                step.harmonize_hinted, tell=step.warning_of, **hints, **_hints_given(None, None, reference_mask)
             )
         except PyHarmonyError as error:
             plural = {"image": "frames", "mask": "masks"}.get(error.argument or "")
@@ -362,12 +362,12 @@ class _Harmonizer:
         return self.care is not Care.UNGUARDED
 
     def harmonize_hinted(
-        self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
+        self, frame: Frame, source: Any = None, source_mask: Any = None, reference_mask: Any = None
     ) -> Infos:
         """Harmonises the images of a frame with the hints of the caller."""
         if self.memory is not None and frame.batch:
             raise ShapeError("frames: an item is a batch, expected an image")
-        hints = _hints.frame_hints(frame, source, source_mask, reference)
+        hints = _hints.frame_hints(frame, source, source_mask, reference_mask)
         if self.memory is not None:
             self.memory.source = hints.sources[0] if self.memory.source is None else self.memory.source
             hints = dataclasses.replace(hints, sources=[self.memory.source])
@@ -522,9 +522,9 @@ def _strength(x: Any) -> float:
     return _checks.number(x, "strength", high=_MAX_STRENGTH, accepts="a number from 0 to 2")
 
 
-def _hints_given(source: Any, source_mask: Any, reference: Any) -> dict[str, Any]:
+def _hints_given(source: Any, source_mask: Any, reference_mask: Any) -> dict[str, Any]:
     """Returns the hints that are not None, by name."""
-    hints = {"source": source, "source_mask": source_mask, "reference": reference}
+    hints = {"source": source, "source_mask": source_mask, "reference_mask": reference_mask}
     return {name: value for name, value in hints.items() if value is not None}
 
 

@@ -62,11 +62,11 @@ class FrameHints:
         inside = hardened(Scene(scene.image, reduced(mask[..., None], (SCENE_SIDE, SCENE_SIDE))[..., 0])).mask
         where = (inside > 0) & (scene.mask == 0) & _has_color(holes, inside.shape)
         if not where.any():
-            raise MaskError("reference: inside mask, expected a region outside of the object")
+            raise MaskError("reference_mask: inside mask, expected a region outside of the object")
         return Hints(self.sources[item], _spread(scene.image, where))
 
 
-def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> FrameHints:
+def frame_hints(frame: Frame, source: Any, source_mask: Any, reference_mask: Any) -> FrameHints:
     """Returns the hints of a frame, whose arguments are checked; see `pyharmony.harmonize`."""
     count = len(frame.dst)
     if source is None and source_mask is not None:
@@ -85,10 +85,10 @@ def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> 
             masks = masks_of(source_mask, len(images), rows, columns, batch, "source_mask")
         scenes = [_source(image, mask) for image, mask in zip(images, masks, strict=True)]
         sources = [*scenes] if batch else [*scenes * count]
-    if reference is not None:
-        references = [*masks_of(reference, count, *frame.shape, frame.batch, "reference")]
+    if reference_mask is not None:
+        references = [*masks_of(reference_mask, count, *frame.shape, frame.batch, "reference_mask")]
         if any(mask is not None and not mask.any() for mask in references):
-            raise MaskError("reference: zero everywhere, expected a region whose light the object should have")
+            raise MaskError("reference_mask: zero everywhere, expected a region whose light the object should have")
     return FrameHints(sources, references)
 
 

@@ -45,7 +45,7 @@ def gaussian_poisson(
     *,
     color_weight: float | Array = 1.0,
     sigma: float = 0.5,
-    reference: bool = False,
+    as_published: bool = False,
     gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = False,
     method: SolveMethod = "auto",
@@ -73,8 +73,8 @@ def gaussian_poisson(
         base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are accepted too.
         color_weight: a number from 0 to 1e6, or a map [H, W] of them. With 0 the mean of the
             result is that of base.
-        sigma: the width of the Gaussian in pixels, 0 to 0.8 (0 to 1000 with reference).
-        reference: use the taps of GP-GAN's code, whose sum is below one; it brightens.
+        sigma: the width of the Gaussian in pixels, 0 to 0.8 (0 to 1000 with as_published).
+        as_published: use the taps of GP-GAN's code, whose sum is below one; it brightens.
         gradient_kernel: the kernel of the derivatives of src and dst. 'normal': the difference of
             neighbours, which alone reproduces src exactly. 'sobel', 'scharr', 'prewitt': centred
             differences, smoothed across; 'roberts': smoothed across. All are located on their edges and
@@ -109,16 +109,16 @@ def gaussian_poisson(
         >>> ops.gaussian_poisson(src, dst, mask, base=dst)[8, 8].tolist()
         [60, 60, 60]
     """
-    _checks.flags(reference=reference, preserve_background=preserve_background, return_info=return_info)
+    _checks.flags(as_published=as_published, preserve_background=preserve_background, return_info=return_info)
     if _arrays.in_graph(src, dst, mask, base, color_weight):
         from . import _gaussian_poisson_torch
 
         return _gaussian_poisson_torch.gaussian_poisson(
-            src, dst, mask, base, color_weight, sigma, reference, gradient_kernel, preserve_background, method,
+            src, dst, mask, base, color_weight, sigma, as_published, gradient_kernel, preserve_background, method,
             tolerance, return_info,
         )  # fmt: skip
     call = call_of(
-        src, dst, mask, base, color_weight=color_weight, sigma=sigma, reference=reference,
+        src, dst, mask, base, color_weight=color_weight, sigma=sigma, reference=as_published,
         gradient_kernel=gradient_kernel, preserve_background=preserve_background, method=method, tolerance=tolerance,
         return_info=return_info,
     )  # fmt: skip

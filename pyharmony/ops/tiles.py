@@ -42,7 +42,7 @@ def gaussian_poisson_tiles(
     tile: int | tuple[int, int] = 1024,
     color_weight: float | SlicedArray = 1.0,
     sigma: float = 0.5,
-    reference: bool = False,
+    as_published: bool = False,
     preserve_background: bool = False,
     tolerance: float | None = None,
     return_info: bool = False,
@@ -64,7 +64,7 @@ def gaussian_poisson_tiles(
             few such tiles with their margins.
         color_weight: a number of at least 0.25, or a map [H, W] of floats, an array like mask. With
             smaller weights every pixel depends on the whole image.
-        sigma, reference, preserve_background: see `gaussian_poisson`.
+        sigma, as_published, preserve_background: see `gaussian_poisson`.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before rounding
             to the dtype. None: 0.25 for uint8, 0.025 for float16 and float32, 0.004 for uint16, or the
             smallest that float32 proves where that is more (0.02 for uint16 at the least weights).
@@ -91,14 +91,14 @@ def gaussian_poisson_tiles(
         (True, [60, 60, 60])
     """
     start = time.perf_counter()
-    _checks.flags(reference=reference, preserve_background=preserve_background, return_info=return_info)
+    _checks.flags(as_published=as_published, preserve_background=preserve_background, return_info=return_info)
     images = Images(src, dst, mask, base, out)
     rows, columns = tile_sides(tile)
-    if reference:
+    if as_published:
         width = _checks.number(sigma, "sigma", high=MAX_REFERENCE_SIGMA, accepts=REFERENCE_SIGMAS)
     else:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
-    w0, w1 = gaussian_taps(width, normalize=not reference)
+    w0, w1 = gaussian_taps(width, normalize=not as_published)
     weight, low, high = _weight(color_weight, images.shape)
     excess = [((w0 + 2 * w1) ** 2 - 8 * w1 * w1) * c - 8 * max(0.0, c * w0 * w1 - 1) for c in (low, high)]
     if min(excess) <= 0:

@@ -814,7 +814,7 @@ def test_gp_gan_results_are_met(data_dir):
     for case in ("p128", "p150x200"):
         src, dst, mask, expected = (vectors[f"{case}__{k}"] for k in ("src", "dst", "mask", "final_u8"))
         result = blend.gaussian_poisson(
-            src / 255, dst / 255, mask, base="copy-paste", reference=True, preserve_background=False
+            src / 255, dst / 255, mask, base="copy-paste", as_published=True, preserve_background=False
         )
         error = np.abs(np.floor(result * 255) - expected).max(-1)
         inside = mask > 127
@@ -995,7 +995,7 @@ def test_out_must_not_share_memory(name):
         ("gaussian_poisson", {"sigma": 1}, ArgumentError, "sigma: 1"),
         ("gaussian_poisson", {"smooth_sigma": 99}, ArgumentError, "smooth_sigma: 99"),
         ("gaussian_poisson", {"color_weight": np.zeros((3, 3))}, ShapeError, r"color_weight: a map of shape \[3, 3\]"),
-        ("gaussian_poisson", {"reference": True}, ArgumentError, "preserve_background=False"),
+        ("gaussian_poisson", {"as_published": True}, ArgumentError, "preserve_background=False"),
     ],
 )
 def test_bad_options(name, options, error, message):

@@ -348,7 +348,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         ({"network": noise, "n_iteration": 0}, ArgumentError, "n_iteration: 0"),
         ({"network": noise, "seed": -1}, ArgumentError, "seed: -1"),
         ({"network": noise, "supervised": 1}, DTypeError, "supervised: 1, expected None, True or False"),
-        ({"network": blending, "reference": True}, ArgumentError, "preserve_background: True with reference=True"),
+        ({"network": blending, "as_published": True}, ArgumentError, "True with as_published=True"),
         ({"network": blending, "sigma": 2}, ArgumentError, "sigma: 2"),
         ({"network": blending, "gradient_kernel": "x"}, ArgumentError, "gradient_kernel: 'x'"),
     ]
@@ -418,8 +418,8 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             {"network": narrow(supervised=False), "n_iteration": 4, "seed": 3},
         ),
         (
-            "--network blending.safetensors --no-preserve-background --reference",
-            {"network": narrow(), "preserve_background": False, "reference": True},
+            "--network blending.safetensors --no-preserve-background --as-published",
+            {"network": narrow(), "preserve_background": False, "as_published": True},
         ),
     ):
         run(options)

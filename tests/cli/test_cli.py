@@ -125,9 +125,9 @@ OPTIONS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("--mode gaussian-poisson --no-preserve-background", blend.gaussian_poisson, {"preserve_background": False}),
     ("--mode gaussian-poisson --preserve-background", blend.gaussian_poisson, {}),
     (
-        "--mode gaussian-poisson --no-preserve-background --reference",
+        "--mode gaussian-poisson --no-preserve-background --as-published",
         blend.gaussian_poisson,
-        {"preserve_background": False, "reference": True},
+        {"preserve_background": False, "as_published": True},
     ),
     ("--mode gaussian-poisson --gradient-kernel sobel", blend.gaussian_poisson, {"gradient_kernel": "sobel"}),
 ]
@@ -532,8 +532,8 @@ OUTPUT_OPTIONS: dict[str, dict[str, str]] = {
 #: Options of files and folders that are read.
 READ = (
     "--mask", "--people", "--other-people", "--with", "--dst-valid", "--network", "--model", "--source",
-    "--source-mask", "--reference", "--recipe", "--annotations", "--encoder", "--decoder", "--salient", "--token-file",
-    "--resume", "--run", "--judge", "--also", "--boxes", "--map",
+    "--source-mask", "--reference-mask", "--recipe", "--annotations", "--encoder", "--decoder", "--salient",
+    "--token-file", "--resume", "--run", "--judge", "--also", "--boxes", "--map",
 )  # fmt: skip
 
 
@@ -639,7 +639,7 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong() -> None:
         ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --color-weight -3", 2, "--color-weight: -3"),
         ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --mode gaussian-poisson --sigma 3", 2, "--sigma: 3"),
         (
-            "patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --mode gaussian-poisson --reference",
+            "patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --mode gaussian-poisson --as-published",
             2,
             "--no-preserve-background",
         ),

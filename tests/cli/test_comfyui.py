@@ -133,8 +133,8 @@ def test_harmonize() -> None:
     options = {"method": "reinhard", "guard": False, "strength": 0.7}
     expected = pyharmony.harmonize(image, mask, **options)
     assert np.array_equal(node("Harmonize", image=image[None], mask=mask[None], **options)[0][0], expected)
-    expected = pyharmony.harmonize(image, mask, source=source, source_mask=mask, reference=1 - mask, guard=False)
-    hints = {"source": source[None], "source_mask": mask[None], "reference": 1 - mask[None]}
+    expected = pyharmony.harmonize(image, mask, source=source, source_mask=mask, reference_mask=1 - mask, guard=False)
+    hints = {"source": source[None], "source_mask": mask[None], "reference_mask": 1 - mask[None]}
     assert np.array_equal(node("Harmonize", image=image[None], mask=mask[None], guard=False, **hints)[0][0], expected)
 
 

@@ -94,7 +94,7 @@ def test_the_light_of_a_photograph_is_told_and_that_of_a_cut_out_is_not(monkeypa
 
     def record_hints(function: Any, *arguments: Any, **options: Any) -> Any:
         if function is _render.harmonize:
-            hints.append({name: options.get(name) for name in ("source", "source_mask", "reference")})
+            hints.append({name: options.get(name) for name in ("source", "source_mask", "reference_mask")})
         return as_step(function, *arguments, **options)
 
     monkeypatch.setattr(_render, "as_step", record_hints)
@@ -111,14 +111,14 @@ def test_the_light_of_a_photograph_is_told_and_that_of_a_cut_out_is_not(monkeypa
     pyharmony.compose(photograph, ground(), masks=mask, **options)
     hint = hints[-1]
     assert np.array_equal(hint["source"], photograph) and np.array_equal(hint["source_mask"] >= 128, mask >= 128)
-    assert hint["reference"] is None
+    assert hint["reference_mask"] is None
     half = np.dstack([photograph, np.full((50, 40), 255, np.uint8)])
     half[:12, :, 3] = 0
     pyharmony.compose(half, ground(), masks=np.where(half[..., 3] > 0, mask, 0).astype(np.uint8), **options)
     assert (hints[-1]["source_mask"][:12] == 255).all() and (hints[-1]["source_mask"][12:, 0] == 0).all()
     _, info = pyharmony.compose(figure(84), wall(), people=crowd(), harmonize="reinhard", return_info=True)
     faces = info.recipe["subjects"][0]["harmonize"]["reference"]
-    assert faces and hints[-1]["reference"][tuple(int(faces[0][i] + faces[0][i + 2] / 2) for i in (1, 0))] == 255
+    assert faces and hints[-1]["reference_mask"][tuple(int(faces[0][i] + faces[0][i + 2] / 2) for i in (1, 0))] == 255
 
 
 def test_an_object_lies_where_matrices_say() -> None:

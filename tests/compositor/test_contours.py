@@ -357,7 +357,7 @@ def test_a_source_is_in_the_light_of_the_object_and_shares_nothing_with_the_scen
 def test_a_reference_is_the_other_half_of_the_object(scenes: Any) -> None:
     sample = lit(4)
     case, arguments = scenes.with_reference(sample, 0)
-    reference = arguments["reference"] > 0
+    reference = arguments["reference_mask"] > 0
     assert (case.image[reference] == sample["target"][reference]).all()
     assert not (reference & (case.mask > 0)).any() and (sample["mask"][reference] > 0).all()
     assert (case.image[case.mask > 0] == sample["composite"][case.mask > 0]).all()

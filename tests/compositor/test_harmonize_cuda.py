@@ -79,7 +79,7 @@ def test_hints_may_lie_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         return list(maps)
 
     monkeypatch.setattr(harmonization._colorgrid.Network, "hinted", hinted)
-    hints = {"source": image[::-1].copy(), "source_mask": mask[::-1].copy(), "reference": 255 - mask}
+    hints = {"source": image[::-1].copy(), "source_mask": mask[::-1].copy(), "reference_mask": 255 - mask}
     expected = ph.harmonize(image, mask, method="mkl", **hints)
     on_device = {name: Interface(array) for name, array in hints.items()}
     assert np.array_equal(fetched(ph.harmonize(Interface(image), Interface(mask), method="mkl", **on_device)), expected)

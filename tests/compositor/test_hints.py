@@ -155,7 +155,7 @@ def test_colours_of_the_reference_are_those_under_it(pair: Any, recorder: Asked)
     band = below(mask)
     image[-12:] = (10, 200, 30)
     for reference in (band, band > 0, band.astype(np.float32) / 255, np.maximum(band, mask)):
-        ph.harmonize(image, mask, method="mkl", reference=reference)
+        ph.harmonize(image, mask, method="mkl", reference_mask=reference)
         source, reference_colors = recorder.last
         assert source is None and reference_colors is not None
         assert np.abs(np.median(reference_colors, 0) * 255 - [10, 200, 30]).max() < 0.5
@@ -166,9 +166,9 @@ def test_colours_of_the_reference_are_those_under_it(pair: Any, recorder: Asked)
     dot = np.zeros_like(large_mask)
     dot[100:102, 100:102] = 255
     large[100:108, 96:108] = (200, 60, 60)
-    ph.harmonize(large, large_mask, method="mkl", reference=dot)
+    ph.harmonize(large, large_mask, method="mkl", reference_mask=dot)
     assert len(recorder.last.reference) <= 4 and recorder.last.reference[0, 0] > 0.5
-    both = {"source": photograph()[0], "reference": band}
+    both = {"source": photograph()[0], "reference_mask": band}
     ph.harmonize(image, mask, method="mkl", **both)
     assert all(x is not None for x in recorder.last)
 
@@ -182,7 +182,7 @@ def test_without_an_object_nobody_is_asked(pair: Any, recorder: Asked) -> None:
         result = ph.harmonize(image, object_mask, method="mkl", source=photograph()[0], **options)
         assert (result == image).all()
     assert not recorder.calls
-    same = ph.harmonize(image, mask, method="mkl", source=None, source_mask=None, reference=None)
+    same = ph.harmonize(image, mask, method="mkl", source=None, source_mask=None, reference_mask=None)
     assert (same == ph.harmonize(image, mask, method="mkl")).all() and not recorder.calls
 
 
@@ -199,8 +199,8 @@ def test_hints_are_images_of_any_kind(pair: Any, recorder: Asked, tmp_path: Path
     torch = pytest.importorskip("torch", reason="torch is not installed")
     image, mask = pair
     (source, inside), reference = photograph(), below(mask)
-    expected = ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside, reference=reference)
-    options = {"source": source, "source_mask": inside, "reference": reference}
+    expected = ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside, reference_mask=reference)
+    options = {"source": source, "source_mask": inside, "reference_mask": reference}
     for name, array in options.items():
         (tmp_path / f"{name}.png").write_bytes(encoded(array))
     for of in (
@@ -216,9 +216,8 @@ def test_hints_are_images_of_any_kind(pair: Any, recorder: Asked, tmp_path: Path
         assert (ph.harmonize(image, mask, method="mkl", **hints) == expected).all()
         result = ph.harmonize(Image.fromarray(image), mask, method="mkl", **hints)
         assert (np.asarray(result) == expected).all()
-    floats = ph.harmonize(
-        image, mask, method="mkl", source=source.astype(np.float32) / 255, source_mask=inside > 0, reference=reference
-    )
+    options = {"source": source.astype(np.float32) / 255, "source_mask": inside > 0, "reference_mask": reference}
+    floats = ph.harmonize(image, mask, method="mkl", **options)
     assert np.abs(floats.astype(int) - expected).max() <= 1
 
 
@@ -227,22 +226,22 @@ def test_lists_and_batches_have_one_hint_for_all_or_each_its_own(pair: Any, reco
     (source, inside), reference = photograph(), below(mask)
     bright = 255 - source
     alone = [
-        ph.harmonize(image, mask, method="mkl", source=s, source_mask=inside, reference=reference)
+        ph.harmonize(image, mask, method="mkl", source=s, source_mask=inside, reference_mask=reference)
         for s in (source, bright)
     ]
     none = ph.harmonize(image, mask, method="mkl")
-    same = ph.harmonize([image] * 2, mask, method="mkl", source=source, source_mask=inside, reference=reference)
+    same = ph.harmonize([image] * 2, mask, method="mkl", source=source, source_mask=inside, reference_mask=reference)
     assert all((results == alone[0]).all() for results in same)
     each = ph.harmonize(
         [image] * 3, mask, method="mkl", source=[source, bright, None], source_mask=[inside, inside, None],
-        reference=[reference, reference, None],
+        reference_mask=[reference, reference, None],
     )  # fmt: skip
     assert all((a == b).all() for a, b in zip(each, [*alone, none], strict=True))
     batch = np.stack([image] * 2)
-    results = ph.harmonize(batch, mask, method="mkl", source=source, source_mask=inside, reference=reference)
+    results = ph.harmonize(batch, mask, method="mkl", source=source, source_mask=inside, reference_mask=reference)
     assert (results == alone[0]).all()
     results = ph.harmonize(
-        batch, mask, method="mkl", source=np.stack([source, bright]), source_mask=inside, reference=reference
+        batch, mask, method="mkl", source=np.stack([source, bright]), source_mask=inside, reference_mask=reference
     )
     assert all((a == b).all() for a, b in zip(results, alone, strict=True))
     with pytest.raises(errors.ShapeError, match="source: a list of 3, expected 2"):
@@ -266,10 +265,10 @@ def test_errors_name_the_hint(pair: Any, recorder: Asked) -> None:
         ({"source": source > 3}, errors.DTypeError, "source: dtype bool"),
         ({"source": 3}, errors.DTypeError, "source: int, expected"),
         ({"source": bad}, errors.ArgumentError, r"source: nan at pixel \(y=3, x=4\), channel 1"),
-        ({"reference": inside}, errors.ShapeError, r"reference: shape \[90, 70\]"),
-        ({"reference": np.zeros_like(mask)}, errors.MaskError, "reference: zero everywhere"),
-        ({"reference": mask}, errors.MaskError, "reference: inside mask"),
-        ({"reference": mask.astype(float)}, errors.MaskError, "reference: values from"),
+        ({"reference_mask": inside}, errors.ShapeError, r"reference_mask: shape \[90, 70\]"),
+        ({"reference_mask": np.zeros_like(mask)}, errors.MaskError, "reference_mask: zero everywhere"),
+        ({"reference_mask": mask}, errors.MaskError, "reference_mask: inside mask"),
+        ({"reference_mask": mask.astype(float)}, errors.MaskError, "reference_mask: values from"),
     ):
         with pytest.raises(kind, match=says):
             ph.harmonize(image, mask, method="mkl", **options)
@@ -288,25 +287,25 @@ def test_a_sequence_reads_its_source_once_and_a_reference_for_each_frame(
     source, inside = photograph()
     path = tmp_path / "source.png"
     path.write_bytes(encoded(source))
-    expected = ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside, reference=below(mask))
+    expected = ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside, reference_mask=below(mask))
     frames = ph.harmonization.harmonize_frames(
-        [image] * 3, [mask] * 3, method="mkl", source=path, source_mask=inside, reference=iter([below(mask)] * 3)
+        [image] * 3, [mask] * 3, method="mkl", source=path, source_mask=inside, reference_mask=iter([below(mask)] * 3)
     )
     assert (next(frames) == expected).all()
     path.unlink()
     assert all((frame == expected).all() for frame in frames)
-    plain = ph.harmonization.harmonize_frames([image] * 2, [mask] * 2, method="mkl", reference=[below(mask), None])
+    plain = ph.harmonization.harmonize_frames([image] * 2, [mask] * 2, method="mkl", reference_mask=[below(mask), None])
     assert [hints.reference is None for hints in (next(plain) is None or recorder.last, recorder.last)] == [
         False,
         False,
     ]
     assert len(list(plain)) == 1
-    with pytest.raises(errors.ShapeError, match="frames: more than reference"):
-        list(ph.harmonization.harmonize_frames([image] * 2, [mask] * 2, method="mkl", reference=[below(mask)]))
-    with pytest.raises(errors.ShapeError, match="reference: more than frames"):
-        list(ph.harmonization.harmonize_frames([image], [mask], method="mkl", reference=[below(mask)] * 2))
-    with pytest.raises(errors.DTypeError, match="reference: str, expected a sequence"):
-        ph.harmonization.harmonize_frames([image], [mask], method="mkl", reference="mask.png")
+    with pytest.raises(errors.ShapeError, match="frames: more than reference_mask"):
+        list(ph.harmonization.harmonize_frames([image] * 2, [mask] * 2, method="mkl", reference_mask=[below(mask)]))
+    with pytest.raises(errors.ShapeError, match="reference_mask: more than frames"):
+        list(ph.harmonization.harmonize_frames([image], [mask], method="mkl", reference_mask=[below(mask)] * 2))
+    with pytest.raises(errors.DTypeError, match="reference_mask: str, expected a sequence"):
+        ph.harmonization.harmonize_frames([image], [mask], method="mkl", reference_mask="mask.png")
     with pytest.raises(errors.ArgumentError, match="source_mask: passed without source"):
         list(ph.harmonization.harmonize_frames([image], [mask], method="mkl", source_mask=inside))
 
@@ -338,16 +337,16 @@ def call(words: str, code: int = 0) -> Any:
 
 @pytest.mark.usefixtures("_folder")
 def test_the_command_line_takes_hints(recorder: Asked) -> None:
-    hints = {"source": "photo.png", "source_mask": "inside.png", "reference": "like.png"}
+    hints = {"source": "photo.png", "source_mask": "inside.png", "reference_mask": "like.png"}
     expected = np.asarray(ph.harmonize("paste.png", "cover.png", method="mkl", **hints))
     plain = np.asarray(ph.harmonize("paste.png", "cover.png", method="mkl"))
-    words = "--source photo.png --source-mask inside.png --reference like.png"
+    words = "--source photo.png --source-mask inside.png --reference-mask like.png"
     report = json.loads(call(f"paste.png cover.png --method mkl {words} -o out.png --json").stdout)
     assert (pixels("out.png") == expected).all() and (expected != plain).any()
     assert report["source"]["path"] == "photo.png" and report["source"]["width"] == 70
     Path("lists").mkdir()
     Path("lists/rows.csv").write_text(
-        "image,mask,out,source,source_mask,reference\n"
+        "image,mask,out,source,source_mask,reference_mask\n"
         "../paste.png,../cover.png,a.png,../photo.png,../inside.png,../like.png\n"
         "../paste.png,../cover.png,b.png,,,\n"
     )
@@ -366,7 +365,7 @@ def test_the_command_line_takes_hints(recorder: Asked) -> None:
             3,
             "source_mask (cover.png): 160 x 120 pixels, expected 70 x 90",
         ),
-        ("--reference cover.png", 3, "reference (cover.png): inside"),
+        ("--reference-mask cover.png", 3, "reference_mask (cover.png): inside"),
     ):
         result = call(f"paste.png cover.png --method mkl {words} -o no.png", code=code)
         assert says in result.stderr and not Path("no.png").exists(), result.stderr
@@ -428,5 +427,5 @@ def test_the_default_follows_the_light_of_the_source() -> None:
 def test_the_default_knows_of_a_reference(pair: Any) -> None:
     image, mask = pair
     plain = ph.harmonize(image, mask)
-    result, info = ph.harmonize(image, mask, reference=below(mask), return_info=True)
+    result, info = ph.harmonize(image, mask, reference_mask=below(mask), return_info=True)
     assert info.method == "auto" and (result[mask == 0] == image[mask == 0]).all() and (result != plain).any()

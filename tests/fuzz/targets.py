@@ -662,7 +662,7 @@ def call_op(rng: np.random.Generator) -> None:
         ops.gaussian_poisson(
             image(), image(), mask(), image(), color_weight=weight(1.0), sigma=a_number(rng, 0.5),
             method=str(rng.choice(["auto", "dct", "chebyshev", "multigrid"])), tolerance=a_number(rng, 0.25),
-            preserve_background=bool(rng.random() < 0.5), reference=bool(rng.random() < 0.2),
+            preserve_background=bool(rng.random() < 0.5), as_published=bool(rng.random() < 0.2),
             gradient_kernel=str(rng.choice(["normal", "sobel", "roberts"])), return_info=bool(rng.random() < 0.3),
         )  # fmt: skip
     elif which == 2:

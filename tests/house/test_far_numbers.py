@@ -30,7 +30,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "gaussian_poisson": (blend.gaussian_poisson, lambda **far: blend.gaussian_poisson(SRC, DST, MASK, **far)),
     "reference": (
         blend.gaussian_poisson,
-        lambda **far: blend.gaussian_poisson(SRC, DST, MASK, reference=True, preserve_background=False, **far),
+        lambda **far: blend.gaussian_poisson(SRC, DST, MASK, as_published=True, preserve_background=False, **far),
     ),
     "blend tiles": (
         blend.gaussian_poisson_tiles,
@@ -46,11 +46,11 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "ops.gaussian_poisson": (ops.gaussian_poisson, lambda **far: ops.gaussian_poisson(SRC, DST, MASK, DST, **far)),
     "ops.reference": (
         ops.gaussian_poisson,
-        lambda **far: ops.gaussian_poisson(SRC, DST, MASK, DST, reference=True, **far),
+        lambda **far: ops.gaussian_poisson(SRC, DST, MASK, DST, as_published=True, **far),
     ),
     "ops.tiles": (
         ops.gaussian_poisson_tiles,
-        lambda **far: ops.gaussian_poisson_tiles(SRC, DST, MASK, DST, RESULT, reference=True, **far),
+        lambda **far: ops.gaussian_poisson_tiles(SRC, DST, MASK, DST, RESULT, as_published=True, **far),
     ),
     "harmonize": (harmonize, lambda **far: harmonize(SRC, MASK, method="reinhard", **far)),
     "retouch": (color.retouch, lambda **far: color.retouch(SRC, parameters=RETOUCH, **far)),

@@ -68,7 +68,7 @@ def test_equals_gp_gan(data_dir, name):
     def run(dtype, method, tolerance=None):
         images = [v[k].astype(dtype) for k in ("src", "dst", "mask", "xl")]
         return ops.gaussian_poisson(
-            *images, color_weight=weight, sigma=sigma, reference=True, method=method, tolerance=tolerance
+            *images, color_weight=weight, sigma=sigma, as_published=True, method=method, tolerance=tolerance
         )
 
     assert np.abs(run("float64", "auto") - expected).max() <= 1e-6

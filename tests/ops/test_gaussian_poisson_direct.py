@@ -82,7 +82,7 @@ def random_case(seed: int) -> Case:
     tolerance = None if rng.random() < 0.8 else float(np.exp(rng.uniform(np.log(1e-7), 0)))
     options = {"method": method, "preserve_background": pinned, "sigma": sigma, "tolerance": tolerance}
     if rng.random() < 0.15:
-        options["reference"] = True
+        options["as_published"] = True
     if rng.random() < 0.15:
         options["gradient_kernel"] = str(rng.choice(list(definition.GRADIENT_KERNELS)))
     if dtype not in ("float32", "float64") and rng.random() < 0.3:
@@ -97,7 +97,7 @@ def direct_solution(case: Case) -> Any:
     src, dst, base = (x.astype(np.longdouble) for x in (case.src, case.dst, case.base))
     mask = case.mask.astype(np.longdouble)
     weight = np.broadcast_to(np.asarray(case.weight, np.float64), (h, w))
-    w0, w1 = definition.gaussian_taps(case.options["sigma"], not case.options.get("reference", False))
+    w0, w1 = definition.gaussian_taps(case.options["sigma"], not case.options.get("as_published", False))
     unknown = (mask > 0) | (not case.options["preserve_background"])
     if not unknown.any():
         return dst

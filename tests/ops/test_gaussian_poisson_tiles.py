@@ -111,7 +111,7 @@ def test_a_second_run_is_one_of_the_whole_image() -> None:
 
 def test_options_are_those_of_the_whole() -> None:
     images = scene(140, 150)
-    for options in (dict(sigma=0.0), dict(sigma=1.0, reference=True), dict(tolerance=0.01)):
+    for options in (dict(sigma=0.0), dict(sigma=1.0, as_published=True), dict(tolerance=0.01)):
         tiled, whole, _, _ = both(images, 64, **options)
         assert np.array_equal(tiled, whole), options
     grey = tuple(a[..., 0] for a in images[:3]) + images[3:]

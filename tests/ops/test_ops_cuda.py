@@ -560,7 +560,7 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
     with pytest.raises(ArgumentError, match="dst: dtype float64; CUDA kernels support uint8"):
         ops.gaussian_poisson(src, dst, mask, dst, device="cuda")
     src, dst, mask = pair((9, 9, 3), "uint8")
-    for options in ({"gradient_kernel": "sobel"}, {"reference": True, "preserve_background": False}):
+    for options in ({"gradient_kernel": "sobel"}, {"as_published": True, "preserve_background": False}):
         expected, info = blend.gaussian_poisson(src, dst, mask, return_info=True, **options)
         assert info.device == "cpu"
         assert np.array_equal(expected, blend.gaussian_poisson(src, dst, mask, device="cpu", **options))

@@ -1969,7 +1969,7 @@ def test_nothing_of_others_is_there(shared: Running) -> None:
     bodies: dict[str, list[dict[str, Any]]] = {
         "blend": [{**src, "base": mine["dst"], "color_weight": mine["grey"]}],
         "edit": [{"image": mine["src"], "mask": mine["mask"], "mode": "detail-boost"}],
-        "harmonize": [{"image": mine["src"], "mask": mine["mask"], "reference": mine["dst"]}],
+        "harmonize": [{"image": mine["src"], "mask": mine["mask"], "reference_mask": mine["dst"]}],
         "segment": [
             {"picture": mine["src"], "all_people": True},
             {"picture": mine["src"], "steps": [{"kind": "mask", "mask": mine["mask"]}]},

@@ -336,8 +336,8 @@ def test_the_hints_of_harmonisation_are_uploads(service: Running) -> None:
     images = scene()
     dst, where = images["dst"], np.zeros(images["dst"].shape[:2], np.uint8)
     where[20:50, 30:60] = 255
-    ids = service.ids(image=dst, mask=where, source=dst[::-1].copy(), source_mask=where, reference=255 - where)
+    ids = service.ids(image=dst, mask=where, source=dst[::-1].copy(), source_mask=where, reference_mask=255 - where)
     result = service.done("harmonize", **ids, method="reinhard", guard=False)["picture"]
-    hints = {"source": dst[::-1].copy(), "source_mask": where, "reference": 255 - where}
+    hints = {"source": dst[::-1].copy(), "source_mask": where, "reference_mask": 255 - where}
     expected = pyharmony.harmonize(dst, where, method="reinhard", guard=False, **hints)
     np.testing.assert_array_equal(service.pixels(result), expected)

@@ -34,10 +34,12 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
     except UnicodeDecodeError as error:
         raise RunError(f"{name}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
     folder = Path() if table == STREAM else Path(table).parent
-    name_of = names_by_column(request.columns, (*request.kind.inputs, "out", *request.kind.by_name))
+    accepted, former = (*request.kind.inputs, "out", *request.kind.by_name), request.kind.former(request.columns)
+    name_of = names_by_column(request.columns, accepted, former)
 
     def check(columns: list[str]) -> None:
         check_columns(columns, name, name_of, (*request.kind.needed, "out"), request.columns)
+        tell_of_former(columns, name, former)
         if others := [column for column in columns if column not in name_of]:
             warn(f"{name}: columns that are no inputs or options, which the results repeat: {', '.join(others)}")
 
@@ -68,26 +70,36 @@ def separator_of(header: Sequence[str]) -> str:
 _SEPARATORS = (";", "\t", "|")
 
 
-def names_by_column(columns: Mapping[str, str], accepted: Iterable[str]) -> dict[str, str]:
+def names_by_column(
+    columns: Mapping[str, str], accepted: Iterable[str], former: Mapping[str, str]
+) -> dict[str, str]:  # fmt: skip
     """Returns the accepted names by the columns of a table; `columns` are the columns of names that are not called so.
 
+    former: the former names of some of them, with the present ones.
     ArgumentError: a name is not accepted.
     """
     accepted = tuple(accepted)
     unknown = next((name for name in columns if name not in accepted), None)
     if unknown is not None:
         raise ArgumentError(f"columns: {unknown!r}, expected some of {', '.join(accepted)}")
-    names = {name: name for name in accepted if name not in columns}
+    names = {old: name for old, name in former.items() if name in accepted}
+    names |= {name: name for name in accepted if name not in columns}
     return names | {column_of(column): name for name, column in columns.items()}
+
+
+def tell_of_former(columns: Iterable[str], name: str, former: Mapping[str, str]) -> None:
+    """Warns of columns that have former names of options."""
+    if renamed := [f"{column} is called {former[column]} now" for column in columns if column in former]:
+        warn(f"{name}: columns with old names, which the next release does not take: {', '.join(renamed)}")
 
 
 def check_columns(
     columns: list[str], name: str, name_of: Mapping[str, str], needed: Sequence[str], own: Mapping[str, str]
 ) -> None:
     """Refuses a table without a column that is needed, or with one twice; own: the columns that have other names."""
-    there = [name_of.get(column) for column in columns]
+    there = [name_of.get(column, "") for column in columns]
     missing = next((one for one in needed if one not in there), None)
-    twice = next((column for column in columns if columns.count(column) > 1), None)
+    twice = next((one for one in columns if columns.count(one) > 1 or there.count(name_of.get(one, "-")) > 1), None)
     if missing is not None and not any(columns):
         names = ", ".join(own.get(one, one) for one in needed)
         raise RunError(f"{name}: has no columns, expected at least {names}", Code.INPUT)

@@ -155,7 +155,7 @@ class Task:
         named = self.kind.by_name.get("supervised")
         unsupervised = named.off if self.style.flags and named is not None else option("supervised", False)
         texts = {
-            "reference-solves-all": f"True with {option('reference')}; GP-GAN's code solves the whole image, pass "
+            "reference-solves-all": f"True with {option('as_published')}; GP-GAN's code solves the whole image, pass "
             f"{option('preserve_background', False)}",
             "nothing-fixed": f"covers all of {{image}}, and with {weight} 0 the colours are not determined",
             "cautious-unguarded": f"True with {option('guard', False)}, which applies every change",

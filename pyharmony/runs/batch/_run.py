@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 from ... import _checks, _temporary
 from ..._calls.batches import BATCHES
+from ..._public import under_present_names
 from ..._version import __version__
 from ...errors import ArgumentError, DTypeError, RunError
 from ...io.files import check_quality
@@ -170,8 +171,9 @@ def run(
         _check_apart(root, target)
     tag = _tag(part, parts)
     files = target if per_shard is None else files_of(target, part, parts)
+    own = under_present_names(BATCHES[operation].former(), options or {})
     settings = Settings(
-        operation=operation, output=str(files), options=dict(options or {}), format=format or "",
+        operation=operation, output=str(files), options=own, format=format or "",
         quality="original" if quality == "original" else int(quality), keep_gps=keep_gps, max_pixels=max_pixels,
         threads=threads, device=device, max_memory=max_memory, time_limit=time_limit,
         begun=str(target / FOLDER / f"begun{tag}"), columns=_checked_columns(columns),

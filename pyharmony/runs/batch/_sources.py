@@ -21,7 +21,7 @@ from ...errors import ArgumentError, DataError, PyHarmonyError, PyHarmonyWarning
 from ...io.folders import IMAGE_SUFFIXES, images_in, is_image, tell_of_others
 from ...learn.data.tar_members import Member, members, read_member
 from .._jobs.failures import Code, reading
-from .._jobs.lists import MASK_SUFFIX, SUFFIXES, check_columns, column_of, csv_rows, names_by_column
+from .._jobs.lists import MASK_SUFFIX, SUFFIXES, check_columns, column_of, csv_rows, names_by_column, tell_of_former
 from ._folder import LONGEST_NAME, problem_of
 
 #: The fields of a sample in a shard that may hold the image, in order, if none has the name of the input.
@@ -66,6 +66,7 @@ class Needs:
         suffix: the suffix of outputs, such as '.png'; '': that of the first input.
         many_files: whether an item has several files, whose names have the stem of the output.
         columns: the columns of tables for inputs, options, 'name' and 'out' that are not called so.
+        former: the former names of options, with the present ones.
     """
 
     inputs: tuple[str, ...]
@@ -75,6 +76,7 @@ class Needs:
     suffix: str = ""
     many_files: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    former: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
@@ -248,8 +250,9 @@ def _partner(folder: Path, stem: str) -> Path | None:
 def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
     suffix = path.suffix.lower()
     accepted = (*needs.inputs, *_OWN_COLUMNS, *needs.options)
-    name_of = names_by_column(needs.columns, accepted)
+    name_of = names_by_column(needs.columns, accepted, needs.former)
     carried_columns: dict[str, None] = {}
+    old_columns: set[str] = set()
 
     def check(columns: list[str]) -> None:
         needed = [name for name in needs.needed if name not in others]
@@ -267,6 +270,10 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
         others_in_row = {column: cell for column, cell in row.items() if column not in name_of}
         carried = json.loads(json.dumps(others_in_row, default=str)) if others_in_row else {}
         carried_columns.update(dict.fromkeys(carried))
+        old_columns |= row.keys() & needs.former.keys()
+        for old in row.keys() & needs.former.keys():
+            if needs.former[old] in row:
+                problem = f"{where}: {old} beside {needs.former[old]}, its new name"
         row = {name_of[column]: cell for column, cell in row.items() if column in name_of}
         for name, cell in row.items():
             try:
@@ -284,6 +291,7 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
             out, problem = "", problem or f"{where}: out {shortened(out)}, expected a path in the output folder"
         name = own if isinstance(own, str) else shortened(own)
         yield Item(name, inputs, options, out, problem, carried)
+    tell_of_former(sorted(old_columns), str(path), needs.former)
     if carried_columns:
         names = ", ".join(carried_columns)
         warn(f"{path}: columns that are no inputs or options, which the results repeat: {names}")

@@ -209,7 +209,10 @@ def needs_of(settings: Settings) -> Needs:
         return one.gathered(values) if one.many or one.each else values[0]
 
     suffix = f".{settings.format}" if settings.format else call.suffix
-    return Needs(tuple(call.items), call.needed, tuple(options), option, suffix, bool(call.roles), settings.columns)
+    return Needs(
+        tuple(call.items), call.needed, tuple(options), option, suffix, bool(call.roles), settings.columns,
+        call.former(settings.columns),
+    )  # fmt: skip
 
 
 def _options_of(call: Call) -> dict[str, Option]:
