@@ -274,7 +274,7 @@ class DataError(PyHarmonyError, ValueError):
     """
 
     code = "bad-data"
-    _arguments = ("annotations", "boxes", "path", "folder", "root", "source", "data.root")
+    _arguments = ("annotations", "boxes", "path", "paths", "folder", "root", "data.root")
 
 
 class UnusableSample(DataError, MaskError):

@@ -163,21 +163,19 @@ def read_json(path: Path, name: str = "path") -> Any:
         raise DataError(f"{name}: {path}: invalid JSON: {error}") from None
 
 
-def files_of(source: Any, *suffixes: str) -> list[Path]:
+def files_of(paths: Any, *suffixes: str) -> list[Path]:
     """Returns the files with these suffixes in a folder, one file, or several."""
-    if isinstance(source, (str, os.PathLike)):
-        path = _checks.path(source, "source")
-        paths = sorted(file for suffix in suffixes for file in path.glob(f"*{suffix}")) if path.is_dir() else [path]
+    if isinstance(paths, (str, os.PathLike)):
+        path = _checks.path(paths, "paths")
+        files = sorted(file for suffix in suffixes for file in path.glob(f"*{suffix}")) if path.is_dir() else [path]
     else:
-        paths = [
-            _checks.path(each, "source") for each in _checks.several(source, "source", "a path or a list of paths")
-        ]
-    for path in paths:
+        files = [_checks.path(each, "paths") for each in _checks.several(paths, "paths", "a path or a list of paths")]
+    for path in files:
         if not path.exists():
-            raise FileError.of(errno.ENOENT, "source", path, f"a folder, or a file {suffixes[0]}")
-    if not paths:
-        raise DataError(f"source: {source}: no {suffixes[0]} file")
-    return paths
+            raise FileError.of(errno.ENOENT, "paths", path, f"a folder, or a file {suffixes[0]}")
+    if not files:
+        raise DataError(f"paths: {paths}: no {suffixes[0]} file")
+    return files
 
 
 def inside(root: Path, name: Any, what: str) -> Path:

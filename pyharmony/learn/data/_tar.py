@@ -14,6 +14,7 @@ import numpy as np
 
 from ... import _checks
 from ... import io as files
+from ..._public import naming_keywords
 from ...errors import DataError, PyHarmonyError
 from ...io.folders import IMAGE_SUFFIXES
 from ...typing import ImageFormat, PathLike, Skip
@@ -28,6 +29,7 @@ ROLES = {**{role: role for role in (*_files.IMAGES, "mask")}, "real": "target"}
 ROLES |= {suffix[1:]: "image" for suffix in IMAGE_SUFFIXES}
 
 
+@naming_keywords
 class TarShards(Dataset):
     """Samples of tar files: `key.composite.jpg`, `key.target.jpg`, `key.mask.png`, `key.json` and so on.
 
@@ -36,7 +38,7 @@ class TarShards(Dataset):
     unpacking. A JSON object may contain the sample's `name`; its other entries are returned under `json`.
 
     Args:
-        source: a folder of .tar files, one such file, or several. Compressed ones are not accepted, since they do not
+        paths: a folder of .tar files, one such file, or several. Compressed ones are not accepted, since they do not
             support random access.
 
     Truncated files and other files are named in the log and by `check`; samples before the damage can be read.
@@ -52,25 +54,24 @@ class TarShards(Dataset):
     """
 
     @_checks.kinds
-    def __init__(self, source: PathLike | Sequence[PathLike]) -> None:
-        paths = _files.files_of(source, ".tar")
+    def __init__(self, paths: PathLike | Sequence[PathLike]) -> None:
         self._bad: list[Problem] = []
         self._samples: list[tuple[Path, dict[str, tuple[str, int, int]], Any]] = []
         self.names: list[str] = []
-        for path in paths:
+        for path in _files.files_of(paths, ".tar"):
             self._scan(path)
         for problem in self._bad:
             logger.warning("%s", problem.message)
         if not self._samples:
             raise DataError(
-                f"source: {source}: no sample" + "".join(f"; {problem.message}" for problem in self._bad[:1])
+                f"paths: {paths}: no sample" + "".join(f"; {problem.message}" for problem in self._bad[:1])
             )
 
     def _scan(self, path: Path) -> None:
         parts_of: dict[str, dict[str, tuple[str, int, int]]] = {}
         about: dict[str, Any] = {}
         try:
-            with _files.data_errors(str(path)), _checks.opened(path, "source") as file:
+            with _files.data_errors(str(path)), _checks.opened(path, "paths") as file:
                 for member in members(path):
                     folder, _, name = member.name.rpartition("/")
                     stem, _, suffix = name.partition(".")

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ... import _checks, _install, _protobuf, _temporary
+from ..._public import naming_keywords
 from ...errors import ArgumentError, DataError, FileError, ShapeError
 from ...typing import PathLike, Skip
 from . import _files
@@ -44,11 +45,12 @@ _LARGEST_RATIO = 100  # the largest ratio of unpacked bytes to the file's
 _ALWAYS_UNPACKED = 1 << 26  # the unpacked bytes that are always accepted
 
 
+@naming_keywords
 class TFRecordPairs(Dataset):
     """Composite and target of each record of TFRecord files.
 
     Args:
-        source: a folder of .tfrecord or .tfrecords files, one such file, or several. They may be compressed by GZIP or
+        paths: a folder of .tfrecord or .tfrecords files, one such file, or several. They may be compressed by GZIP or
             ZLIB, and are then unpacked to temporary files, for as long as the object lives; shards may be numbered,
             such as train.tfrecord-00000-of-00010.
         composite, target: the features of the two images; None: 'copy_paste' and 'bg', or, in a record without these,
@@ -74,14 +76,13 @@ class TFRecordPairs(Dataset):
     @_checks.kinds
     def __init__(
         self,
-        source: PathLike | Sequence[PathLike],
+        paths: PathLike | Sequence[PathLike],
         composite: str | None = None,
         target: str | None = None,
         mask: str | None = None,
         *,
         shape: tuple[int, int] | None = None,
     ) -> None:
-        paths = _files.files_of(source, *SUFFIXES)
         feature_names = {"composite": composite, "target": target, "mask": mask}
         self.features = {role: name for role, name in feature_names.items() if name is not None}
         self.shape = shape
@@ -89,7 +90,7 @@ class TFRecordPairs(Dataset):
         self._bad: list[Problem] = []
         self._unpacked: dict[Path, Path] = {}
         self.names: list[str] = []
-        for path in paths:
+        for path in _files.files_of(paths, *SUFFIXES):
             damage = ""
             try:
                 if _is_compressed(path):
@@ -104,7 +105,7 @@ class TFRecordPairs(Dataset):
             if damage:
                 self._bad.append(Problem(path.name, damage))
         if not self._records:
-            raise DataError(self._bad[0].message if self._bad else f"source: {source}: no record")
+            raise DataError(self._bad[0].message if self._bad else f"paths: {paths}: no record")
 
     @_files.loads_files
     def _load(self, index: int) -> Sample:
@@ -275,7 +276,7 @@ def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, s
 
 
 def _is_compressed(path: Path) -> bool:
-    with _checks.opened(path, "source") as file:
+    with _checks.opened(path, "paths") as file:
         head = file.read(12)
     if head[:2] == b"\x1f\x8b":
         return True
@@ -319,10 +320,10 @@ def _records(path: Path, name: Path) -> Iterator[tuple[int, int, bytes]]:
             file.seek(offset)
             head = file.read(12 + _PEEK)
             if head[8:12] != _checksum(head[:8]):
-                raise DataError(f"source: {name}: damaged at byte {offset}: invalid record header")
+                raise DataError(f"paths: {name}: damaged at byte {offset}: invalid record header")
             length = struct.unpack("<Q", head[:8])[0]
             if offset + 16 + length > end:
-                raise DataError(f"source: {name}: ends within the record at byte {offset}")
+                raise DataError(f"paths: {name}: ends within the record at byte {offset}")
             yield offset + 12, length, head[12 : 12 + length]
             offset += 16 + length
 
