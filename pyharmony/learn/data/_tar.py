@@ -63,9 +63,7 @@ class TarShards(Dataset):
         for problem in self._bad:
             logger.warning("%s", problem.message)
         if not self._samples:
-            raise DataError(
-                f"paths: {paths}: no sample" + "".join(f"; {problem.message}" for problem in self._bad[:1])
-            )
+            raise DataError(f"paths: {paths}: no sample" + "".join(f"; {problem.message}" for problem in self._bad[:1]))
 
     def _scan(self, path: Path) -> None:
         parts_of: dict[str, dict[str, tuple[str, int, int]]] = {}

@@ -1,0 +1,202 @@
+"""Former names of arguments and fields work for one release, and warn; both names together are refused."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony
+from pyharmony import (
+    augment,
+    batch,
+    blend,
+    composition,
+    data,
+    evaluation,
+    harmonization,
+    merging,
+    ops,
+    placement,
+    segmentation,
+)
+from pyharmony._public import FORMER
+from pyharmony.errors import ArgumentError, DTypeError, PyHarmonyWarning, RunError
+
+from ..shared import need, put
+
+pytestmark = pytest.mark.house
+
+IMAGE = np.random.default_rng(0).integers(60, 190, (64, 64, 3), np.uint8)
+SOURCE = np.ascontiguousarray(IMAGE[::-1])
+MASK = np.zeros((64, 64), np.uint8)
+MASK[20:40, 16:44] = 255
+LIKE = MASK[::-1] & ~MASK
+DONOR = augment.Donor(SOURCE, MASK, label=1)
+#: A call of each function with former names, without the arguments that have them.
+CALLS: dict[str, Callable[..., Any]] = {
+    "ComposeInfo.__init__": lambda **own: composition.ComposeInfo((), {}, {}, IMAGE, (), **own).alternatives,
+    "CopyPaste.__init__": lambda **own: augment.CopyPaste([DONOR], n=2, **own)(
+        {"image": IMAGE, "labels": [], **({"tags": ["day"]} if own.keys() & {"others", "image_keys"} else {})}, index=1
+    ),
+    "MergedPart.__init__": lambda **own: merging.MergedPart((0, 0, 9, 9), crossing=0.0, taken=True, **own).people_share,
+    "Method.__init__": lambda **own: segmentation.Method("mine", "a method", len, **own).detects_people,
+    "TFRecordPairs.__init__": lambda **own: data.TFRecordPairs(**own).names,
+    "TarShards.__init__": lambda **own: data.TarShards(**own).names,
+    "gaussian_poisson": lambda **own: (
+        blend.gaussian_poisson(SOURCE, IMAGE, MASK, preserve_background=False, **own),
+        ops.gaussian_poisson(SOURCE, IMAGE, MASK, IMAGE, **own),
+    ),
+    "gaussian_poisson_tiles": lambda **own: ops.gaussian_poisson_tiles(
+        SOURCE, IMAGE, MASK, IMAGE, np.empty_like(IMAGE), **own
+    ),
+    "gp_gan": lambda **own: blend.gp_gan(SOURCE, IMAGE, MASK, preserve_background=False, **own),
+    "harmonize": lambda **own: pyharmony.harmonize(IMAGE, MASK, method="mkl", **own),
+    "harmonize_frames": lambda **own: [*harmonization.harmonize_frames([IMAGE], [MASK], method="mkl", **own)],
+    "harmonizer": lambda **own: evaluation.harmonizer(device="cpu", **own)(IMAGE, MASK),
+    "harmony_score": lambda **own: pyharmony.harmony_score(IMAGE, MASK, device="cpu", **own),
+    "judge": lambda **own: evaluation.judge(device="cpu", **own)(IMAGE, IMAGE, MASK),
+    "place": lambda **own: placement.place(SOURCE, IMAGE, mask=MASK, people=[], person=False, **own),
+    "realism_score": lambda **own: pyharmony.realism_score(IMAGE, MASK, device="cpu", **own),
+    "segment": lambda **own: pyharmony.segment(IMAGE, **own).boxes,
+}
+#: A value of each argument that has a former name.
+VALUES: dict[tuple[str, str], Any] = {
+    ("ComposeInfo.__init__", "others"): ({},),
+    ("CopyPaste.__init__", "harmonize"): 1.0,
+    ("CopyPaste.__init__", "others"): ["tags"],
+    ("MergedPart.__init__", "people"): 0.5,
+    ("Method.__init__", "people"): True,
+    ("TFRecordPairs.__init__", "source"): "one.tfrecord",
+    ("TarShards.__init__", "source"): ["one.tar"],
+    ("gaussian_poisson", "reference"): True,
+    ("gaussian_poisson_tiles", "reference"): True,
+    ("gp_gan", "generator"): "gp-gan-small",
+    ("gp_gan", "reference"): True,
+    ("harmonize", "reference"): LIKE,
+    ("harmonize_frames", "reference"): [LIKE],
+    ("harmonizer", "source"): "colorgrid",
+    ("harmony_score", "weights"): "colorgrid",
+    ("judge", "source"): "realism-small",
+    ("place", "cut"): ["bottom"],
+    ("place", "most"): 1.5,
+    ("place", "others"): MASK,
+    ("place", "roll"): 5.0,
+    ("realism_score", "model"): "realism-small",
+    ("segment", "people"): True,
+}
+#: What functions need beside NumPy.
+NEEDS = dict.fromkeys(("gp_gan", "harmonizer", "harmony_score", "judge", "realism_score"), "torch")
+NEEDS["TFRecordPairs.__init__"] = "google_crc32c"
+
+every_name = pytest.mark.parametrize(("function", "old"), VALUES, ids=lambda name: name.removesuffix(".__init__"))
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.chdir(tmp_path)
+    function = getattr(request.node, "callspec", None) and request.node.callspec.params.get("function", "")
+    if function in NEEDS:
+        need(NEEDS[function])
+    sample: Any = {"name": "a", "composite": IMAGE, "target": SOURCE, "mask": MASK}
+    if function == "TFRecordPairs.__init__":
+        data.write_tfrecord([sample], "one.tfrecord")
+    elif function == "TarShards.__init__":
+        data.write_tar_shards([sample], "folder")
+        next(Path("folder").glob("*.tar")).rename("one.tar")
+
+
+def test_every_former_name_is_tried() -> None:
+    assert {(function, old) for function, names in FORMER.items() for old in names} == VALUES.keys()
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+@every_name
+def test_a_former_name_does_the_same_and_warns(function: str, old: str) -> None:
+    new = FORMER[function][old]
+    with pytest.warns(
+        DeprecationWarning, match=f"^{old}: it is called {new} now; the next release does not"
+    ) as records:
+        former = CALLS[function](**{old: VALUES[function, old]})
+    assert {Path(one.filename) for one in records if one.category is DeprecationWarning} == {Path(__file__)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        np.testing.assert_equal(former, CALLS[function](**{new: VALUES[function, old]}))
+
+
+@every_name
+def test_both_names_together_are_refused(function: str, old: str) -> None:
+    new, value = FORMER[function][old], VALUES[function, old]
+    with pytest.raises(
+        ArgumentError, match=f"^{old}: passed beside {new}, its new name; expected one of them"
+    ) as error:
+        CALLS[function](**{old: value, new: value})
+    assert error.value.argument == old
+
+
+def test_a_value_by_position_counts() -> None:
+    with pytest.raises(ArgumentError, match="source: passed beside network, its new name"):
+        evaluation.judge("realism-small", source="realism-small")  # type: ignore[call-arg]
+    with pytest.raises(DTypeError, match="sauce: no argument of judge"):
+        evaluation.judge("realism-small", source="realism-small", sauce=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("record", "old", "new"),
+    [
+        (composition.ComposeInfo((), {}, {}, IMAGE, (), ({},)), "others", "alternatives"),
+        (merging.MergedPart((0, 0, 9, 9), 0.5, 0.0, True), "people", "people_share"),
+        (segmentation.METHODS["grabcut"], "people", "detects_people"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_former_field_is_the_new_one_and_warns(record: Any, old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"^{old}: it is called {new} now"):
+        assert getattr(record, old) == getattr(record, new)
+
+
+def test_items_of_a_paste_have_former_names() -> None:
+    item = {"src": SOURCE, "mask": MASK, "method": "gaussian_poisson"}
+    with pytest.warns(DeprecationWarning, match=r"^items\[0\]: reference: it is called as_published now"):
+        result = blend.paste_many(IMAGE.copy(), [{**item, "reference": False}])
+    np.testing.assert_array_equal(result, blend.paste_many(IMAGE.copy(), [{**item, "as_published": False}]))
+
+
+def write_row(table: str, row: dict[str, str]) -> None:
+    text = json.dumps(row) if table.endswith("jsonl") else ",".join(row) + "\n" + ",".join(row.values())
+    Path(table).write_text(text + "\n")
+
+
+@pytest.mark.parametrize("table", ["rows.csv", "rows.jsonl"])
+def test_tables_have_former_names(table: str) -> None:
+    for name, pixels in (("image", IMAGE), ("mask", MASK), ("like", LIKE)):
+        put(Path(f"{name}.png"), pixels)
+    row = {"image": "image.png", "mask": "mask.png", "reference": "like.png"}
+    write_row(table, row)
+    with pytest.warns(
+        PyHarmonyWarning, match=f"^{table}: columns with old names, .*: reference is called reference_ma"
+    ):
+        report = batch.run("harmonize", table, "out", options={"method": "mkl"}, jobs=1)
+    assert report.counts["done"] == 1
+    expected = pyharmony.harmonize(IMAGE, MASK, method="mkl", reference_mask=LIKE)
+    np.testing.assert_array_equal(pyharmony.load(*Path("out").glob("*.png")), expected)
+    write_row(table, {**row, "reference_mask": "like.png"})
+    if table.endswith("csv"):
+        with pytest.raises(RunError, match="column 'reference' occurs twice"):
+            batch.run("harmonize", table, "both", jobs=1)
+    else:
+        with pytest.warns(PyHarmonyWarning, match="columns with old names"):
+            (error,) = batch.run("harmonize", table, "both", jobs=1).errors
+        assert "reference beside reference_mask, its new name" in error["message"]
+
+
+def test_options_of_a_run_have_former_names() -> None:
+    put(Path("photos/grey.png"), IMAGE * 0)
+    with pytest.warns(DeprecationWarning, match="^people: it is called all_people now"):
+        report = batch.run("segment", "photos", "people", options={"people": True}, jobs=1)
+    assert "no person was found" in report.errors[0]["message"]
