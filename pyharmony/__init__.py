@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from . import shadows as shadows
     from . import typing as typing
     from . import upscaling as upscaling
-    from ._device import get_device, set_device
-    from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
+    from ._device import get_device, set_device, set_num_threads
+    from ._native import get_num_threads, has_cuda, simd_level
     from .composition import compose
     from .edits import apply_edit
     from .harmonization import harmonize
@@ -64,8 +64,8 @@ _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("t
 #: The module of each function. It is imported when the function is first used, and only then loads the compiled
 #: module, so that `pyharmony doctor` can report problems with that.
 _LAZY = {
-    **dict.fromkeys(("get_device", "set_device"), "_device"),
-    **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
+    **dict.fromkeys(("get_device", "set_device", "set_num_threads"), "_device"),
+    **dict.fromkeys(("get_num_threads", "has_cuda", "simd_level"), "_native"),
     "apply_edit": "edits",
     "compose": "composition",
     "harmonize": "harmonization",

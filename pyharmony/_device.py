@@ -1,4 +1,4 @@
-"""The choice of the device on which calls run."""
+"""The choice of the device on which calls run, and of the number of their threads."""
 
 from __future__ import annotations
 
@@ -73,6 +73,29 @@ def get_device() -> Device:
     if _State.device is None:
         _State.device = checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")
     return _State.device
+
+
+@naming_keywords
+def set_num_threads(n: int) -> None:
+    """Sets the number of threads that one call may use; results do not depend on it.
+
+    Args:
+        n: the number of threads, at least 1.
+
+    Raises:
+        ValueError: n is not a positive integer.
+
+    Example:
+        >>> import pyharmony
+        >>> before = pyharmony.get_num_threads()
+        >>> pyharmony.set_num_threads(1)
+        >>> pyharmony.get_num_threads()
+        1
+        >>> pyharmony.set_num_threads(before)
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < 1 << 31:
+        raise ArgumentError(f"n: {n!r}, expected an integer from 1 to {(1 << 31) - 1}")
+    _native.native.set_num_threads(n)
 
 
 def resolve(device: str | None) -> str:

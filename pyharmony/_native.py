@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 from . import _install
-from ._public import naming_keywords
 from .errors import NativeError
 
 try:
@@ -17,7 +16,7 @@ except ImportError as error:
         f"pyharmony's compiled module could not be loaded ({error}); install the package again: {_install.again()}"
     ) from error
 
-__all__ = ["cuda_status", "get_num_threads", "has_cuda", "native", "set_num_threads", "simd_level"]
+__all__ = ["cuda_status", "get_num_threads", "has_cuda", "native", "simd_level"]
 
 
 _FORKED = (
@@ -119,31 +118,6 @@ def get_num_threads() -> int:
         True
     """
     return native.num_threads()
-
-
-@naming_keywords
-def set_num_threads(n: int) -> None:
-    """Sets the number of threads that one call may use; results do not depend on it.
-
-    Args:
-        n: the number of threads, at least 1.
-
-    Raises:
-        ValueError: n is not a positive integer.
-
-    Example:
-        >>> import pyharmony
-        >>> before = pyharmony.get_num_threads()
-        >>> pyharmony.set_num_threads(1)
-        >>> pyharmony.get_num_threads()
-        1
-        >>> pyharmony.set_num_threads(before)
-    """
-    from .errors import ArgumentError
-
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < 1 << 31:
-        raise ArgumentError(f"n: {n!r}, expected an integer from 1 to {(1 << 31) - 1}")
-    native.set_num_threads(n)
 
 
 def simd_level() -> str:

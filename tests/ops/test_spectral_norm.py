@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from pyharmony import _native
+from pyharmony import _device, _native
 from pyharmony.errors import ArgumentError, DTypeError, ShapeError
 from pyharmony.ops import spectral_norm
 from pyharmony.reference import spectral_norm as reference
@@ -157,11 +157,11 @@ def test_the_same_bits_for_any_number_of_threads(threads: int) -> None:
 
     mine = run()
     before = _native.get_num_threads()
-    _native.set_num_threads(1)
+    _device.set_num_threads(1)
     try:
         alone = run()
     finally:
-        _native.set_num_threads(before)
+        _device.set_num_threads(before)
     for a, b in zip(mine, alone):
         np.testing.assert_array_equal(a, b)
 
