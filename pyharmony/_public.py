@@ -24,6 +24,7 @@ FORMER: dict[str, dict[str, str]] = {
     "Method.__init__": {"people": "detects_people"},
     "TFRecordPairs.__init__": {"source": "paths"},
     "TarShards.__init__": {"source": "paths"},
+    "cutout": {"crop": "crop_to_mask"},
     "gaussian_poisson": {"reference": "as_published"},
     "gaussian_poisson_tiles": {"reference": "as_published"},
     "gp_gan": {"generator": "network", "reference": "as_published"},

@@ -27,7 +27,7 @@ SEGMENT = Call(
         Option("all_people", bool, "Segment every person; takes no prompt.", argument=False, value=False),
         Option("method", Name("segment"), "auto, or another method of docs/segment.md.", value="auto", argument=False),
     ),
-    renamed={"people": "--all-people"},
+    renamed={"people": "--all-people", "crop": "--crop-to-mask"},
 )  # fmt: skip
 
 PLACE = Call(

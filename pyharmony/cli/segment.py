@@ -33,7 +33,7 @@ def segment(
     mask_only: Annotated[
         bool, switch("--mask-only", "Write the alpha of the cut-out, a grey image, in its place.")
     ] = False,
-    crop: Annotated[bool, switch("--crop", "Crop the image to the mask.")] = False,
+    crop_to_mask: Annotated[bool, switch("--crop-to-mask", "Crop the image to the mask.")] = False,
     keep_background: Annotated[bool, switch("--keep-background", "Keep the colours of IMAGE under alpha 0.")] = False,
     every: Annotated[
         bool, switch("--every", "Write every candidate, or person: NAME-1.png is the best or largest.")
@@ -71,7 +71,7 @@ def segment(
     names = [numbered(output, number + 1) for number in range(len(segments))] if every else [output]
     for name in names[1:]:
         check_output(name, not overwrite)
-    form = {"mask_only": mask_only, "crop": crop, "keep_background": keep_background}
+    form = {"mask_only": mask_only, "crop_to_mask": crop_to_mask, "keep_background": keep_background}
     for index, name in enumerate(names):
         write_image(object_of(picture, segments.alpha(index if every else None), **form), name, overwrite)
     _report(console, segments, names, options.get("all_people", False), every, time.perf_counter() - start)

@@ -19,12 +19,16 @@ from .masks import Masks
 
 
 @overload
-def cutout(image: ImageT, mask: MaskLike | Masks, *, crop: bool = False, keep_background: bool = False) -> ImageT: ...
+def cutout(
+    image: ImageT, mask: MaskLike | Masks, *, crop_to_mask: bool = False, keep_background: bool = False
+) -> ImageT: ...
 @overload
 def cutout(
-    image: FileLike, mask: MaskLike | Masks, *, crop: bool = False, keep_background: bool = False
+    image: FileLike, mask: MaskLike | Masks, *, crop_to_mask: bool = False, keep_background: bool = False
 ) -> PILImage | Any: ...
-def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep_background: bool = False) -> Any:
+def cutout(
+    image: ImageLike, mask: MaskLike | Masks, *, crop_to_mask: bool = False, keep_background: bool = False
+) -> Any:
     """Returns the object under a mask of an image, with transparency, ready to be composited.
 
     The pixels of a soft contour contain a share of the old background, I = αF + (1 − α)B. They get the colours F of the
@@ -38,7 +42,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep
             Its own alpha is ignored.
         mask: of any kind; as an array [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1], used as
             alpha. For the result of `segment` on image, alpha is that of `Masks.alpha`.
-        crop: whether the result is cropped to the mask.
+        crop_to_mask: whether the result is cropped to the mask.
         keep_background: whether the image's colours stay where the mask is 0.
 
     Returns:
@@ -56,10 +60,10 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep
         >>> image = np.full((40, 60, 3), 200, np.uint8)
         >>> mask = np.zeros((40, 60), np.uint8)
         >>> mask[10:20, 30:50] = 255
-        >>> segmentation.cutout(image, mask, crop=True).shape
+        >>> segmentation.cutout(image, mask, crop_to_mask=True).shape
         (10, 20, 4)
     """
-    _checks.flags(crop=crop, keep_background=keep_background)
+    _checks.flags(crop_to_mask=crop_to_mask, keep_background=keep_background)
     whole = checked_image(image, "image")
     pixels = whole.pixels[..., :3]
     _checks.finite(pixels, "image")
@@ -71,9 +75,9 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep
     rgba: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
     if not keep_background:
         rgba[alpha == 0] = 0
-    if crop:
+    if crop_to_mask:
         box = bounding_box(alpha)
         if box.empty:
-            raise ArgumentError("mask: empty, with crop=True expected a pixel above 0")
+            raise ArgumentError("mask: empty, with crop_to_mask=True expected a pixel above 0")
         rgba = np.ascontiguousarray(box.of(rgba))
     return whole.like(rgba)

@@ -421,9 +421,11 @@ class PaintBody(Body):
 class CutoutBody(Body):
     """cutout"""
 
+    renamed = {"crop": "crop_to_mask"}
+
     picture: PictureId = Field(description="The image.")
     mask: PictureId = Field(description="A grey image of its size, white on the object.")
-    crop: bool = Field(default=False, description="Whether to crop the result to the mask.")
+    crop_to_mask: bool = Field(default=False, description="Whether to crop the result to the mask.")
     keep_background: bool = Field(default=False, description="Whether the colours of the image stay under alpha 0.")
     format: Literal["png", "webp", "tiff", "avif"] = Field(default="png", description="A format with alpha.")
 

@@ -245,7 +245,7 @@ def _cutout(body: CutoutBody, desk: Desk) -> dict[str, Any]:
         picture = desk.read(body.picture, "picture", body.preview)
     with desk.phase("cut out", 2, 3):
         mask = desk.read(body.mask, "mask", body.preview)
-        result = cutout(picture, mask, crop=body.crop, keep_background=body.keep_background)
+        result = cutout(picture, mask, crop_to_mask=body.crop_to_mask, keep_background=body.keep_background)
     with desk.phase("encode", 3, 3):
         return {"picture": desk.write(result, body.format)}
 

@@ -63,9 +63,9 @@ def test_boxes_and_coarse_masks() -> None:
     call("scene.png", "-o", "mask.png", "--box", box, "--mask-only", *GRABCUT_OPTIONS)
     mask = np.asarray(Image.open("mask.png"))
     assert mask.ndim == 2 and iou(mask, box_mask()) > 0.9
-    call("scene.png", "-o", "out.png", "--mask", "mask.png", "--crop", *GRABCUT_OPTIONS)
+    call("scene.png", "-o", "out.png", "--mask", "mask.png", "--crop-to-mask", *GRABCUT_OPTIONS)
     assert Image.open("out.png").size == pytest.approx((BOX[2], BOX[3]), abs=3)
-    call("scene.png", "-o", "small.png", "--mask", "mask.png", "--crop", "--mask-only", *GRABCUT_OPTIONS)
+    call("scene.png", "-o", "small.png", "--mask", "mask.png", "--crop-to-mask", "--mask-only", *GRABCUT_OPTIONS)
     assert Image.open("small.png").size == Image.open("out.png").size
 
 

@@ -1661,7 +1661,7 @@ def test_a_cut_out_has_the_colours_of_the_object_alone(dtype: str) -> None:
     before, after = (np.abs(a[soft][:, :3] / white - colours[0]).mean() for a in (image, cutout))
     assert after < 0.2 * before
     assert np.abs(cutout[..., 3] / white - mask / 255).max() < 0.003
-    assert segmentation.cutout(image, mask, crop=True).shape == (59, 59, 4)
+    assert segmentation.cutout(image, mask, crop_to_mask=True).shape == (59, 59, 4)
 
 
 def test_a_cut_out_of_a_file_keeps_what_it_says_of_itself(tmp_path: Path) -> None:
@@ -1671,8 +1671,8 @@ def test_a_cut_out_of_a_file_keeps_what_it_says_of_itself(tmp_path: Path) -> Non
     picture = segmentation.cutout(pyharmony.io.read(tmp_path / "scene.png"), box_mask())
     assert isinstance(picture, Picture) and picture.pixels.shape == (90, 120, 4)
     assert picture.dpi[0] == pytest.approx(300, 0.01)
-    with pytest.raises(ArgumentError, match="with crop=True expected a pixel above 0"):
-        segmentation.cutout(scene(), np.zeros((90, 120), bool), crop=True)
+    with pytest.raises(ArgumentError, match="with crop_to_mask=True expected a pixel above 0"):
+        segmentation.cutout(scene(), np.zeros((90, 120), bool), crop_to_mask=True)
     with pytest.raises(ShapeError, match="mask"):
         segmentation.cutout(scene(), np.zeros((9, 12), bool))
 
@@ -1896,7 +1896,7 @@ def test_nothing_is_left_under_a_cut_out(dtype: str) -> None:
     white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
     image = (image / 255 * white).astype(dtype)
     for crop in (False, True):
-        result = segmentation.cutout(image, mask, crop=crop)
+        result = segmentation.cutout(image, mask, crop_to_mask=crop)
         assert (result[..., 3] == 0).any() and not result[result[..., 3] == 0].any()
     cutout = segmentation.cutout(image, mask, keep_background=True)
     np.testing.assert_array_equal(cutout[mask == 0][:, :3], image[mask == 0])

@@ -48,6 +48,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "Method.__init__": lambda **own: segmentation.Method("mine", "a method", len, **own).detects_people,
     "TFRecordPairs.__init__": lambda **own: data.TFRecordPairs(**own).names,
     "TarShards.__init__": lambda **own: data.TarShards(**own).names,
+    "cutout": lambda **own: segmentation.cutout(IMAGE, MASK, **own),
     "gaussian_poisson": lambda **own: (
         blend.gaussian_poisson(SOURCE, IMAGE, MASK, preserve_background=False, **own),
         ops.gaussian_poisson(SOURCE, IMAGE, MASK, IMAGE, **own),
@@ -74,6 +75,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("Method.__init__", "people"): True,
     ("TFRecordPairs.__init__", "source"): "one.tfrecord",
     ("TarShards.__init__", "source"): ["one.tar"],
+    ("cutout", "crop"): True,
     ("gaussian_poisson", "reference"): True,
     ("gaussian_poisson_tiles", "reference"): True,
     ("gp_gan", "generator"): "gp-gan-small",

@@ -340,7 +340,7 @@ def test_edits_and_cut_outs(service: Running) -> None:
     picture = service.done("edit", **ids, mode="detail-boost", gain=2.0)["picture"]
     expected = blend.detail_boost(images["dst"], np.pad(images["mask"], ((10, 20), (10, 30))), gain=2.0)
     assert np.array_equal(service.pixels(picture), expected)
-    cut = service.done("cutout", picture=ids["image"], mask=ids["mask"], crop=True)["picture"]
+    cut = service.done("cutout", picture=ids["image"], mask=ids["mask"], crop_to_mask=True)["picture"]
     pixels = service.pixels(cut)
     assert pixels.shape == (22, 30, 4) and (pixels[..., 3] == 255).all()
     # The pixels that were cut away are not in the file either.

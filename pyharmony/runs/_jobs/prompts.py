@@ -27,13 +27,13 @@ def prompted(session: Any, options: Mapping[str, Any]) -> Any:
 
 
 def object_of(
-    picture: Any, alpha: Any, *, mask_only: bool = False, crop: bool = False, keep_background: bool = False
+    picture: Any, alpha: Any, *, mask_only: bool = False, crop_to_mask: bool = False, keep_background: bool = False
 ) -> Any:
     """Returns the object of a picture as it is written: a cut-out, or the alpha alone as a grey picture."""
     from ... import segmentation
     from ..._images.region import bounding_box
 
     if not mask_only:
-        return segmentation.cutout(picture, alpha, crop=crop, keep_background=keep_background)
-    part = bounding_box(alpha).of(alpha) if crop else alpha
+        return segmentation.cutout(picture, alpha, crop_to_mask=crop_to_mask, keep_background=keep_background)
+    part = bounding_box(alpha).of(alpha) if crop_to_mask else alpha
     return dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)

@@ -196,7 +196,7 @@ export class Result {
   async saveCutout() {
     const { doc, moving, jobs } = this.session;
     const mask = /** @type {Picture} */ (doc.mask);
-    const body = { picture: moving.id, mask: mask.id, crop: true };
+    const body = { picture: moving.id, mask: mask.id, crop_to_mask: true };
     const { result } = await jobs.work(WORK.cutout, (options) => api.run("cutout", body, options));
     const name = `${(moving.name ?? "picture").replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "")}-cutout.png`;
     download(`${await api.there(result.picture.file_url)}?name=${encodeURIComponent(name)}`);
