@@ -1299,7 +1299,7 @@ def test_a_list_may_be_stdin() -> None:
         ("src,dst,out\n\na,b,-\n", "line 3: out is -"),
         ("src,dst,out,feather\na,b,c.png,wide\n", "line 2: feather 'wide', expected a number"),
         ("src,dst,out,mode\na,b,c.png,best\n", "line 2: mode 'best'"),
-        ("src,dst,out,reference\na,b,c.png,perhaps\n", "line 2: reference 'perhaps', expected yes or no"),
+        ("src,dst,out,as_published\na,b,c.png,perhaps\n", "line 2: as_published 'perhaps', expected yes or no"),
         ("src,dst,out,feather\na,b,c.png,2\n", "line 2: --feather cannot be used with --mode gaussian-poisson"),
         ("src,dst,out,at\na,b,c.png,2\n", "line 2: --at"),
         ('src,dst,out\na,b,"c.png\n', "list.csv, line 2"),

@@ -57,7 +57,8 @@ export class Cutting {
   /** The method that segments people: the chosen one, if it can. */
   get peopleCutter() {
     const { doc, about } = this.session;
-    return about.segment_methods.some(({ name, detects_people: able }) => name === doc.cutter && able) ? doc.cutter : "auto";
+    const method = about.segment_methods.find(({ name }) => name === doc.cutter);
+    return method?.detects_people ? doc.cutter : "auto";
   }
 
   show() {

@@ -50,9 +50,9 @@ export class Suggestions {
   async findPeople() {
     if (!this.people) {
       const { cutting, background } = this.session;
-      this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id, false).then(({ masks, other_people: more }) => {
-        this.people = masks;
-        this.otherPeople = more;
+      this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id, false).then((result) => {
+        this.people = result.masks;
+        this.otherPeople = result.other_people;
       }).finally(() => { this.finding = null; });
       await this.finding;
     }
