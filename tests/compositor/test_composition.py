@@ -760,7 +760,7 @@ def test_places_and_scores_are_told() -> None:
     assert one.confidence is not None and 0 < one.confidence <= 1 and one.mask_score is None
     assert len(one.places) == 3 and len(info.alternatives) == 2
     alone, alone_info = pyharmony.compose(figure(84), wall(), **options)
-    assert alone.tobytes() == result.tobytes() and alone_info.recipe == info.recipe and alone_info.others == ()
+    assert alone.tobytes() == result.tobytes() and alone_info.recipe == info.recipe and alone_info.alternatives == ()
     for spot, recipe in zip(one.places[1:], info.alternatives):
         composite, recipe_info = pyharmony.compose(
             figure(84), wall(), recipe=json.loads(json.dumps(recipe)), return_info=True
