@@ -19,14 +19,16 @@ class Blend:
     """A blend, and how tests call it and check it.
 
     Attributes:
-        definition: returns the blend of src and dst [H, W, C] for a mask [H, W] of bool, by `pyharmony.reference`.
+        definition: returns the blend of src and dst [H, W, C] in float64, in their unit, for a mask [H, W] from 0 to 1.
         by_gradients: whether it solves for gradients: to a tolerance, with strips beside the border of dst as inside.
+        relights: whether it changes an image that is blended over itself.
         determined: the options with which a mask may cover all of dst.
         variants: the options that change what it reads of dst.
     """
 
     definition: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     by_gradients: bool = False
+    relights: bool = False
     determined: Options = field(default_factory=dict)
     variants: tuple[Options, ...] = ({},)
 

@@ -44,7 +44,17 @@ _METHODS = ("auto", "reinhard", "mkl", "match_histogram", "luminance_temperature
 _GRADIENTS = ("source", "mixed", "average", "monochrome")
 _CONTOURS = ("half", "full")
 _KERNELS = ("normal", "sobel", "scharr", "prewitt", "roberts")
-_BLENDS = ("gaussian-poisson", "poisson", "gp-gan", "laplacian", "alpha")
+#: The blends, the default first: why they refuse arrays on a CUDA device; empty: kernels run there.
+BLENDS = {
+    "gaussian-poisson": "",
+    "poisson": "",
+    "gp-gan": "the input of its network is pasted and resampled on the CPU",
+    "laplacian": "the number of bands depends on the values of every level of the mask",
+    "alpha": "with torch or CuPy it is one line, `mask * src + (1 - mask) * dst`",
+}
+_MODES = tuple(BLENDS)
+#: Those without a network: the methods of `paste_many` and `CopyPaste`, the modes of the node of ComfyUI.
+NETLESS = tuple(mode for mode in BLENDS if mode != "gp-gan")
 _EDITS = ("texture-flattening", "illumination-change", "detail-boost", "inpaint")
 _GAUSSIAN, _SOLVED = ("gaussian-poisson", "gp-gan"), ("gaussian-poisson", "poisson", "gp-gan")
 
@@ -76,9 +86,9 @@ BLEND = Call(
     },
     items={"src": True, "dst": True, "mask": False},
     primary="dst",
-    modes=_BLENDS,
+    modes=_MODES,
     options=(
-        Option("mode", _BLENDS, "The blend.", f"{_BLENDS[0]}; alpha with --harmonize", argument=False),
+        Option("mode", _MODES, "The blend.", f"{_MODES[0]}; alpha with --harmonize", argument=False),
         Option(
             "at", POINT, "The position of SRC's first pixel in DST, may be fractional or negative; none: equal sizes.",
             metavar="X,Y", unit="dst",
@@ -136,21 +146,14 @@ BLEND = Call(
             off="--no-decontaminate",
         ),
         Option("keep_alpha", bool, "Keep DST's alpha under the object, which is invisible where that is 0."),
-        Option(
-            "harmonize", bool, "Harmonise the blended object with its surroundings.",
-            argument=False,
-        ),
+        Option("harmonize", bool, "Harmonise the blended object with its surroundings.", argument=False),
         Option("method", Name("harmonize"), "--harmonize: the method.", "auto", metavar="NAME", argument=False),
         Option(
             "strength", float, "--harmonize: how much colours change.", "1",
             metavar="0..2", low=0, high=2, argument=False,
         ),
-        Option(
-            "guard", bool, "--harmonize: reduce uncertain changes.", "guard", off="--no-guard", argument=False
-        ),
-        Option(
-            "cautious", bool, "--harmonize: reduce all changes except of clear mismatches.", argument=False
-        ),
+        Option("guard", bool, "--harmonize: reduce uncertain changes.", "guard", off="--no-guard", argument=False),
+        Option("cautious", bool, "--harmonize: reduce all changes except of clear mismatches.", argument=False),
         Option(
             "save_mask", File("output"), "Write the mask at DST's size too, as input for `harmonize`.",
             metavar="FILE", argument=False,
@@ -215,10 +218,7 @@ HARMONIZE = Call(
             "Reduce all changes except of clear mismatches, if the object may not be pasted at all.",
         ),
         Option("source", IMAGE, "The original photo of the object.", metavar="FILE"),
-        Option(
-            "source_mask", IMAGE, "A grey image of its size, white on the object; none: all of it.",
-            metavar="FILE",
-        ),
+        Option("source_mask", IMAGE, "A grey image of its size, white on the object; none: all of it.", metavar="FILE"),
         Option(
             "reference_mask", IMAGE,
             "A grey image of IMAGE's size, white on a region whose light the object should have.", metavar="FILE",
@@ -227,10 +227,7 @@ HARMONIZE = Call(
             "batch_statistics", bool,
             "With a network: batch norms use the statistics of the image, as in published tests.",
         ),
-        Option(
-            "upscale", ("2", "4"), "Enlarge OUT by this factor, as `pyharmony super-resolve` does.",
-            argument=False,
-        ),
+        Option("upscale", ("2", "4"), "Enlarge OUT by this factor, as `pyharmony super-resolve` does.", argument=False),
         *_FILE_OPTIONS,
     ),
     renamed={"reference": "--reference-mask"},

@@ -266,7 +266,7 @@ class Call:
 
     def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Blends arrays on a device in the way of `PLACES` for the function."""
-        own, way = item.name, PLACES[self.function].way
+        own, (way, why) = item.name, PLACES[self.function]
         if way == "there" and (
             item.dst_valid is not None or (_cuda.is_device_array(item.dst) and has_alpha(item.dst, self.keep_alpha))
         ):
@@ -274,7 +274,7 @@ class Call:
         if way == "copied":
             return self._through_cpu(item, work)
         if way == "refused":
-            raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
+            raise DeviceError(f"{own}: on a CUDA device, where {self.function} does not run: {why}; pass {own}.cpu()")
         if self.device == "cpu":
             raise DeviceError(f"device: 'cpu', but {own} is on a CUDA device; move it, or leave device None")
         if scale_of(item.scale) != 1:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from .._calls import BLENDS
+
 
 class Place(NamedTuple):
-    """How a function handles arrays on a CUDA device, and why it has no kernels for them; docs/cuda.md lists both."""
+    """How a function handles arrays on a CUDA device, and why it has no kernels for them."""
 
-    #: 'there': kernels run on the device; 'copied': computed on the CPU and copied back; 'refused': an error.
+    #: 'there': kernels run on the device; 'copied': computed on the CPU and copied back, see docs/cuda.md; 'refused':
+    #: an error that says why.
     way: Literal["there", "copied", "refused"]
     why: str = ""
 
@@ -18,14 +21,10 @@ _MAP = "the map of colours is estimated from a small image, in float64 on the CP
 
 #: The functions of `pyharmony.blend` and `pyharmony.harmonization` that take images.
 PLACES = {
-    "gaussian_poisson": Place("there"),
-    "poisson": Place("there"),
-    "alpha": Place("refused", "it has no kernels: with torch or CuPy it is one line, `mask * src + (1 - mask) * dst`"),
-    "laplacian": Place("refused", "the number of bands depends on the values of every level of the mask"),
+    **{mode.replace("-", "_"): Place("refused" if why else "there", why) for mode, why in BLENDS.items()},
     "paste_many": Place("refused", "it pastes into one array on the CPU; each item is a call of its blend"),
     "placed_mask": Place("refused", "the mask is placed over dst on the CPU"),
     "gaussian_poisson_tiles": Place("refused", "it reads slices of images that do not fit in memory"),
-    "gp_gan": Place("refused", "the input of its network is pasted and resampled on the CPU"),
     "texture_flattening": Place("refused", _FIELD),
     "illumination_change": Place("refused", _FIELD),
     "detail_boost": Place("refused", "no kernel multiplies gradients by `gain`"),

@@ -41,10 +41,10 @@ def native_item(
     The native call checks the rest, and leaves out what is refused or needs a warning before the solve.
 
     Args:
-        method: 'poisson', 'gaussian_poisson' or 'alpha'.
+        method: a blend; the native call has those of `_OPTIONS`.
         options: the arguments of that function other than those of every blend.
     """
-    if type(src) is not np.ndarray or not (mask is None or type(mask) is np.ndarray):
+    if method not in _OPTIONS or type(src) is not np.ndarray or not (mask is None or type(mask) is np.ndarray):
         return None
     if src.dtype != dst.dtype or src.ndim not in (2, 3) or (src.ndim == 3 and src.shape[2] not in (1, 3)):
         return None

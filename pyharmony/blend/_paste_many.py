@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,19 +12,17 @@ import numpy as np
 
 from .. import _checks, _cuda
 from .._arrays import NumpyArray
+from .._calls import NETLESS
 from .._images.frame import one_image, sizes_differ
 from .._public import FORMER, under_present_names
 from .._warnings import of
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..ops.hierarchies import are_cached
 from ..typing import Device
-from ._alpha import alpha
-from ._gaussian_poisson import gaussian_poisson
-from ._laplacian import laplacian
 from ._paste import NativeItem, is_plain, native_item, paste, tell
-from ._poisson import poisson
 
-_METHODS = {"poisson": poisson, "gaussian_poisson": gaussian_poisson, "alpha": alpha, "laplacian": laplacian}
+_NAMES = tuple(mode.replace("-", "_") for mode in NETLESS)
+_METHODS = {name: getattr(importlib.import_module(f"._{name}", __package__), name) for name in _NAMES}
 #: The keys of an item that are not options of its method.
 _ITEM_KEYS = ("src", "mask", "box_xyxy", "box", "at", "method")
 #: The arguments of the methods that `paste_many` sets, or that concern more than one object.
@@ -55,7 +54,7 @@ def paste_many(
               None: all. 'box' is its old name, which this release still takes, with a warning.
             * 'at': (x, y), the position in dst of the first pixel of that part. None: that in src, which then has the
               size of dst.
-            * 'method': 'poisson' (the default), 'gaussian_poisson', 'alpha' or 'laplacian'.
+            * 'method': the blend, 'poisson' (the default) or another one without a network.
             * The options of that function, such as 'gradients', 'contour', 'color_weight', 'tolerance', 'feather',
               'scale', 'decontaminate' and 'dst_valid'.
         device: 'auto', 'cpu' or 'cuda', for all items; None: the setting of `pyharmony.set_device`. With 'cpu' a GPU is
@@ -178,7 +177,7 @@ def _cropped(src: Any, mask: Any, at: Any, box: Any, dst: NumpyArray, name: str)
 def _native_item(each: _Object, dst: NumpyArray) -> NativeItem | None:
     """Returns an item for the native call; None if it needs more than that, or is wrong."""
     method, src, mask, at, options = each
-    return None if method is laplacian else native_item(method.__name__, src, dst, mask, at, options)
+    return native_item(method.__name__, src, dst, mask, at, options)
 
 
 def _leading(items: list[NativeItem | None]) -> list[NativeItem]:

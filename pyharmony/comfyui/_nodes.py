@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import blend, segmentation
-from .._calls import APPLY_EDIT, BLEND, COMPOSE, HARMONIZE, SEGMENT, SHADOW, Option
+from .._calls import APPLY_EDIT, BLEND, COMPOSE, HARMONIZE, NETLESS, SEGMENT, SHADOW, Option
 from .._warnings import quiet, warn
 from ..composition import compose
 from ..edits import apply_edit
@@ -20,8 +20,6 @@ from ..matching import match_grain, match_sharpness
 from ..runs._jobs.prompts import prompted
 from ..shadows import shadow
 
-#: The modes of the node that blends.
-_BLENDS = ("gaussian-poisson", "poisson", "alpha", "laplacian")
 #: A frame [H, W, C] of an IMAGE or [H, W] of a MASK.
 Frame = npt.NDArray[Any]
 Answer = tuple[Any, ...]
@@ -72,7 +70,7 @@ def _of(call: Any, *names: str, **changes: Any) -> tuple[Option, ...]:
     """Returns the options of a call with these names, the first of them with these changes."""
     first, *rest = (call.by_name[name] for name in names)
     options = replace(first, **changes), *rest
-    return tuple(replace(one, modes=tuple(mode for mode in one.modes if mode in _BLENDS)) for one in options)
+    return tuple(replace(one, modes=tuple(mode for mode in one.modes if mode in NETLESS)) for one in options)
 
 
 def _as_mask(levels: Frame) -> Frame:
@@ -154,7 +152,7 @@ NODES = (
             "mask": Image("White on the part of the source to blend; none: all of it.", of="src", required=False),
         },
         (
-            *_of(BLEND, "mode", type=_BLENDS), *_of(BLEND, "at", "scale", "gradients", "contour"),
+            *_of(BLEND, "mode", type=NETLESS), *_of(BLEND, "at", "scale", "gradients", "contour"),
             *_of(BLEND, "color_weight", type=float, about="how much colours are kept, 0 to 1e6."),
             *_of(BLEND, "feather", "levels", "tolerance", "decontaminate", "keep_alpha"),
         ),

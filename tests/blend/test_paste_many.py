@@ -395,7 +395,7 @@ WRONG = [
     (3, DTypeError, r"items\[1\]: int, expected a mapping with the key 'src'"),
     (plain_item(gain=2), ArgumentError, r"items\[1\]: key 'gain', expected one of 'src', .*'tolerance'"),
     (plain_item(method="alpha", gradients="mixed"), ArgumentError, r"items\[1\]: key 'gradients', .*options of alpha"),
-    (plain_item(method="copy"), ArgumentError, r"items\[1\]: method: 'copy', expected one of 'poisson', "),
+    (plain_item(method="copy"), ArgumentError, r"items\[1\]: method: 'copy', expected one of 'gaussian_poisson', "),
     (plain_item(method=["poisson"]), ArgumentError, r"items\[1\]: method: \['poisson'\], expected one of "),
     (
         plain_item(box_xyxy=(9, 0, 12, 4)),

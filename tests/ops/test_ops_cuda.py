@@ -567,7 +567,7 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
         for there in ((src, dst, mask), map(Interface, (src, dst, mask))):
             with pytest.raises(ArgumentError, match="is supported only on the CPU"):
                 blend.gaussian_poisson(*there, device="cuda", **options)
-    with pytest.raises(DeviceError, match="dst: on a CUDA device, and this blend has no kernels there"):
+    with pytest.raises(DeviceError, match="dst: on a CUDA device, where alpha does not run: with torch"):
         blend.alpha(*map(Interface, pair((9, 9, 3), "uint8")))
 
 

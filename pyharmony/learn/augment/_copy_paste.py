@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ... import _checks
 from ..._arrays import Bools, NumpyArray, Pixels
+from ..._calls import NETLESS
 from ..._images.levels import in_levels
 from ..._images.region import STRIP, Region, bounding_box, close_strips, to_border
 from ..._public import naming_keywords
@@ -25,12 +26,8 @@ from ._cutout import INSIDE_LEVEL, Cutout, box_of
 from ._labels import Objects, Pasted, Update, check_share, checked, updated, with_values
 
 #: The blends of 'random', one of which is drawn for each object.
-_RANDOM: tuple[dict[str, Any], ...] = (
-    {"method": "alpha"},
-    {"method": "poisson"},
-    {"method": "gaussian_poisson"},
-)
-_METHODS = ("alpha", "poisson", "gaussian_poisson", "laplacian")
+_RANDOM: tuple[dict[str, Any], ...] = ({"method": "alpha"}, {"method": "poisson"}, {"method": "gaussian_poisson"})
+_METHODS = tuple(mode.replace("-", "_") for mode in NETLESS)
 #: The methods for which a narrow strip between the mask and the border of the picture counts as inside.
 _WITH_STRIPS = ("poisson", "gaussian_poisson")
 #: The shortest longer side of a pasted object, in pixels.
@@ -79,9 +76,9 @@ class CopyPaste:
     Args:
         bank: a `Bank`, a folder, a list of donors; None: donors are passed to each call.
         n: the number of objects, or the range it is drawn from, both ends included.
-        blend: 'random' (`alpha`, `poisson` or `gaussian_poisson`, drawn for each object), one of these or 'laplacian',
-            or a list to draw from: of such names, or of mappings like items of `pyharmony.blend.paste_many`, such as
-            {"method": "poisson", "gradients": "mixed"}.
+        blend: 'random' (`alpha`, `poisson` or `gaussian_poisson`, drawn for each object), a method of
+            `pyharmony.blend.paste_many`, or a list to draw from: of such methods, or of mappings like its items, such
+            as {"method": "poisson", "gradients": "mixed"}.
         harmonize_probability: the probability that the colours of an object take on mean and contrast of what is around
             it.
         occlusion: the least share of an object's pixels that has to be visible, 0 to 1.
