@@ -194,14 +194,12 @@ def test_a_group_that_is_no_step_has_the_flags_of_its_arguments_alone() -> None:
 
 
 def test_strength_is_how_far_the_subject_is_matched() -> None:
-    settings = {"blend": "poisson", "sharpness": 1.0, "grain": 0.8, "shadow": "auto", "reflection": True}
-    settings["upscale"] = None
+    options = [option for option in COMPOSE.options if option.in_recipe and not option.each]
+    settings = {option.name: option.value for option in options} | {"blend": "poisson", "reflection": True}
+    settings |= {"grain": 0.8, "upscale": None}
     half = _arguments.settings_of("auto", 0.5, settings)
     assert (half["sharpness"], half["grain"], half["harmonize"]["strength"]) == (0.5, 0.4, 0.5)
     twice = _arguments.settings_of("auto", 2.0, settings)
     assert (twice["sharpness"], twice["grain"], twice["harmonize"]["strength"]) == (1.0, 0.8, 2.0)
     plain = _arguments.settings_of("auto", 0, settings)
-    assert plain == {
-        "blend": "alpha", "sharpness": 0, "grain": 0, "shadow": None, "reflection": None, "harmonize": None,
-        "upscale": None,
-    }  # fmt: skip
+    assert plain == {option.name: option.neutral for option in options} | {"harmonize": None, "upscale": None}
