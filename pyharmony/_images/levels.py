@@ -6,7 +6,7 @@ its levels from here. All conversions of depth by the range of a dtype are here 
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,10 @@ def opened(image: Any, name: str, *, keep_gps: bool = False) -> Any:
 def image_levels(image: Any, name: str = "image") -> Pixels:
     """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array unconverted.
 
-    An array of that form is returned as it is: the steps of a call pass levels on to each other.
+    A contiguous array of that form is returned as it is: the steps of a call pass levels on to each other.
     """
-    if _are_levels(image):
+    is_plain = type(image) is np.ndarray and image.dtype == np.uint8 and image.ndim == 3
+    if is_plain and image.shape[2] == 3 and image.size > 0 and image.flags.c_contiguous:
         return image
     opened_image = checked_image(image, name)
     if opened_image.picture is not None:
@@ -40,12 +41,6 @@ def image_levels(image: Any, name: str = "image") -> Pixels:
     pixels = opened_image.pixels[..., :3]
     _checks.finite(pixels, name)
     return colour_levels(pixels)
-
-
-def _are_levels(image: Any) -> TypeGuard[Pixels]:
-    """Returns whether an image is an array uint8 [H, W, 3], contiguous and with pixels."""
-    is_plain = type(image) is np.ndarray and bool(image.dtype == np.uint8 and image.ndim == 3)
-    return is_plain and bool(image.shape[2] == 3 and image.size > 0 and image.flags.c_contiguous)
 
 
 def picture_levels(picture: Picture, name: str) -> Pixels:

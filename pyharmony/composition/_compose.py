@@ -309,8 +309,7 @@ def compose(
     request = _Request(described, names, segment, people, settings, seed, k)
     request.check(has_recipe=recipe is not None)
     old_recipe = None if recipe is None else read_recipe(recipe)
-    whole, photos, scene = _read_images(request, background, old_recipe, side, keep_gps)
-    target = _pixels_of(whole)
+    whole, target, photos, scene = _read_images(request, background, old_recipe, side, keep_gps)
     check_result(out, whole if isinstance(whole, Picture) else Picture(target), background)
     seconds = {"read": time.perf_counter() - start}
     if old_recipe is None:
@@ -323,11 +322,11 @@ def compose(
     sums = [photo.file for photo in (*photos, scene) if photo.file is not None]
     ratio = 1.0
     if side is not None and side < max(scene.size):
-        whole, photos = _reduced(whole, scene, photos, plan, side / max(scene.size))
-        ratio = max((whole.pixels if isinstance(whole, Picture) else whole).shape[:2]) / max(scene.size)
+        whole, target, photos = _reduced(whole, target, scene, photos, plan, side / max(scene.size))
+        ratio = max(target.shape[:2]) / max(scene.size)
     to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
     if to_file and not isinstance(whole, Picture):
-        whole = Picture(_pixels_of(whole))
+        whole = Picture(target)
     if isinstance(whole, Picture):
         whole = replace(whole, xmp=add_history(whole.xmp, sums))
     # Everything is drawn from the recipe, so that the recipe reproduces it.
@@ -384,8 +383,8 @@ def _cropped(image: Any, recipe: Mapping[str, Any]) -> Any:
 
 def _read_images(
     request: _Request, background: Any, recipe: Mapping[str, Any] | None, side: int | None, keep_gps: bool
-) -> tuple[Any, list[Photo], Photo]:
-    """Returns the background as it was passed, or as a Picture of its file, the photos, and it as one of them."""
+) -> tuple[Any, NumpyArray, list[Photo], Photo]:
+    """Returns the background, an array or a Picture, its pixels [H, W, C], the photos, and it as one of them."""
     images = [one.photo for one in request.subjects]
     names = [name.photo for name in request.names]
     least = None if side is None else max(int(side), MIN_DETECTION_SIDE)
@@ -399,17 +398,19 @@ def _read_images(
     files = [_file_of(recipe, i) for i in (None, *range(len(images)))]
     first, *reads = in_threads(read_file, list(zip((background, *images), ("background", *names), files, strict=True)))
     whole = first.picture if first else background
-    if first or not _arrays.is_array(background):
+    if _arrays.is_array(whole):
+        target, *others = as_images(whole, "background")
+        if others:
+            raise ShapeError("background: a batch, expected one image; call compose for each")
+    else:
         whole = picture_of(whole, "background", keep_gps=keep_gps)
-    if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
-        raise ShapeError("background: a batch, expected one image; call compose for each")
-    target = _pixels_of(whole)
+        target = whole.pixels
     like = whole if isinstance(whole, Picture) else Picture(target)
     photos = [
         _photo(one, like, name) if read is None else _with_file(_photo(read.picture, like, name), read)
         for one, read, name in zip(images, reads, names, strict=True)
     ]
-    return whole, photos, _scene(target) if first is None else _with_file(_scene(target), first, True)
+    return whole, target, photos, _scene(target) if first is None else _with_file(_scene(target), first, True)
 
 
 def _changes(recipe: Mapping[str, Any]) -> list[Findings]:
@@ -491,11 +492,6 @@ def contact_sheet(
     wide = max(sheet.shape[1] for sheet in sheets)
     padded = [np.pad(sheet, ((0, 0), (0, wide - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
     return np.concatenate(padded)
-
-
-def _pixels_of(image: Any) -> NumpyArray:
-    """Returns the pixels [H, W, C] of a background, an array or a Picture."""
-    return image.pixels if isinstance(image, Picture) else as_images(image, "background")[0]
 
 
 def _photo(image: Any, like: Picture, name: str) -> Photo:
@@ -737,9 +733,9 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: 
 
 
 def _reduced(
-    whole: Any, scene: Photo, photos: list[Photo], recipe: Mapping[str, Any], ratio: float
-) -> tuple[Any, list[Photo]]:
-    """Returns background and photos at the size of a preview."""
+    whole: Any, target: NumpyArray, scene: Photo, photos: list[Photo], recipe: Mapping[str, Any], ratio: float
+) -> tuple[Any, NumpyArray, list[Photo]]:
+    """Returns the background, its pixels and the photos at the size of a preview."""
 
     def small(pixels: NumpyArray, factor: float, of: Photo) -> NumpyArray:
         wide, high = (max(1, round(v * factor)) for v in of.size)
@@ -759,13 +755,13 @@ def _reduced(
         same = photo.pixels.dtype == np.uint8 and np.shares_memory(photo.pixels, photo.levels)
         return Photo(pixels, pixels if same else small(photo.levels, factor, photo), alpha)
 
-    tasks: list[Callable[[], Any]] = [functools.partial(small, _pixels_of(whole), ratio, scene)]
+    tasks: list[Callable[[], Any]] = [functools.partial(small, target, ratio, scene)]
     for number, photo in enumerate(photos):
         tasks.append(functools.partial(reduced, photo, min(1.0, ratio * scales[number] * _PREVIEW_OVERSAMPLING)))
     small_pixels, *small_photos = in_threads(lambda task: task(), tasks)
     if isinstance(whole, Picture):
-        return replace(whole, pixels=small_pixels), small_photos
-    return (small_pixels if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else small_pixels[..., 0]), small_photos
+        return replace(whole, pixels=small_pixels), small_pixels, small_photos
+    return small_pixels if len(whole.shape) == 3 else small_pixels[..., 0], small_pixels, small_photos
 
 
 def _over_all(layer: tuple[NumpyArray, Region] | None, shape: tuple[int, ...], beyond: int) -> NumpyArray | None:

@@ -272,13 +272,13 @@ def place(
     more: list[Rectangle] = []
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
         people, more, other_people = _detected_people(scene, people, heads, other_people)
-    masks, boxes, sure = _people_of(scene, people, heads)
+    masks, boxes, sure = _people_of(size, people, heads)
     face_boxes += _checks.checked_boxes(more, "faces", size).tolist()
     background_roll = roll_in(scene)
     crowd = crowd_of(masks, boxes, face_boxes, size, background_roll.degrees, sure)
     if angle is None:
         angle = _angle(image, background_roll, crowd.lean(size))
-    ground = _ground(scene, crowd, boxes, _others_of(scene, other_people), image, object_)
+    ground = _ground(scene, crowd, boxes, _others_of(size, other_people), image, object_)
     if object_.head is not None and not len(crowd):
         ground = ground._replace(standable=Session(scene).standable())
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
@@ -328,19 +328,18 @@ def _detected_people(
     return people, faces, others
 
 
-def _others_of(scene: Pixels, others: Any) -> Bools:
-    """Returns the mask of others, at the small size."""
+def _others_of(size: tuple[int, int], others: Any) -> Bools:
+    """Returns the mask of others in an image of a size (width, height), at the small size."""
     if others is None:
-        return np.zeros(fitted(scene.shape[1::-1], _BACKGROUND_SIDE)[::-1], bool)
-    return _small_mask(others, "other_people", scene) > 127
+        return np.zeros(fitted(size, _BACKGROUND_SIDE)[::-1], bool)
+    return _small_mask(others, "other_people", size) > 127
 
 
-def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float64, Float64]:
-    """Returns the people of an image.
+def _people_of(size: tuple[int, int], people: Any, heads: Any) -> tuple[list[Pixels], Float64, Float64]:
+    """Returns the people of an image of a size (width, height).
 
     They are masks at a small size, [h, w] uint8, the boxes of their heads in pixels of the image, and the confidences.
     """
-    height, width = scene.shape[:2]
     every = [people[i] for i in range(len(people))]
     if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
         heads = [Head(box, box, score) for box, score in zip(people.heads, people.scores)]
@@ -350,25 +349,24 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     boxes: list[tuple[float, ...]] = []
     sure: list[float] = []
     for i, one in enumerate(every):
-        small = _small_mask(one, f"people[{i}]", scene)
+        small = _small_mask(one, f"people[{i}]", size)
         if not (small > 127).any():
             continue
         head = None if heads is None else heads[i]
         if head is None:
-            layer = Layer((0, 0, width, height), shares_of(small), 1.0)
+            layer = Layer((0, 0, *size), shares_of(small), 1.0)
             boxes.append(tuple(float(v) for v in head_of(layer)))
         else:
             rectangle = head.box if isinstance(head, Head) else head
-            boxes.append(_checks.checked_box(rectangle, f"heads[{i}]", (width, height)))
+            boxes.append(_checks.checked_box(rectangle, f"heads[{i}]", size))
         sure.append(max(float(head.sure), _MIN_PERSON_CONFIDENCE) if isinstance(head, Head) else 1.0)
         masks.append(small)
     return masks, np.array(boxes, np.float64).reshape(-1, 4), np.array(sure)
 
 
-def _small_mask(mask: Any, name: str, scene: Pixels) -> Pixels:
-    """Returns a mask of a scene at the small size; a large one is checked, but not copied."""
-    height, width = scene.shape[:2]
-    return reduced(in_levels(checked_mask(mask, name, height, width)), fitted((width, height), _BACKGROUND_SIDE))
+def _small_mask(mask: Any, name: str, size: tuple[int, int]) -> Pixels:
+    """Returns a mask of a scene of a size (width, height) at the small size; a large one is checked, but not copied."""
+    return reduced(in_levels(checked_mask(mask, name, size[1], size[0])), fitted(size, _BACKGROUND_SIDE))
 
 
 def _angle(image: Pixels, background_roll: Roll, lean: float) -> float:

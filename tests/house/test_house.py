@@ -427,10 +427,11 @@ def test_the_chains_of_composites_are_those_that_run(name: str, most: int) -> No
 
 @pytest.mark.chains
 @pytest.mark.parametrize(("name", "most"), [("place", 70), ("compose", 250)])
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
-def test_an_image_is_opened_once_and_passed_on_by_few_calls(name: str, most: int) -> None:
+def test_an_image_is_opened_once_and_passed_on_by_few_calls(name: str, most: int, times: int) -> None:
     """An image of the call is an argument of so few calls of the package's functions, those for all rooms included."""
-    photo, background, mask = scene_of_composites()
+    photo, background, mask = (image.repeat(times, 0).repeat(times, 1) for image in scene_of_composites())
 
     def call() -> object:
         if name == "place":
