@@ -192,9 +192,11 @@ def dtype_name(x: NumpyArray) -> str:
     return _name_of(x.dtype)  # NumPy builds the name anew at each access
 
 
-def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
-    """Returns the native view of a numpy array, which it keeps."""
+def view(x: NumpyArray, name: str, *, writable: bool = False, copies: bool = False) -> Any:
+    """Returns the native view of a numpy array, which it keeps; with copies, of a copy if `aligned` returns one."""
     native_view = native.ArrayView.of(x, writable)
+    if native_view is None and copies:
+        native_view = native.ArrayView.of(x.copy(), False)
     if native_view is None:
         check_dtype(dtype_name(x), name, MASK_DTYPES)
         raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {x.itemsize}-byte items; pass a copy")

@@ -100,17 +100,17 @@ class SolveInfo:
 def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:
     """Returns an image [H, W] or [H, W, C] as numpy [H, W, C] over the same memory."""
     a = _arrays.to_numpy(x, name)
-    image_form(a, _arrays.dtype_name(a), name, dims)
+    image_form(a.shape, _arrays.dtype_name(a), name, dims)
     return a[..., None] if a.ndim == 2 else a
 
 
-def image_form(a: Any, dtype: str, name: str, dims: tuple[int, ...]) -> None:
-    """Refuses an array whose dtype or shape is not that of an image."""
+def image_form(shape: tuple[int, ...], dtype: str, name: str, dims: tuple[int, ...]) -> None:
+    """Refuses the shape and dtype of an array that are not those of an image."""
     image_dtype(dtype, name)
-    if a.ndim not in dims:
-        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W] or [H, W, C]")
-    if a.size == 0:
-        raise ShapeError(f"{name}: shape {list(a.shape)} has no pixels")
+    if len(shape) not in dims:
+        raise ShapeError(f"{name}: shape {list(shape)}, expected [H, W] or [H, W, C]")
+    if 0 in shape:
+        raise ShapeError(f"{name}: shape {list(shape)} has no pixels")
 
 
 def image_dtype(dtype: str, name: str) -> None:

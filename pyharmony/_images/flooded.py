@@ -24,7 +24,7 @@ def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, src_regi
     box: the box of the mask's pixels above zero, in out.
     """
     arrays = {"src": src, "out": out, "mask": mask}
-    views = [_arrays.view(_arrays.aligned(array), name) for name, array in arrays.items()]
+    views = [_arrays.view(array, name, copies=True) for name, array in arrays.items()]
     warn_of_levels(native.flooded_levels(*views, src_region.ends, box.ends), out.dtype)
 
 

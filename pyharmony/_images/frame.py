@@ -400,7 +400,7 @@ def layout(x: Any, name: str) -> tuple[Any, bool]:
     layouts = "[C, H, W] or [B, C, H, W]" if torch else "[H, W], [H, W, C] or [N, H, W, C]"
     if a.ndim not in (2, 3, 4):
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected {layouts} with 1, 3 or 4 channels")
-    _checks.image_form(a, a.dtype.name if there else _arrays.dtype_name(a), name, (2, 3, 4))
+    _checks.image_form(a.shape, a.dtype.name if there else _arrays.dtype_name(a), name, (2, 3, 4))
     batch, shape = a.ndim == 4, a.shape
     if torch and a.ndim > 2:
         a = a.transpose((*range(a.ndim - 3), -2, -1, -3))

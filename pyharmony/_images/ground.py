@@ -86,7 +86,7 @@ def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: R
 
     mask, box: [h, w] over the region `src_region` of dst, and the box of its pixels above zero in dst.
     """
-    views = _arrays.view(_arrays.aligned(dst), "dst"), _arrays.view(_arrays.aligned(mask), "mask")
+    views = _arrays.view(dst, "dst", copies=True), _arrays.view(mask, "mask", copies=True)
     if colour := native.erased_colour(*views, src_region.ends, box.ends):
         decimals = 0 if dst.dtype.kind == "u" else 3
         text = ", ".join(f"{value:g}" for value in np.round(np.array(colour, np.float32), decimals))

@@ -36,7 +36,7 @@ class MaskFacts:
 
 def mask_facts(mask: NumpyArray) -> MaskFacts:
     """Returns the facts of a mask [h, w] of any dtype, in one pass over it."""
-    *ends, soft, inside, faint, largest = native.mask_facts(_arrays.view(_arrays.aligned(mask), "mask"), FAINT_ALPHA)
+    *ends, soft, inside, faint, largest = native.mask_facts(_arrays.view(mask, "mask", copies=True), FAINT_ALPHA)
     return MaskFacts(Region(*ends), soft, inside, faint, largest)
 
 

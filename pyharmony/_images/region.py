@@ -192,7 +192,7 @@ def check_finite(
 
 def is_finite(x: NumpyArray) -> bool:
     """Returns whether x [h, w, C] has neither NaN nor Inf."""
-    return x.dtype.kind != "f" or native.first_nonfinite(_arrays.view(_arrays.aligned(x), "x"), None) is None
+    return x.dtype.kind != "f" or native.first_nonfinite(_arrays.view(x, "x", copies=True), None) is None
 
 
 def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region]:

@@ -20,10 +20,10 @@ def image_form(place: Place, x: Any, name: str) -> Any:
     """Returns an image or batch with validated dtype and shape, as a NumPy array or a DeviceArray."""
     if place.kind == "host":
         a = _arrays.to_numpy(x, name)
-        _checks.image_form(a, _arrays.dtype_name(a), name, (2, 3, 4))
+        _checks.image_form(a.shape, _arrays.dtype_name(a), name, (2, 3, 4))
         return a
     array = _cuda.describe(x, name)
-    _checks.image_form(array, array.dtype.name, name, (2, 3, 4))
+    _checks.image_form(array.shape, array.dtype.name, name, (2, 3, 4))
     return array
 
 

@@ -26,7 +26,7 @@ def squared_errors(
         weights: [H, W]; None: the second sum is 0.
     """
     rows = np.empty((output.shape[0], 2))
-    plane = None if weights is None else _arrays.view(_arrays.aligned(weights), "weights")
+    plane = None if weights is None else _arrays.view(weights, "weights", copies=True)
     native.squared_errors(*_views(output, target), plane, _arrays.view(rows, "out", writable=True))
     plain, weighted = rows.sum(axis=0).tolist()
     return plain, weighted
@@ -43,4 +43,4 @@ def similarity(output: NumpyArray, target: NumpyArray) -> npt.NDArray[np.float64
 
 
 def _views(output: NumpyArray, target: NumpyArray) -> list[object]:
-    return [_arrays.view(_arrays.aligned(x), name) for x, name in ((output, "output"), (target, "target"))]
+    return [_arrays.view(x, name, copies=True) for x, name in ((output, "output"), (target, "target"))]

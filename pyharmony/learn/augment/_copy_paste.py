@@ -429,7 +429,7 @@ def _check_image(image: Any, in_place: bool) -> None:
     accepts = "an array [H, W] or [H, W, C] of 1 or 3 channels"
     if not isinstance(image, np.ndarray):
         raise DTypeError(f"image: {type(image).__name__}, expected {accepts}, or a mapping with 'image'")
-    _checks.image_form(image, image.dtype.name, "image", (2, 3))
+    _checks.image_form(image.shape, image.dtype.name, "image", (2, 3))
     if image.ndim == 3 and image.shape[2] not in (1, 3):
         raise ShapeError(f"image: shape {list(image.shape)}, expected {accepts}")
     _checks.warn_of_range(image[..., None] if image.ndim == 2 else image, "image")
