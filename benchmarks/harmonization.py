@@ -19,6 +19,7 @@ import importlib.util
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from tables import bootstrap, numbered, percentile, rows_of, signed, write_json
 
 import pyharmony
 from pyharmony import color, harmonization
-from pyharmony.errors import DataError
+from pyharmony.errors import DataError, PyHarmonyWarning
 from pyharmony.learn import data, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -278,16 +279,14 @@ def harmonized(source: Any) -> Method:
     return lambda composite, mask: pyharmony.harmonize(composite, mask, method=method, **options)
 
 
-def methods(names_of_methods: Sequence[str] | None = None) -> dict[str, Method]:
+def methods(names: Sequence[str] | None = None) -> dict[str, Method]:
     """Returns methods by their names in tables: all of them, or those requested; a path is named by its stem."""
     every: dict[str, Method] = {BASELINE: lambda composite, mask: composite}
     every |= {name: harmonized(name) for name in (*shipped(), *METHODS_WITHOUT_WEIGHTS)}
     every |= {name: call for name, (module, call) in PEERS.items() if importlib.util.find_spec(module) is not None}
-    if names_of_methods is None:
+    if names is None:
         return every
-    return {
-        (name if name in every else Path(name).stem): every.get(name) or harmonized(name) for name in names_of_methods
-    }
+    return {(name if name in every else Path(name).stem): every.get(name) or harmonized(name) for name in names}
 
 
 # ---- runs ----
@@ -301,6 +300,7 @@ def run(root: Path, path: Path, work: Path, method_names: Sequence[str] | None, 
         torch.set_num_threads(1)
     report: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"sets": {}, "methods": {}}
     chosen_methods, digests = methods(method_names), shipped()
+    warnings.simplefilter("ignore", PyHarmonyWarning)  # what the guard reduced or left is in the figures
     for name in names if names is not None else (*COMPOSITES, FITTING):
         missing = [m for m in chosen_methods if method_names or name not in report["methods"].get(m, {})]
         if not missing:
