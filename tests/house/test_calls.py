@@ -195,8 +195,8 @@ def test_a_group_that_is_no_step_has_the_flags_of_its_arguments_alone() -> None:
 
 def test_strength_is_how_far_the_subject_is_matched() -> None:
     options = [option for option in COMPOSE.options if option.in_recipe and not option.each]
-    settings = {option.name: option.value for option in options} | {"blend": "poisson", "reflection": True}
-    settings |= {"grain": 0.8, "upscale": None}
+    own = {"blend": "poisson", "reflection": True, "grain": 0.8, "upscale": None}
+    settings = {option.name: option.value for option in options} | own
     half = _arguments.settings_of("auto", 0.5, settings)
     assert (half["sharpness"], half["grain"], half["harmonize"]["strength"]) == (0.5, 0.4, 0.5)
     twice = _arguments.settings_of("auto", 2.0, settings)

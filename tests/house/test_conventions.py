@@ -455,9 +455,7 @@ def test_what_becomes_of_arrays_on_a_device_is_told_of_every_function() -> None:
     assert set(PLACES) == (functions | {"super_resolve"}) - {"read_recipe", "contact_sheet", "show_changes"}
     page = (ROOT / "docs/cuda.md").read_text()
     answers = {"there": "worked on where they lie", "copied": "copied to the CPU, the result back"}
-    rows = {
-        f"| `{name}` | {answers[place.way]} | {place.why} |" for name, place in PLACES.items() if place.way in answers
-    }
+    rows = {f"| `{name}` | {answers[one.way]} | {one.why} |" for name, one in PLACES.items() if one.way in answers}
     assert rows == {row for row in page.splitlines() if row.split(" | ")[1:2] in [[one] for one in answers.values()]}
     assert all(bool(place.why) == (place.way != "there") for place in PLACES.values())
 
