@@ -1064,7 +1064,7 @@ def test_the_default_blend_is_one_in_every_place() -> None:
         default
     ]
     readme = (ROOT / "README.md").read_text()
-    assert f"`{BLEND.modes[0]}`, the default blend" in readme
+    assert f"The default of `--mode` is `{BLEND.modes[0]}`." in readme
     # What is harmonised there is pasted.
     assert re.findall(r"blend\.(\w+)\([^)]*\bat=\(86, 180\)", readme) == [default, "alpha"]
     shell = re.search(r"^pyharmony blend (.*) -o saucer.jpg$", readme, re.M)
