@@ -88,7 +88,8 @@ def compose(
     _tell(console, info, composer.names)
     records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
     report_written(
-        console, output, start, subjects=records, alternatives=alternatives, **more, steps=dict(info.seconds),
+        console, output, start, subjects=records, alternatives=alternatives, others=alternatives, **more,
+        steps=dict(info.seconds),
     )  # fmt: skip
 
 

@@ -69,8 +69,8 @@ def merge(
     for path, photo in zip(photos, info.photos, strict=True):
         parts = [
             {
-                "box": list(part.box), "people_share": part.people_share, "crossing": part.crossing,
-                "taken": part.taken, **with_code(part.reason),
+                "box": list(part.box), "people_share": part.people_share, "people": part.people_share,
+                "crossing": part.crossing, "taken": part.taken, **with_code(part.reason),
             }
             for part in photo.parts
         ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -122,6 +122,7 @@ class Result(Answer):
     mask: PictureInfo | None = Field(default=None, description="The mask: the best candidate, or that of the object.")
     masks: list[SegmentedMask] = Field(default=[], description="All masks: candidates for clicks, or people.")
     other_people: PictureInfo | None = Field(default=None, description="A mask of people who are not separated.")
+    others: PictureInfo | None = Field(default=None, description="The same, by its former name.", deprecated=True)
     places: list[Place] = Field(default=[], description="The places, the best first.")
     layers: list[Layer] = Field(default=[], description="The layers over the background, from bottom to top.")
     openraster: PictureInfo | None = Field(default=None, description="The layers as a file for Krita and GIMP.")
@@ -164,6 +165,12 @@ class SegmentMethod(Answer):
     name: str
     about: str = Field(description="A description.")
     detects_people: bool = Field(description="Whether it segments people.")
+
+    # Pydantic's own `deprecated` warns at every answer.
+    @computed_field(description="The same, by its former name.", json_schema_extra={"deprecated": True})  # type: ignore[prop-decorator]
+    @property
+    def people(self) -> bool:
+        return self.detects_people
 
 
 class PageField(Answer):

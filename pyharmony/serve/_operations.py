@@ -403,7 +403,8 @@ def _merge(body: Any, desk: Desk) -> dict[str, Any]:
         for one in info.photos:
             parts = [
                 {"box": [value / factor for value in part.box], "people_share": part.people_share,
-                 "crossing": part.crossing, "taken": part.taken, **with_code(part.reason)}
+                 "people": part.people_share, "crossing": part.crossing, "taken": part.taken,
+                 **with_code(part.reason)}
                 for part in one.parts
             ]  # fmt: skip
             about = {"inliers": one.inliers, "residual": one.residual, "differs": one.differs}

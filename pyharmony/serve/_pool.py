@@ -567,8 +567,8 @@ class Pool:
                 self.store.adopt_recipe(job.id, str(output["recipe"]), picture.id)
                 recipe = f"api/v1/jobs/{job.id}/recipe"
             result = Result(
-                picture=picture, mask=mask, masks=masks, other_people=other_people, places=places, layers=layers,
-                openraster=openraster, recipe_url=recipe, info=output.get("info", {}),
+                picture=picture, mask=mask, masks=masks, other_people=other_people, others=other_people, places=places,
+                layers=layers, openraster=openraster, recipe_url=recipe, info=output.get("info", {}),
             )  # fmt: skip
             adopted.pop_all()
         return result

@@ -190,6 +190,7 @@ def test_the_best_places_are_written_and_explained() -> None:
     options = ("--harmonize", "reinhard", "--grain", "0", "--upscale", "none")
     result = report_of("subject.png", "scene.png", "-o", "out.png", *options, "-k", "3", "--explain", "sheet.png")
     best, others = result["subjects"][0], result["alternatives"]
+    assert result["others"] == others  # their former name
     assert [other["output"] for other in others] == ["out-2.png", "out-3.png"] and result["explain"] == "sheet.png"
     expected, info = pyharmony.compose(
         "subject.png", "scene.png", k=3, harmonize="reinhard", grain=0.0, upscale=None, return_info=True

@@ -876,6 +876,7 @@ def test_alpha_is_that_of_the_command(service: Running, tmp_path: Path) -> None:
     own = segmentation.Session(image).people()
     assert np.array_equal(service.pixels(people["mask"]), own.alpha()) and len(own) == len(people["masks"]) > 0
     assert np.array_equal(service.pixels(people["masks"][0]["mask"]), own.alpha(0))
+    assert people["others"] == people["other_people"]  # its former name
 
 
 def test_other_ways_to_point(service: Running) -> None:
@@ -1060,6 +1061,7 @@ def test_a_composite_is_cut_out_by_the_method_that_is_named(service: Running, mo
         assert service.start("compose", 60, **body, segment=wrong).status_code == 422, wrong
     # All of them are told, with what each is; one that lacks something is refused with the reason.
     about = {one["name"]: one for one in service.client.get("/api/v1/service").json()["segment_methods"]}
+    assert all(one["people"] == one["detects_people"] for one in about.values())  # the former name
     assert list(about) == ["auto", *segmentation.METHODS]  # all of them can run where tests run
     summary = segmentation.METHODS["grabcut"].summary
     assert about["grabcut"] == {"name": "grabcut", "about": summary, "detects_people": False}
@@ -1122,6 +1124,7 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
     assert np.array_equal(service.pixels(job["result"]["picture"]), expected)
     base, other = job["result"]["info"]["photos"]
     assert other["parts"][0]["box"] == list(info.photos[1].parts[0].box) and base["parts"] == []
+    assert other["parts"][0]["people"] == other["parts"][0]["people_share"] == info.photos[1].parts[0].people_share
     small = service.done("merge", **body, preview=True)
     assert small["picture"]["width"] == 1600
     assert small["info"]["photos"][1]["parts"][0]["box"] == pytest.approx(other["parts"][0]["box"], abs=60)
