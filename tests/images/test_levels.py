@@ -151,7 +151,7 @@ CONVERTED = {
 }
 #: Where a whole number is checked outside of _checks.py, and why.
 CHECKED = {
-    "_native.py": "it lies below",
+    "_device.py": "it lies below",
     "learn/data/_dataset.py": "a number beyond the last sample is an IndexError, by which loops end",
     "io/_openraster.py": "a text in a file, refused as the file's",
     "networks/models/checks.py": "settings of networks, which come from files, with one error for all",
