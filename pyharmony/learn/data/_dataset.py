@@ -127,7 +127,7 @@ class Dataset:
                 empty at that size, see `resize_sample`, is a problem too. None: masks are checked at full size.
         """
         side = None if size is None else _checks.whole(size, "size", low=1)
-        problems, names = self._strays(), set()
+        problems, names = [*self._strays()], set()
         work = functools.partial(self._check_at, size=side)
         for name, own_problems in zip(self.names, in_order(work, len(self), threads), strict=True):
             if name in names:
