@@ -1,4 +1,4 @@
-"""A parser of protocol buffers that does not need their package.
+"""A parser and a writer of protocol buffers that do not need their package.
 
 Source: "Encoding" in the documentation of Protocol Buffers.
 """
@@ -37,6 +37,23 @@ def fields(message: Any) -> Iterator[tuple[int, Any]]:
         yield key >> 3, value
 
 
+def values(message: Any, *path: int) -> list[Any]:
+    """Returns the values of the fields with the last number of a path, in the messages with the numbers before it."""
+    messages = [message]
+    for field_number in path:
+        messages = [value for each in messages for number, value in fields(each) if number == field_number]
+    return messages
+
+
+def field(number: int, value: bytes) -> bytes:
+    """Returns a field of bytes; number: 1 to 15."""
+    size, head = len(value), [number << 3 | 2]
+    while size > 127:
+        head.append(size & 127 | 128)
+        size >>= 7
+    return bytes([*head, size]) + value
+
+
 def varint(data: Any, at: int) -> tuple[int, int]:
     """Returns an integer of seven bits per byte, and the position of the next value.
 
@@ -51,3 +68,11 @@ def varint(data: Any, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
     raise ValueError("a number has more than 64 bits")
+
+
+def varints(data: Any) -> Iterator[int]:
+    """Yields the integers of a packed field."""
+    at = 0
+    while at < len(data):
+        value, at = varint(data, at)
+        yield value

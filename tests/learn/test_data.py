@@ -1201,6 +1201,9 @@ def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
         value = crc(content)
         return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
+    def framed(content: bytes) -> bytes:
+        return (head := struct.pack("<Q", len(content))) + masked(head) + content + masked(content)
+
     def tagged(number: int, content: bytes) -> bytes:
         head, length = [number * 8 + 2], len(content)
         while length >= 128:
@@ -1217,11 +1220,9 @@ def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
     }
     entries = b"".join(tagged(1, tagged(1, key.encode()) + tagged(2, value)) for key, value in features.items())
     record = tagged(1, entries)
-    head = struct.pack("<Q", len(record))
     path = tmp_path / "a.tfrecord"
-    path.write_bytes(head + masked(head) + record + masked(record))
-    dataset = data.TFRecordPairs(path, shape=(4, 4))
-    same(dataset[0], {"composite": raw, "target": raw[::-1]}, "composite", "target")
+    path.write_bytes(framed(record))
+    same(data.TFRecordPairs(path, shape=(4, 4))[0], {"composite": raw, "target": raw[::-1]}, "composite", "target")
     with pytest.raises(errors.DataError, match="weights contains no bytes"):
         data.TFRecordPairs(path, "weights", shape=(4, 4))[0]
     with pytest.raises(errors.ShapeError, match=r"composite: 48 bytes, expected \[4, 5, 3\]"):
@@ -1233,10 +1234,7 @@ def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
     theirs = {"image/encoded_bg": features["bg"], "image/encoded_cp": features["copy_paste"], **sizes}
     entries = b"".join(tagged(1, tagged(1, key.encode()) + tagged(2, value)) for key, value in theirs.items())
     (tmp_path / "theirs").mkdir()
-    head = struct.pack("<Q", len(tagged(1, entries)))
-    (tmp_path / "theirs" / "val.tfrecords").write_bytes(
-        head + masked(head) + tagged(1, entries) + masked(tagged(1, entries))
-    )
+    (tmp_path / "theirs" / "val.tfrecords").write_bytes(framed(tagged(1, entries)))
     for pairs in (data.TFRecordPairs(tmp_path / "theirs"), data.open_dataset(tmp_path / "theirs")):
         same(pairs[0], {"composite": raw, "target": raw[::-1]}, "composite", "target")
     swapped = {"composite": "image/encoded_bg", "target": "image/encoded_cp"}

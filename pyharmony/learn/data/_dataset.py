@@ -79,6 +79,7 @@ class Dataset:
     """
 
     names: Sequence[str]
+    _bad: Sequence[Problem] = ()  # the problems of its files
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -171,7 +172,7 @@ class Dataset:
 
     def _strays(self) -> list[Problem]:
         """Returns the problems of files that belong to no sample."""
-        return []
+        return [*self._bad]
 
 
 def faults_of(sample: Any) -> list[str]:
@@ -259,13 +260,19 @@ def results_in_order(calls: Iterable[Callable[[], Result]], threads: int) -> Gen
                 future.cancel()
 
 
-def in_chunks(samples: Iterator[Result], most: int) -> Iterator[tuple[int, Iterator[Result]]]:
-    """Yields the samples in chunks of at most `most`, each with its index; consume a chunk before the next."""
-    for number in itertools.count():
-        first = list(itertools.islice(samples, 1))
-        if not first:
-            return
-        yield number, itertools.chain(first, itertools.islice(samples, most - 1))
+def write_numbered(
+    folder: Any, suffix: str, parts: Iterator[Result], per_file: int, write: Callable[[Any, Iterator[Result]], None]
+) -> None:
+    """Writes parts as files `000000` and so on with a suffix in a new folder, all or nothing."""
+    most = _checks.whole(per_file, "samples_per_shard", low=1)
+    with _files.new_folder(folder) as draft:
+        for number in itertools.count():
+            first = list(itertools.islice(parts, 1))
+            if not first:
+                return
+            with open(draft / f"{number:06}{suffix}", "wb") as file:
+                write(file, itertools.chain(first, itertools.islice(parts, most - 1)))
+                _files.sync(file)
 
 
 def sample_of(dataset: Any, index: int) -> Sample:

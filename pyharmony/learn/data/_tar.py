@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import tarfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from ...errors import DataError, PyHarmonyError
 from ...io.folders import IMAGE_SUFFIXES
 from ...typing import ImageFormat, PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
+from ._dataset import Dataset, Problem, Sample, load_samples, write_numbered
 from .tar_members import members
 
 logger = logging.getLogger("pyharmony")
@@ -100,9 +100,6 @@ class TarShards(Dataset):
         sample = _files.sample(self.names[index], sources)
         return sample if entry is None else {**sample, "json": entry}
 
-    def _strays(self) -> list[Problem]:
-        return self._bad
-
 
 @_checks.kinds
 def write_tar_shards(
@@ -136,19 +133,17 @@ def write_tar_shards(
         >>> data.write_tar_shards(data.Photos("photos"), "tar", format="webp").names
         ['a', 'b']
     """
-    most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     _checks.one_of(format, "format", ("png", "jpeg", "webp"))
-    sound = load_samples(dataset, errors, progress, threads)
-    with _files.new_folder(folder) as draft:
-        for number, samples in in_chunks(sound, most):
-            with open(draft / f"{number:06}.tar", "wb") as file:
-                with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    for index, sample in samples:
-                        for name, data in _members(sample, index, format, quality):
-                            about = tarfile.TarInfo(name)
-                            about.size = len(data)
-                            archive.addfile(about, io.BytesIO(data))
-                _files.sync(file)
+
+    def write(file: Any, samples: Iterator[tuple[int, Sample]]) -> None:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for index, sample in samples:
+                for name, data in _members(sample, index, format, quality):
+                    about = tarfile.TarInfo(name)
+                    about.size = len(data)
+                    archive.addfile(about, io.BytesIO(data))
+
+    write_numbered(folder, ".tar", load_samples(dataset, errors, progress, threads), samples_per_shard, write)
     return TarShards(folder)
 
 

@@ -7,15 +7,18 @@ not read. TensorFlow is not needed; the checksums are those of google-crc32c.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
+import math
 import os
+import re
 import shutil
 import struct
 import tempfile
 import weakref
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ from ..._public import naming_keywords
 from ...errors import ArgumentError, DataError, FileError, ShapeError
 from ...typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
+from ._dataset import Dataset, Problem, Sample, load_samples, write_numbered
 from ._tar import encoded
 
 _NAME = "name"  # the feature for a sample's name
@@ -36,6 +39,8 @@ _PAIRS = (("copy_paste", "bg"), ("image/encoded_cp", "image/encoded_bg"))
 _SIZE = ("image/height", "image/width")
 #: The number of bytes of a record that are read to find its name, which comes first in our records.
 _PEEK = 1024
+#: The start of a record whose first feature is the name, up to the name's length.
+_NAMED = re.compile(rb"\n%(size)b\n%(size)b\n\x04name\x12%(size)b\n%(size)b\n" % {b"size": rb"[\x80-\xff]*[\0-\x7f]"})
 #: The ends of the names of files, as patterns.
 SUFFIXES = tuple(f".tfrecord{s}{end}" for s in ("", "s") for end in ("", ".gz", "-*"))
 #: The format of zlib's engine that takes files of either kind.
@@ -116,41 +121,32 @@ class TFRecordPairs(Dataset):
         where = f"{path}: record {number}"
         if data[length:] != _checksum(data[:length]):
             raise DataError(f"{where}: damaged: wrong checksum")
-        try:
+        with _files.data_errors(where):
             features = example(data[:length])
-        except (ValueError, IndexError, struct.error) as error:
-            raise DataError(f"{where}: not an example with features: {error}") from None
-        sources = {}
-        found_mask = "mask" not in self.features and isinstance(next(iter(features.get(_MASK, ())), None), bytes)
         pair = next((pair for pair in _PAIRS if all(name in features for name in pair)), _PAIRS[0])
         names = {**dict(zip(("composite", "target"), pair)), **self.features}
-        for role, key in {**names, **({"mask": _MASK} if found_mask else {})}.items():
-            if key not in features:
-                raise DataError(f"{where}: no feature {key!r}, only {', '.join(sorted(features)) or 'none'}")
-            value = features[key]
-            if not isinstance(value, list) or not value or not isinstance(value[0], bytes):
-                raise DataError(f"{where}: {key} contains no bytes")
-            sources[role] = value[0]
-        shape = self.shape or _size_in(features, sources)
-        if shape is not None:
-            return self._raw(sources, shape, index, where)
-        return _files.sample(
-            self.names[index], {role: _files.NamedBytes(data, f"{where}: {role}") for role, data in sources.items()}
-        )
-
-    def _raw(self, sources: dict[str, bytes], size: tuple[int, int], index: int, where: str) -> Sample:
-        height, width = size
-        sample: dict[str, Any] = {"name": self.names[index]}
-        for role, data in sources.items():
-            shape = (height, width) if role == "mask" else (height, width, 3)
-            if len(data) != int(np.prod(shape)):
-                raise ShapeError(f"{where}: {role}: {len(data)} bytes, expected {list(shape)}")
-            sample[role] = np.frombuffer(data, np.uint8).reshape(shape).copy()
-        _files.one_size(sample, {role: f"{where}: {role}" for role in sources})
+        if isinstance(_first(features, _MASK), bytes):
+            names.setdefault("mask", _MASK)
+        sources = {}
+        for role, name in names.items():
+            if name not in features:
+                raise DataError(f"{where}: no feature {name!r}, only {', '.join(sorted(features)) or 'none'}")
+            sources[role] = _first(features, name)
+            if not isinstance(sources[role], bytes):
+                raise DataError(f"{where}: {name} contains no bytes")
+        labels = {role: f"{where}: {role}" for role in sources}
+        size = self.shape or _size_in(features, sources)
+        if size is None:
+            images = {role: _files.NamedBytes(source, labels[role]) for role, source in sources.items()}
+            return _files.sample(self.names[index], images)
+        sample: Sample = {"name": self.names[index]}
+        for role, source in sources.items():
+            shape = tuple(size) if role == "mask" else (*size, 3)
+            if len(source) != math.prod(shape):
+                raise ShapeError(f"{labels[role]}: {len(source)} bytes, expected {list(shape)}")
+            sample[role] = np.frombuffer(source, np.uint8).reshape(shape).copy()
+        _files.one_size(sample, labels)
         return sample
-
-    def _strays(self) -> list[Problem]:
-        return self._bad
 
 
 @_checks.kinds
@@ -189,12 +185,11 @@ def write_tfrecord(
         >>> len(data.TFRecordPairs("pairs.tfrecord"))
         2
     """
-    features = _features(composite, target, mask)
-    sound = load_samples(dataset, errors, progress, threads)
+    records = _records_of(load_samples(dataset, errors, progress, threads), composite, target, mask)
     if os.path.lexists(_checks.path(path, "path")):
         raise FileError.of(errno.EEXIST, "path", path, "a new file")
     with _temporary.file(path) as unfinished, open(unfinished, "wb") as file:
-        _write(file, _with_mask_feature(sound, features), features)
+        file.writelines(records)
         _files.sync(file)
 
 
@@ -230,58 +225,49 @@ def write_tfrecord_shards(
         >>> len(pairs)
         2
     """
-    most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
-    features = _features(composite, target, mask)
-    with _files.new_folder(folder) as draft:
-        sound = _with_mask_feature(load_samples(dataset, errors, progress, threads), features)
-        for number, samples in in_chunks(sound, most):
-            with open(draft / f"{number:06}.tfrecord", "wb") as file:
-                _write(file, samples, features)
-                _files.sync(file)
+    records = _records_of(load_samples(dataset, errors, progress, threads), composite, target, mask)
+    write_numbered(folder, ".tfrecord", records, samples_per_shard, lambda file, part: file.writelines(part))
     return TFRecordPairs(folder, composite, target, mask)
 
 
-def _features(composite: str, target: str, mask: str | None) -> dict[str, str]:
-    """Returns the features of a sample's arrays; without that of a mask if the first sample decides about it."""
-    features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
-    names = [_NAME, *features.values(), *([_MASK] if mask is None else [])]
+def _records_of(
+    samples: Iterator[tuple[int, Sample]], composite: str, target: str, mask: str | None
+) -> Iterator[bytes]:
+    """Yields the records of samples; mask: None if the first sample decides whether they have the feature 'mask'."""
+    features = {"composite": composite, "target": target, "mask": _MASK if mask is None else mask}
+    names = [_NAME, *features.values()]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ArgumentError(f"{twice!r} is the name of two features; expected different names, none of them {_NAME!r}")
-    return features
-
-
-def _with_mask_feature(sound: Iterator[tuple[int, Sample]], features: dict[str, str]) -> Iterator[tuple[int, Sample]]:
-    """Returns the samples, after adding the mask to features if the first sample has one."""
-    first = next(sound, None)
+    first = next(samples, None)
     if first is None:
         raise ShapeError("dataset: no sample to write")
-    if "mask" in first[1]:
-        features.setdefault("mask", _MASK)
-    return itertools.chain([first], sound)
-
-
-def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, str]) -> None:
-    """Writes the records of samples."""
-    for index, sample in sound:
+    if mask is None and "mask" not in first[1]:
+        del features["mask"]
+    for index, sample in itertools.chain([first], samples):
         lacking = [role for role in features if role not in sample]
         if lacking:
             raise ArgumentError(f"dataset: sample {index} has no {lacking[0]}")
         if "mask" in sample and "mask" not in features:
             raise ArgumentError(f"dataset: sample {index} has a mask, but the first has none")
         values = {_NAME: str(sample.get("name", index)).encode()}
-        data = _example({**values, **{key: encoded(sample[role], "png") for role, key in features.items()}})
-        head = struct.pack("<Q", len(data))
-        file.write(head + _checksum(head) + data + _checksum(data))
+        yield _record({**values, **{name: encoded(sample[role], "png") for role, name in features.items()}})
+
+
+def _record(features: dict[str, bytes]) -> bytes:
+    """Returns the record of an example."""
+    field = _protobuf.field
+    values = {name.encode(): field(1, field(1, value)) for name, value in features.items()}
+    data = field(1, b"".join(field(1, field(1, name) + field(2, value)) for name, value in values.items()))
+    head = struct.pack("<Q", len(data))
+    return head + _checksum(head) + data + _checksum(data)
 
 
 def _is_compressed(path: Path) -> bool:
     with _checks.opened(path, "paths") as file:
         head = file.read(12)
-    if head[:2] == b"\x1f\x8b":
-        return True
-    is_zlib = len(head) > 1 and head[0] == 0x78 and (head[0] << 8 | head[1]) % 31 == 0
-    return is_zlib and head[8:] != _checksum(head[:8])
+    is_zlib = head[:1] == b"x" and int.from_bytes(head[:2], "big") % 31 == 0
+    return head[:2] == b"\x1f\x8b" or (is_zlib and head[8:] != _checksum(head[:8]))
 
 
 def _temporary_file(owner: Any, number: int) -> Path:
@@ -296,19 +282,15 @@ def _unpack(path: Path, target: Path) -> str:
     limit = _ALWAYS_UNPACKED + _LARGEST_RATIO * path.stat().st_size
     engine, size = zlib.decompressobj(_GZIP_OR_ZLIB), 0
     with open(path, "rb") as file, open(target, "wb") as unpacked:
-        while data := file.read(1 << 20):
-            while data:
-                try:
-                    size += unpacked.write(engine.decompress(data, 1 << 24))
-                except zlib.error as error:
-                    return f"{path}: damaged: {error}"
-                if size > limit:
-                    raise DataError(
-                        f"{path}: would unpack to more than {limit:,} bytes, too many for records of images"
-                    )
-                data = engine.unused_data if engine.eof else engine.unconsumed_tail
-                if engine.eof and data:  # several files one after another are one
-                    engine = zlib.decompressobj(_GZIP_OR_ZLIB)
+        while data := engine.unconsumed_tail or engine.unused_data or file.read(1 << 20):
+            if engine.eof:  # several files one after another are one
+                engine = zlib.decompressobj(_GZIP_OR_ZLIB)
+            try:
+                size += unpacked.write(engine.decompress(data, 1 << 24))
+            except zlib.error as error:
+                return f"{path}: damaged: {error}"
+            if size > limit:
+                raise DataError(f"{path}: would unpack to more than {limit:,} bytes, too many for records of images")
     return "" if engine.eof else f"{path}: damaged: ends within the compressed data"
 
 
@@ -330,18 +312,11 @@ def _records(path: Path, name: Path) -> Iterator[tuple[int, int, bytes]]:
 
 def _name_in(start: bytes) -> str | None:
     """Returns the name at the start of a record; None if it starts with something else."""
-    try:
-        at = 0
-        for _ in range(2):  # the features, then the first of them
-            key, at = _protobuf.varint(start, at)
-            length, at = _protobuf.varint(start, at)
-            if key != 1 << 3 | 2:
-                return None
-        parts = dict(_protobuf.fields(start[at : at + length]))
-        values = _feature(parts[2]) if parts.get(1) == _NAME.encode() else []
-        return values[0].decode() if values and isinstance(values[0], bytes) else None
-    except (ValueError, LookupError, TypeError, struct.error):
-        return None
+    head = _NAMED.match(start)
+    with contextlib.suppress(ValueError, IndexError):
+        length, at = _protobuf.varint(start, head.end() if head else len(start))
+        return start[at : at + length].decode() if at + length <= len(start) else None
+    return None
 
 
 def _checksum(data: bytes) -> bytes:
@@ -356,63 +331,28 @@ def _checksum(data: bytes) -> bytes:
 
 def _size_in(features: dict[str, list[Any]], sources: dict[str, bytes]) -> tuple[int, int] | None:
     """Returns the height and width that a record states, if its images have as many raw pixels."""
-    size = [next(iter(features.get(name, ())), None) for name in _SIZE]
-    height, width = (x if isinstance(x, int) and x > 0 else 0 for x in size)
+    height, width = (x if isinstance(x := _first(features, name), int) and x > 0 else 0 for name in _SIZE)
     images = [data for role, data in sources.items() if role != "mask"]
     return (height, width) if height and width and all(len(x) == height * width * 3 for x in images) else None
+
+
+def _first(features: dict[str, list[Any]], name: str) -> Any:
+    """Returns the first value of a feature, or None."""
+    return next(iter(features.get(name, ())), None)
 
 
 def example(data: bytes) -> dict[str, list[Any]]:
     """Returns the features of a tf.train.Example: lists of bytes or whole numbers by name; those of floats are empty.
 
     Raises:
-        ValueError: data is not such a message.
+        ValueError, IndexError: data is not such a message.
     """
     feature_lists: dict[str, list[Any]] = {}
-    for features in _values(data):
-        for entry in _values(features):
-            parts = dict(_protobuf.fields(entry))
-            feature_lists[_bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
+    for entry in _protobuf.values(data, 1, 1):
+        parts = {1: b"", 2: b"", **dict(_protobuf.fields(entry))}
+        texts, numbers = (_protobuf.values(parts[2], kind, 1) for kind in (1, 3))
+        if any(isinstance(text, int) for text in (parts[1], *texts)):
+            raise ValueError("a number, expected bytes")
+        lists = ([number] if isinstance(number, int) else _protobuf.varints(number) for number in numbers)
+        feature_lists[parts[1].decode()] = [*texts, *itertools.chain.from_iterable(lists)]
     return feature_lists
-
-
-def _values(message: bytes) -> list[Any]:
-    """Returns the values of the first field of a message, which may be repeated."""
-    return [value for number, value in _protobuf.fields(message) if number == 1]
-
-
-def _feature(data: bytes) -> list[Any]:
-    values: list[Any] = []
-    for kind, body in _protobuf.fields(data):
-        for value in _values(body):
-            if kind == 1:
-                values.append(_bytes(value))
-            elif kind == 3:
-                values += [value] if isinstance(value, int) else _varints(value)
-    return values
-
-
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number, expected bytes")
-    return bytes(value)
-
-
-def _varints(data: bytes) -> list[int]:
-    values, at = [], 0
-    while at < len(data):
-        value, at = _protobuf.varint(data, at)
-        values.append(value)
-    return values
-
-
-def _example(features: dict[str, bytes]) -> bytes:
-    def field(number: int, data: bytes) -> bytes:
-        length, head = len(data), [number << 3 | 2]
-        while length > 127:
-            head.append(length & 127 | 128)
-            length >>= 7
-        return bytes([*head, length]) + data
-
-    entries = (field(1, key.encode()) + field(2, field(1, field(1, value))) for key, value in features.items())
-    return field(1, b"".join(field(1, entry) for entry in entries))

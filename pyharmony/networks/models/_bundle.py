@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..._protobuf import fields, varint
+from ..._protobuf import fields, values, varint
 from ...errors import WeightsError
 
 _MAGIC = 0xDB4775248B80FB57
@@ -68,7 +68,7 @@ def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
         if entry.get(1, 0) not in _DTYPES:
             continue
         dtype = np.dtype(_DTYPES[entry[1]])
-        shape = [int(dict(fields(size)).get(1, 0)) for number, size in fields(entry.get(2, b"")) if number == 2]
+        shape = [int(dict(fields(size)).get(1, 0)) for size in values(entry.get(2, b""), 2)]
         shard, first, length = (int(entry.get(number, 0)) for number in (3, 4, 5))
         if shard not in shards:
             shards[shard] = prefix.with_name(f"{prefix.name}.data-{shard:05}-of-{count:05}").read_bytes()
