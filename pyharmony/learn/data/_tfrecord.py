@@ -267,7 +267,7 @@ def _is_compressed(path: Path) -> bool:
     with _checks.opened(path, "paths") as file:
         head = file.read(12)
     is_zlib = head[:1] == b"x" and int.from_bytes(head[:2], "big") % 31 == 0
-    return head[:2] == b"\x1f\x8b" or (is_zlib and head[8:] != _checksum(head[:8]))
+    return (is_zlib or head[:2] == b"\x1f\x8b") and head[8:] != _checksum(head[:8])  # those may begin a record's length
 
 
 def _temporary_file(owner: Any, number: int) -> Path:
