@@ -274,15 +274,18 @@ def unregistered() -> Iterator[None]:
     tables = []
     if HAS_TORCH:
         for module, name in (
+            ("pyharmony._catalogue", "_user_entries"),
             ("pyharmony.networks.models._registry", "_models"),
             ("pyharmony.learn.training.steps._step", "_steps"),
         ):
             table = getattr(importlib.import_module(module), name)
             tables.append((table, dict(table)))
-    yield
-    for table, before in tables:
-        table.clear()
-        table.update(before)
+    try:
+        yield
+    finally:
+        for table, before in tables:
+            table.clear()
+            table.update(before)
 
 
 def faults_of(name: str, thing: Any, arguments: dict[str, Any]) -> Iterator[str]:
