@@ -184,10 +184,10 @@ class DeviceLayerPlan(LayerPlan):
         )  # fmt: skip
         if bias is not None:
             form = (*form, bias.shape, bias.dtype, bias.device, bias.layout)
-        known = _checked.get(form)
-        if known is None:
+        checked_call = _checked.get(form)
+        if checked_call is None:
             return form, None
-        run, groups, slope = known
+        run, groups, slope = checked_call
         return form, run(x, weight, bias, self, scale, groups, slope)
 
     def keep_call(self, form: Any, run: Any, groups: int, slope: float) -> None:
