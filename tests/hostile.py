@@ -282,7 +282,7 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"color\.\w+_to_\w+", r"\w+", {"range_", "array_", "lists", "number", "nan", "zero_d"}),  # numbers of any shape
     (
         r"augment\.CopyPaste",
-        "fields|others",
+        "fields|image_keys",
         {"numbers", "unknown", "nones", "words"},
     ),  # keys and values are the user's
     (r"augment\.Donor", "name", {"empty", "nul", "surrogate", "control"}),  # a label in messages
