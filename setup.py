@@ -223,12 +223,13 @@ class WriteText(Command):
 
     def run(self) -> None:
         stubs = ROOT if self.editable_mode else Path(self.build_lib).resolve()
-        others = [path for path in [os.environ.get("PYTHONPATH")] if path]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *others])}
         for script, output in (("type_stubs", stubs), ("command_reference", ROOT / "build" / "pyharmony.1")):
-            # Compiled Python would stay in the sources.
-            command = [sys.executable, "-B", str(ROOT / "tools" / f"{script}.py"), str(output)]
-            if subprocess.run(command, env=environment).returncode:
+            path = ROOT / "tools" / f"{script}.py"
+            # Compiled Python would stay in the sources. PYTHONPATH is no way to them: pip's isolation drops from it the
+            # folder of a package that is installed as editable.
+            code = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); del sys.argv[0]; "
+            code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+            if subprocess.run([sys.executable, "-B", "-c", code, str(path), str(output)]).returncode:
                 raise SystemExit(
                     f"pyharmony: tools/{script}.py failed, for the reason above. It imports the package with NumPy and "
                     "typer; without build isolation, install these first: pip install numpy typer"
