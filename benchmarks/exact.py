@@ -29,24 +29,31 @@ def right_hand_side(src: Any, dst: Any, mask: Any, base: Any, color_weight: floa
 
 
 def gaussian_poisson_dct(
-    src: Any, dst: Any, mask: Any, base: Any, *, color_weight: float = 1.0, sigma: float = 0.5, reference: bool = False
+    src: Any,
+    dst: Any,
+    mask: Any,
+    base: Any,
+    *,
+    color_weight: float = 1.0,
+    sigma: float = 0.5,
+    as_published: bool = False,
 ) -> Float64:
-    """Returns the whole-image solve by a float64 cosine transform, [H, W, C]; reference: with GP-GAN's taps."""
+    """Returns the whole-image solve by a float64 cosine transform, [H, W, C]; as_published: with GP-GAN's taps."""
     b = right_hand_side(src, dst, mask, base, color_weight)
-    p = eigenvalues(*b.shape[:2], color_weight, *gaussian_taps(sigma, normalize=not reference))
+    p = eigenvalues(*b.shape[:2], color_weight, *gaussian_taps(sigma, normalize=not as_published))
     b = scipy.fft.dctn(b, axes=(0, 1), norm="ortho", workers=2, overwrite_x=True)
     b /= p[..., None]
     return scipy.fft.idctn(b, axes=(0, 1), norm="ortho", workers=2, overwrite_x=True)
 
 
 def certified_gaussian_poisson(
-    x: Any, b: Float64, color_weight: float, sigma: float = 0.5, *, reference: bool = False
+    x: Any, b: Float64, color_weight: float, sigma: float = 0.5, *, as_published: bool = False
 ) -> float:
     """Returns a bound of the error of x: the residual over the row excess of A, see docs/gaussian_poisson.md.
 
     A = L + c G is strictly diagonally dominant by rows for c w0 w1 <= 1, with the excess below.
     """
-    w0, w1 = gaussian_taps(sigma, normalize=not reference)
+    w0, w1 = gaussian_taps(sigma, normalize=not as_published)
     if color_weight * w0 * w1 > 1:
         raise ValueError(f"color_weight: {color_weight}, the bound needs color_weight w0 w1 <= 1")
     excess = color_weight * (w0**2 + 4 * w0 * w1 - 4 * w1**2)

@@ -88,13 +88,13 @@ def bench_beside_gp_gan(benchmark: Any, ledger: Ledger, size: str) -> None:
     else:
         timings = interleave(benchmark, ours, {}, rounds=5)
         timings["gp_gan"], note = once(theirs), "one run, apart"
-    answer = exact.gaussian_poisson_dct(p.src, p.dst, p.mask, p.base, reference=True)
+    answer = exact.gaussian_poisson_dct(p.src, p.dst, p.mask, p.base, as_published=True)
     b = exact.right_hand_side(p.src, p.dst, p.mask, p.base, 1.0)
     x = timings["gp_gan"].result * 255
     ledger.add(
         GROUP, problem, peers.GP_GAN.name, timings["gp_gan"], against=timings["ours"],
         version=str(peers.GP_GAN.version), error=exact.distance(x, answer),
-        certified=exact.certified_gaussian_poisson(x, b, 1.0, reference=True),
+        certified=exact.certified_gaussian_poisson(x, b, 1.0, as_published=True),
         note=", ".join(filter(None, (peers.GP_GAN.settings, note))),
     )  # fmt: skip
     ledger.target(

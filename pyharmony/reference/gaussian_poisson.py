@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._public import naming_keywords
 from .luma import LUMA
 
 __all__ = [
@@ -202,6 +203,7 @@ def _cosines(n: int) -> tuple[Float64, Float64]:
     return t, np.cos(np.pi * np.arange(n) / n)
 
 
+@naming_keywords
 def gaussian_poisson(
     src: Any,
     dst: Any,
@@ -210,7 +212,7 @@ def gaussian_poisson(
     *,
     color_weight: Any = 1.0,
     sigma: float = 0.5,
-    reference: bool = False,
+    as_published: bool = False,
     preserve_background: bool = False,
     gradients: str = "source",
     gradient_kernel: str = "normal",
@@ -224,7 +226,7 @@ def gaussian_poisson(
         mask: [H, W] in [0, 1].
         color_weight: a number or a map [H, W], not negative.
         sigma: the width of the Gaussian, in pixels.
-        reference: use GP-GAN's taps, whose sum is below one.
+        as_published: use GP-GAN's taps, whose sum is below one.
         preserve_background: solve for the pixels with mask > 0 only.
         gradients: 'source', 'mixed', 'average' or 'monochrome'.
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts'.
@@ -238,7 +240,7 @@ def gaussian_poisson(
     mask = np.asarray(mask, np.float64)
     h, w, _ = dst.shape
     weight = np.broadcast_to(np.asarray(color_weight, np.float64), (h, w))
-    w0, w1 = gaussian_taps(sigma, normalize=not reference)
+    w0, w1 = gaussian_taps(sigma, normalize=not as_published)
     gain = None if gain is None else np.asarray(gain, np.float64)
     b = divergence(*edge_field(src, dst, mask, gradients, gradient_kernel, gain, contour)) + weight[..., None] * base
 

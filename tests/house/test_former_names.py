@@ -27,6 +27,7 @@ from pyharmony import (
 )
 from pyharmony._public import FORMER
 from pyharmony.errors import ArgumentError, DTypeError, PyHarmonyWarning, RunError
+from pyharmony.reference import gaussian_poisson as definition
 
 from ..shared import need, put
 
@@ -52,6 +53,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "gaussian_poisson": lambda **own: (
         blend.gaussian_poisson(SOURCE, IMAGE, MASK, preserve_background=False, **own),
         ops.gaussian_poisson(SOURCE, IMAGE, MASK, IMAGE, **own),
+        definition.gaussian_poisson(SOURCE, IMAGE, MASK / 255, IMAGE, **own),
     ),
     "gaussian_poisson_tiles": lambda **own: ops.gaussian_poisson_tiles(
         SOURCE, IMAGE, MASK, IMAGE, np.empty_like(IMAGE), **own

@@ -37,7 +37,7 @@ def solve(
     out = np.full(like.shape, np.nan, np.float32) if out is None else out
     weight = options.pop("weight", 1.0)
     is_map = isinstance(weight, np.ndarray)
-    w0, w1 = definition.gaussian_taps(options.pop("sigma", 0.5), normalize=not options.pop("reference", False))
+    w0, w1 = definition.gaussian_taps(options.pop("sigma", 0.5), normalize=not options.pop("as_published", False))
 
     views = [view(emulator, a) for a in (src, dst, mask, base)] + [view(emulator, out, writable=True)]
     arguments: dict[str, Any] = {
@@ -136,7 +136,7 @@ def test_it_solves_with_any_sigma(emulator: Any, sigma: float) -> None:
     mask = masks_of(rng, *shape[:3], "uint8")
     # At weight 5.2 and sigma 0.8 the edges of A are near zero, at 20 positive.
     for weight in (0.5, 5.2, 20.0):
-        options: dict[str, Any] = {"weight": weight, "sigma": sigma, "reference": sigma > 0.8}
+        options: dict[str, Any] = {"weight": weight, "sigma": sigma, "as_published": sigma > 0.8}
         want = solutions(src, dst, mask, base, **options)
         # Without an excess of its rows the bound is in the Euclidean norm, in which rounding weighs more.
         tolerance = 0.5 if weight == 20 and sigma > 0.8 else 0.25

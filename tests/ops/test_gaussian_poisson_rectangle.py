@@ -37,8 +37,8 @@ EPS = {False: 2.0**-24, True: 2.0**-53}
 
 def run(src: Any, dst: Any, mask: Any, base: Any, weight: float, out: Any = None, **options: Any) -> Any:
     """Returns the answer (float64 without `out`) and the native call's report."""
-    sigma, reference = options.pop("sigma", 0.5), options.pop("reference", False)
-    w0, w1 = definition.gaussian_taps(sigma, normalize=not reference)
+    sigma, as_published = options.pop("sigma", 0.5), options.pop("as_published", False)
+    w0, w1 = definition.gaussian_taps(sigma, normalize=not as_published)
     options.setdefault("double_precision", False)
     if "rhs" in options:
         options["rhs"] = native_view(options["rhs"])
@@ -167,7 +167,7 @@ def test_gp_gan_reference_vectors(data_dir: Path, case: str) -> None:
             difference = difference - difference.mean((0, 1))
         return float(np.abs(difference).max())
 
-    options = {"sigma": float(sigma), "reference": True}
+    options = {"sigma": float(sigma), "as_published": True}
     assert error(run(src, dst, mask, base, float(weight), double_precision=True, **options)[0]) <= 1e-6
     assert error(run(src, dst, mask, base, float(weight), **options)[0]) <= 2e-5
 
@@ -179,8 +179,8 @@ def test_dct_solves_indefinite_systems(sigma: float, weight: float) -> None:
     h, w = 23, 31
     src, dst, base = (image(rng, (h, w, 3), "float64") for _ in range(3))
     mask = soft_mask(rng, h, w)
-    expected = definition.gaussian_poisson(src, dst, mask, base, color_weight=weight, sigma=sigma, reference=True)
-    x, _ = run(src, dst, mask, base, weight, sigma=sigma, reference=True, double_precision=True)
+    expected = definition.gaussian_poisson(src, dst, mask, base, color_weight=weight, sigma=sigma, as_published=True)
+    x, _ = run(src, dst, mask, base, weight, sigma=sigma, as_published=True, double_precision=True)
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 

@@ -36,10 +36,10 @@ class Device:
 
     def direct(
         self, src: Any, dst: Any, mask: Any, base: Any, out: Any, weight: float,
-        sigma: float = 0.5, reference: bool = False, rhs: Any = None, measures: bool = True,
+        sigma: float = 0.5, as_published: bool = False, rhs: Any = None, measures: bool = True,
     ) -> Any:  # fmt: skip
         """Solves a batch into out; returns the residuals of the items where out is float32 and they are measured."""
-        w0, w1 = definition.gaussian_taps(sigma, normalize=not reference)
+        w0, w1 = definition.gaussian_taps(sigma, normalize=not as_published)
         views = [view(self.module, a) for a in (src, dst, mask, base)] + [view(self.module, out, writable=True)]
         call = {"weight": weight, "w0": w0, "w1": w1, "device": 0, "rhs": view(self.module, rhs)}
         tables, slow = self.module.gaussian_poisson_direct_tables(out.shape[2], weight, w0, w1)
@@ -286,8 +286,8 @@ def test_gp_gans_taps(device: Device) -> None:
     for weight in (0.0, 0.1):
         for shape in ((40, 50), (7, 8)):
             arrays = [a[: shape[0], : shape[1]] for a in (src, dst, mask, base)]
-            expected = definition.gaussian_poisson(*arrays, color_weight=weight, sigma=1.0, reference=True)
-            x, _ = device.solve(*arrays, weight, sigma=1.0, reference=True)
+            expected = definition.gaussian_poisson(*arrays, color_weight=weight, sigma=1.0, as_published=True)
+            x, _ = device.solve(*arrays, weight, sigma=1.0, as_published=True)
             assert np.abs(x - expected).max() <= 0.02
 
 
