@@ -35,6 +35,7 @@ FORMER: dict[str, dict[str, str]] = {
     "judge": {"source": "network"},
     "place": {"cut": "cropped_sides", "most": "max_scale", "others": "other_people", "roll": "angle"},
     "realism_score": {"model": "network"},
+    "run": {"others": "other_inputs"},
     "segment": {"people": "all_people"},
 }
 

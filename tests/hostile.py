@@ -526,7 +526,7 @@ METHODS = {
         "segmentation.Session.choose": (f"clicked({_SESSION})", "0"),
         "segmentation.Session.click": (_SESSION, "12, 10, add=True"),
         "segmentation.Session.heads": (_PEOPLE, "0.5"),
-        "segmentation.Session.others": (_PEOPLE, "[], (24, 32)"),
+        "segmentation.Session.other_people": (_PEOPLE, "[], (24, 32)"),
         "segmentation.Session.posture": (_PEOPLE, "mask()"),
         "segmentation.Session.scribble": (f"clicked({_SESSION})", "[(12, 10), (14, 11)], add=True"),
         "segmentation.Session.segment": (_SESSION, "points=[(12, 10)], labels=[1]"),

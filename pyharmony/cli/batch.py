@@ -49,7 +49,7 @@ class _BatchOptions:
     """The options of every run."""
 
     output: Annotated[Path, option("OUT", "The folder to write, not inside SOURCE.", "--output", "-o")]
-    others: Annotated[
+    other_inputs: Annotated[
         list[str] | None,
         option("INPUT=PATH", "Another input: a file for all, or a folder with one of each stem; repeatable.", "--with"),
     ] = None
@@ -127,14 +127,14 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
     if values["resume"] and values["restart"]:
         raise RunError("--resume and --restart exclude each other", Code.USAGE)
     pairs = {
-        "others": pairs_of("--with", values.pop("others"), "INPUT=PATH, such as mask=masks"),
+        "other_inputs": pairs_of("--with", values.pop("other_inputs"), "INPUT=PATH, such as mask=masks"),
         "columns": pairs_of("--column", values.pop("columns"), COLUMN_FORM),
     }
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
     plain["quality"] = converted(QUALITY, plain["quality"])
     plain |= {"jobs": plain["jobs"] or cores(), "max_memory": _bytes_of(plain["max_memory"]), **pairs}
     start = time.perf_counter()
-    with _shown(console, call.command) as progress, as_failures(console.words({"others": "--with"})):
+    with _shown(console, call.command) as progress, as_failures(console.words({"other_inputs": "--with"})):
         try:
             report = run(call.command, source, plain.pop("output"), options=options, shard=shard, progress=progress,
                          **plain)  # fmt: skip

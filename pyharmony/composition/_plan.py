@@ -143,7 +143,7 @@ class People:
         # At the resolution at which placements are searched.
         reduced = [rough_mask(layer, masks.size, self.size) for layer in layers]
         faces = faces_of_others(session.heads(SURE), heads)
-        return _PeopleMasks([*layers], reduced, heads, session.others(reduced, self.size), faces)
+        return _PeopleMasks([*layers], reduced, heads, session.other_people(reduced, self.size), faces)
 
     def _from_masks(self, masks: Masks | Sequence[Any]) -> _PeopleMasks:
         width, height = self._background.size

@@ -193,8 +193,8 @@ def place(
         heads: the rectangles (x, y, width, height) of their heads, if people are masks, or each a `segmentation.Head`,
             whose confidence is its weight in the estimate of sizes; None: estimated from silhouettes.
         faces: rectangles of faces of people without a mask, which must not be covered either.
-        other_people: a mask of more people who are not separated, see `pyharmony.segmentation.Session.others`; covering
-            them lowers the score. None: detected if people are, or were by `pyharmony.segment`, else empty.
+        other_people: a mask of more people, see `pyharmony.segmentation.Session.other_people`; covering them
+            lowers the score. None: detected if people are, or were by `pyharmony.segment`, else empty.
         head: the rectangle of the object's head; None: estimated.
         person: whether the object is a person; None: estimated.
         cropped_sides: the sides on which the subject is cropped, of 'left', 'top', 'right' and 'bottom'; None:
@@ -324,7 +324,7 @@ def _detected_people(
     faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:
         size, small = people.size, fitted(people.size, _BACKGROUND_SIDE)
-        others = resized(session.others(people.reduced(small), small), size)
+        others = resized(session.other_people(people.reduced(small), small), size)
     return people, faces, others
 
 

@@ -11,6 +11,7 @@ from .. import _checks
 from .._arrays import Box, Pixels, Rectangle
 from .._images.levels import image_levels, mask_levels
 from .._images.threads import in_threads
+from .._public import former_field
 from ..errors import NO_REASON, ArgumentError, Reason
 from ..typing import ImageLike, MaskLike
 from ._closer import closer
@@ -28,7 +29,7 @@ from .people import (
     as_far_as_pose,
     foremost,
     heads_of_people,
-    others,
+    other_people,
     people_of,
     plainly_there,
     posed,
@@ -207,7 +208,7 @@ class Session:
         return self._masks([person.layer for person in people], reason, heads)
 
     @_checks.kinds
-    def others(self, masks: Sequence[MaskLike], size: tuple[int, int]) -> Pixels:
+    def other_people(self, masks: Sequence[MaskLike], size: tuple[int, int]) -> Pixels:
         """Returns the region of people without a mask, since not all are detected individually.
 
         Args:
@@ -224,14 +225,16 @@ class Session:
         Example:
             >>> from pyharmony import segmentation
             >>> session = segmentation.Session(np.zeros((60, 80, 3), np.uint8))
-            >>> session.others(session.people().reduced((40, 30)), (40, 30)).shape
+            >>> session.other_people(session.people().reduced((40, 30)), (40, 30)).shape
             (30, 40)
         """
         cutter, size = self._of_people(), size_within(size, self.size)
         if _of_one_colour(self.picture):
             return np.zeros(size[::-1], np.uint8)
         masks = _checks.several(masks, "masks", "a list of masks")
-        return others(cutter, [mask_levels(mask, size[1], size[0]) for mask in masks], size)
+        return other_people(cutter, [mask_levels(mask, size[1], size[0]) for mask in masks], size)
+
+    others = former_field("others", "other_people")
 
     def shows_people(self, mask: MaskLike) -> bool:
         """Returns whether a mask covers mostly people; see `segment` for masks.

@@ -453,7 +453,7 @@ def least_sure(has_posture: bool) -> float:
     return SURE if has_posture else FAINT
 
 
-def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
+def other_people(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
     """Returns the region of people without a mask, [h, w] of 0 or 255, at a size (width, height).
 
     masks: the masks of people, [h, w] of 0 to 255.

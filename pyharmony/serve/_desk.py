@@ -224,12 +224,12 @@ class SegmentSession:
         self._add(weights)
         return people
 
-    def others(self, people: Any) -> Any:
+    def other_people(self, people: Any) -> Any:
         """Returns a mask [H, W] uint8 of people who are not separated."""
 
         height, width = self.session.picture.shape[:2]
         size = fitted((width, height), _PEOPLE_SIDE)
-        return resized(self.session.others(people.reduced(size), size), (width, height))
+        return resized(self.session.other_people(people.reduced(size), size), (width, height))
 
     def after(self, steps: list[dict[str, Any]]) -> Any:
         """Returns the result of steps; only new ones are applied, and missing ones are undone."""

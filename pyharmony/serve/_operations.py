@@ -179,7 +179,7 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
         whole = saved(functools.reduce(np.maximum, drawn if body.all_people else drawn[:1])) if drawn else None
         answer = {"mask": whole, "masks": masks, "info": info}
         if body.all_people:
-            answer["other_people"] = saved(session.others(segments))
+            answer["other_people"] = saved(session.other_people(segments))
         return answer
 
 

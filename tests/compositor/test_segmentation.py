@@ -779,7 +779,7 @@ def test_a_session_of_a_reduced_image_answers_in_pixels_of_the_larger_one() -> N
     coarse = np.asarray(Image.fromarray(mask).resize((120, 90), Image.Resampling.BILINEAR, reducing_gap=3.0))
     same(session.segment(mask=mask), reduced.segment(mask=coarse))
     assert session.shows_people(mask) == reduced.shows_people(coarse)
-    assert session.others([], (200, 150)).shape == (150, 200) and session.posture(mask) is None
+    assert session.other_people([], (200, 150)).shape == (150, 200) and session.posture(mask) is None
     with pytest.raises(ArgumentError, match=r"click: \(358, 3\) is outside of the image, expected 0 to 357, 0 to 269"):
         session.click(358, 3)
     mask[:] = 0
@@ -1536,18 +1536,18 @@ def test_where_others_are_of_whom_none_was_found() -> None:
         def people(self) -> np.ndarray:
             return np.maximum(figure(60), figure(210)).astype(np.float32)
 
-    mask = people.others(Known(), [figure(60).astype(np.uint8) * 255], (300, 200))  # type: ignore[arg-type]
+    mask = people.other_people(Known(), [figure(60).astype(np.uint8) * 255], (300, 200))  # type: ignore[arg-type]
     assert mask.dtype == np.uint8 and not mask[:, :130].any()
     assert ((mask > 0) == figure(210))[:, 150:].all()
-    assert not people.others(Known(), [figure(x).astype(np.uint8) * 255 for x in (60, 210)], (300, 200)).any()  # type: ignore[arg-type]
-    assert session.others([], (40, 30)).shape == (30, 40)
+    assert not people.other_people(Known(), [figure(x).astype(np.uint8) * 255 for x in (60, 210)], (300, 200)).any()  # type: ignore[arg-type]
+    assert session.other_people([], (40, 30)).shape == (30, 40)
     with pytest.raises(ArgumentError, match=r"size: .*expected \(width, height\)"):
-        session.others([], (0, 4))
+        session.other_people([], (0, 4))
     with pytest.raises(ShapeError, match="mask"):
-        session.others([np.zeros((5, 5), np.uint8)], (40, 30))
-    assert not segmentation.Session(np.zeros((60, 80, 3), np.uint8)).others([], (40, 30)).any()
+        session.other_people([np.zeros((5, 5), np.uint8)], (40, 30))
+    assert not segmentation.Session(np.zeros((60, 80, 3), np.uint8)).other_people([], (40, 30)).any()
     with pytest.raises(ArgumentError, match="method: 'grabcut' does not detect people"):
-        segmentation.Session(picture, method="grabcut").others([], (40, 30))
+        segmentation.Session(picture, method="grabcut").other_people([], (40, 30))
 
 
 def test_the_network_names_its_people(weights: Path, finding: Path) -> None:

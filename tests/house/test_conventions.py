@@ -580,7 +580,9 @@ VALUES: dict[str, Callable[[Make], Any]] = {
     "segment": lambda k: ph.segment(k(IMAGE), mask=k(SOFT_MASK)).mask,
     "segmentation.Session.__init__": lambda k: ph.segmentation.Session(k(IMAGE)).picture,
     "segmentation.Session.segment": lambda k: ph.segmentation.Session(IMAGE).segment(mask=k(SOFT_MASK)).mask,
-    "segmentation.Session.others": lambda k: ph.segmentation.Session(IMAGE).others([k(SOFT_MASK)], (64, 48)),
+    "segmentation.Session.other_people": lambda k: ph.segmentation.Session(IMAGE).other_people(
+        [k(SOFT_MASK)], (64, 48)
+    ),
     "segmentation.Session.shows_people": lambda k: ph.segmentation.Session(IMAGE).shows_people(k(SOFT_MASK)),
     "segmentation.Session.posture": lambda k: ph.segmentation.Session(IMAGE).posture(k(SOFT_MASK)),
     "placement.contact_sheet": lambda k: placement.contact_sheet(

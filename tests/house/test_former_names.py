@@ -66,6 +66,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "judge": lambda **own: evaluation.judge(device="cpu", **own)(IMAGE, IMAGE, MASK),
     "place": lambda **own: placement.place(SOURCE, IMAGE, mask=MASK, people=[], person=False, **own),
     "realism_score": lambda **own: pyharmony.realism_score(IMAGE, MASK, device="cpu", **own),
+    "run": lambda **own: batch.run("harmonize", "photos", "out", options={"method": "mkl"}, restart=True, **own).counts,
     "segment": lambda **own: pyharmony.segment(IMAGE, **own).boxes,
 }
 #: A value of each argument that has a former name.
@@ -92,6 +93,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("place", "others"): MASK,
     ("place", "roll"): 5.0,
     ("realism_score", "model"): "realism-small",
+    ("run", "others"): {"mask": "mask.png"},
     ("segment", "people"): True,
 }
 #: What functions need beside NumPy.
@@ -110,6 +112,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     sample: Any = {"name": "a", "composite": IMAGE, "target": SOURCE, "mask": MASK}
     if function == "TFRecordPairs.__init__":
         data.write_tfrecord([sample], "one.tfrecord")
+    elif function == "run":
+        put(Path("photos/one.png"), IMAGE)
+        put(Path("mask.png"), MASK)
     elif function == "TarShards.__init__":
         data.write_tar_shards([sample], "folder")
         next(Path("folder").glob("*.tar")).rename("one.tar")
@@ -156,6 +161,7 @@ def test_a_value_by_position_counts() -> None:
         (composition.ComposeInfo((), {}, {}, IMAGE, (), ({},)), "others", "alternatives"),
         (merging.MergedPart((0, 0, 9, 9), 0.5, 0.0, True), "people", "people_share"),
         (segmentation.METHODS["grabcut"], "people", "detects_people"),
+        (segmentation.Session(IMAGE), "others", "other_people"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

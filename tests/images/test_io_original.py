@@ -537,14 +537,14 @@ def test_a_run_keeps_what_it_did_not_change() -> None:
     mask = np.zeros((93, 117), np.uint8)
     mask[EDIT] = 255
     Image.fromarray(mask).save("mask.png")
-    report = batch.run("harmonize", "in", "out", others={"mask": "mask.png"}, quality="original",
+    report = batch.run("harmonize", "in", "out", other_inputs={"mask": "mask.png"}, quality="original",
                        options={"method": "reinhard"})  # fmt: skip
     assert report.counts["done"] == 1 and report.counts["failed"] == 1
     assert "is for edits of JPEG files" in report.errors[0]["message"]
     before, after = read("photo.jpg").pixels, read("out/photo.jpg").pixels
     np.testing.assert_array_equal(before[:30], after[:30])
     assert not np.array_equal(before[EDIT], after[EDIT])
-    again = batch.run("harmonize", "in", "out", others={"mask": "mask.png"}, quality="original", resume=True,
+    again = batch.run("harmonize", "in", "out", other_inputs={"mask": "mask.png"}, quality="original", resume=True,
                       options={"method": "reinhard"})  # fmt: skip
     assert again.counts["done"] == 1
 

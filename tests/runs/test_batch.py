@@ -149,7 +149,7 @@ def test_each_operation(operation: str, tmp_path: Path) -> None:
     write(tmp_path / "scene.png", photo(9, size))
     others = {"mask": tmp_path / "masks"} if "mask" in BATCHES[operation].items else {}
     others |= {name: tmp_path / "scene.png" for name in ("background", "dst") if name in BATCHES[operation].items}
-    report = batch.run(operation, tmp_path / "in", tmp_path / "out", others=others)
+    report = batch.run(operation, tmp_path / "in", tmp_path / "out", other_inputs=others)
     assert ended(report, done=2), report.errors
     folder = tmp_path / "out" / ("composite" if operation == "synth" else "")
     factor = 2 if operation == "super-resolve" else 1
@@ -171,7 +171,9 @@ def test_a_screenshots_alpha_cuts_nothing_out_in_a_run(tmp_path: Path) -> None:
     image[np.hypot(y - 60, x - 80) < 30] = 200, 40, 40, 255
     write(tmp_path / "in/0.png", image)
     write(tmp_path / "scene.png", np.full((240, 320, 3), 128, np.uint8))
-    report = batch.run("compose", tmp_path / "in", tmp_path / "out", others={"background": tmp_path / "scene.png"})
+    report = batch.run(
+        "compose", tmp_path / "in", tmp_path / "out", other_inputs={"background": tmp_path / "scene.png"}
+    )
     assert ended(report, done=1), report.errors
     record = json.loads(rows(report)["0.png"]["record"])
     assert any("cuts nothing out" in text for text in record["warnings"])
@@ -561,9 +563,9 @@ def test_links_in_place_of_the_ledger_are_refused(place: str, photos: Path, tmp_
         ("time_limit", 0), ("time_limit", float("nan")), ("time_limit", "3"), ("max_memory", "4G"), ("max_memory", 0),
         ("max_pixels", 10), ("max_pixels", "9" * 400), ("results", 3), ("results", "x.txt"), ("results", ""),
         ("progress", 1), ("options", {"strength": 99}), ("options", {"strengths": 1}), ("options", []),
-        ("options", {"save_mask": "x.png"}), ("others", {"colour": "x"}), ("others", {"mask": 3}),
-        ("others", "mask"), ("source", 3), ("source", ""), ("output", "a\0b"), ("output", b"x"), ("output", "\ud800"),
-        ("operation", "paint"), ("operation", None), ("columns", 3),
+        ("options", {"save_mask": "x.png"}), ("other_inputs", {"colour": "x"}), ("other_inputs", {"mask": 3}),
+        ("other_inputs", "mask"), ("source", 3), ("source", ""), ("output", "a\0b"), ("output", b"x"),
+        ("output", "\ud800"), ("operation", "paint"), ("operation", None), ("columns", 3),
     ],
 )  # fmt: skip
 def test_every_argument_is_checked_before_anything_is_written(

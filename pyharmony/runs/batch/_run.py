@@ -89,7 +89,7 @@ def run(
     output: PathLike,
     *,
     options: Mapping[str, Any] | None = None,
-    others: Mapping[str, PathLike] | None = None,
+    other_inputs: Mapping[str, PathLike] | None = None,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
     quality: Quality = 95,
@@ -123,7 +123,7 @@ def run(
             WebDataset.
         output: the folder of outputs, which is made; it is neither in the source folder nor around it.
         options: options of the operation, by name, as its command has them; those of a row replace them.
-        others: for inputs other than the first, a file for all items, or a folder with a file for each, by its stem.
+        other_inputs: for inputs except the first a file for all items, or a folder with a file for each, by its stem.
         columns: the columns of a table for inputs, options, 'name' and 'out' that have other names there, such as
             {"image": "photo"}. Columns that are none of these are repeated in the records of the results.
         format: the format of outputs; None: that of the input, and PNG where that cannot store the result.
@@ -179,7 +179,7 @@ def run(
         begun=str(target / FOLDER / f"begun{tag}"), columns=_checked_columns(columns),
     )  # fmt: skip
     check(settings)
-    with_paths = {name: _path(path, f"others[{name!r}]") for name, path in (others or {}).items()}
+    with_paths = {name: _path(path, f"other_inputs[{name!r}]") for name, path in (other_inputs or {}).items()}
     suffix = ".parquet" if importlib.util.find_spec("pyarrow") else ".csv"
     table = Path(results) if results is not None else target / f"results{tag}{suffix}"
     errors_list = target / f"errors{tag}.jsonl"
@@ -289,7 +289,7 @@ def _check_arguments(**values: Any) -> None:
     part, parts = _checks.two_numbers(values["shard"], "shard", f"expected {accepts}")
     _checks.whole(parts, "shard", low=1, high=1 << 31, accepts=accepts)
     _checks.whole(part, "shard", low=1, high=int(parts), accepts=accepts)
-    for name in ("options", "others"):
+    for name in ("options", "other_inputs"):
         entries = values[name]
         if entries is not None and not (isinstance(entries, Mapping) and all(isinstance(key, str) for key in entries)):
             raise DTypeError(f"{name}: {_checks.shortened(entries)}, expected values by name, or None")
@@ -428,10 +428,11 @@ def _checked_columns(columns: Any) -> dict[str, str]:
 
 
 def _entries(
-    source: Path, output: Path, settings: Settings, others: Mapping[str, Path], shard: tuple[int, int], ledger: Ledger
-) -> Iterator[Entry]:
+    source: Path, output: Path, settings: Settings, other_inputs: Mapping[str, Path], shard: tuple[int, int],
+    ledger: Ledger,
+) -> Iterator[Entry]:  # fmt: skip
     own = os.path.join(os.path.realpath(output), "")
-    for item in items_of(source, needs_of(settings), others, ledger.outputs()):
+    for item in items_of(source, needs_of(settings), other_inputs, ledger.outputs()):
         if shard[1] > 1:
             digest = hashlib.blake2b(item.name.encode(), digest_size=8).digest()
             if int.from_bytes(digest, "big") % shard[1] != shard[0] - 1:

@@ -84,14 +84,14 @@ class Needs:
 
 
 def items_of(
-    source: Path, needs: Needs, others: Mapping[str, Path], before: Iterable[tuple[str, str]] = ()
+    source: Path, needs: Needs, other_inputs: Mapping[str, Path], before: Iterable[tuple[str, str]] = ()
 ) -> Iterator[Item]:
     """Yields the items of a source, in a fixed order, with names and outputs that are unique.
 
     Args:
         source: a folder of images, a .csv, .jsonl or .parquet file, a .tar file, or a folder of these.
         needs: what the operation needs.
-        others: for inputs other than the first, a file for all items, or a folder with the file of each.
+        other_inputs: for inputs other than the first, a file for all items, or a folder with the file of each.
         before: the names of items that there were, and their outputs, which they keep.
 
     Raises:
@@ -101,7 +101,7 @@ def items_of(
     outputs = _Outputs(needs, before)
     names: set[bytes] = set()
     number = -1
-    for number, item in enumerate(_every(source, needs, others)):  # noqa: B007
+    for number, item in enumerate(_every(source, needs, other_inputs)):  # noqa: B007
         own = as_text(item.name)
         name = _name_once(own, names)
         file = item.inputs.get(needs.first, "")
@@ -114,17 +114,17 @@ def items_of(
         raise RunError(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
 
 
-def check_source(source: Path, needs: Needs, others: Mapping[str, Path]) -> None:
+def check_source(source: Path, needs: Needs, other_inputs: Mapping[str, Path]) -> None:
     """Refuses a source, or inputs for all items, that are not there or are neither a file nor a folder."""
-    for name, path in others.items():
+    for name, path in other_inputs.items():
         if name not in needs.inputs[1:]:
-            raise ArgumentError(f"others: {name!r}, expected some of {', '.join(needs.inputs[1:]) or 'none'}")
-        with reading(f"others[{name!r}] ({path})"):
-            _check_kind(path.stat(), f"others[{name!r}] ({path})")
+            raise ArgumentError(f"other_inputs: {name!r}, expected some of {', '.join(needs.inputs[1:]) or 'none'}")
+        with reading(f"other_inputs[{name!r}] ({path})"):
+            _check_kind(path.stat(), f"other_inputs[{name!r}] ({path})")
     with reading(str(source)):
         _check_kind(source.stat(), str(source))
     with quiet(PyHarmonyWarning):  # they are told when all are read
-        next(_every(source, needs, others), None)
+        next(_every(source, needs, other_inputs), None)
 
 
 def _check_kind(there: os.stat_result, what: str) -> None:
@@ -143,7 +143,7 @@ def no_file(name: str, path: str) -> str:
     return "" if stat.S_ISREG(mode) else f"{name} ({path}): a folder, a pipe or a device, expected a file"
 
 
-def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
+def _every(source: Path, needs: Needs, other_inputs: Mapping[str, Path]) -> Iterator[Item]:
     with reading(str(source)):
         if source.is_dir():
             shards = sorted(path for path in source.iterdir() if path.suffix.lower() == ".tar" and path.is_file())
@@ -154,11 +154,11 @@ def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[I
         if source.is_dir() and (image := next(_walk(source, []), None)) is not None:
             text = f"has shards, such as {shards[0].name}, and images, such as {image[0].relative_to(source)}"
             raise RunError(f"{source}: {text}; expected a folder of one of them", Code.INPUT)
-        yield from _of_shards(shards, needs, others)
+        yield from _of_shards(shards, needs, other_inputs)
     elif source.is_dir():
-        yield from _of_folder(source, needs, others)
+        yield from _of_folder(source, needs, other_inputs)
     elif source.suffix.lower() in _TABLES:
-        yield from _of_table(source, needs, others)
+        yield from _of_table(source, needs, other_inputs)
     else:
         raise RunError(f"{source}: expected a folder, a .tar file, or one of {', '.join(_TABLES)}", Code.INPUT)
 
@@ -169,22 +169,22 @@ def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[I
 _PARTS = (("composite", "mask"), ("composites", "masks"), ("images", "masks"))
 
 
-def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
+def _of_folder(root: Path, needs: Needs, other_inputs: Mapping[str, Path]) -> Iterator[Item]:
     """Yields the images of a folder and those below it; masks are in another folder, or next to the images."""
     images, beside = root, False
-    beside_name = next((name for name in needs.needed[1:] if name not in others), None)
+    beside_name = next((name for name in needs.needed[1:] if name not in other_inputs), None)
     if beside_name is not None:
         if len(needs.needed) > 2 or beside_name != "mask":
-            missing = " and ".join(name for name in needs.needed[1:] if name not in others)
-            hint, text = f"others= has {missing}, or a table does", f"{root}: a folder has only {needs.first}"
+            missing = " and ".join(name for name in needs.needed[1:] if name not in other_inputs)
+            hint, text = f"other_inputs= has {missing}, or a table does", f"{root}: a folder has only {needs.first}"
             raise RunError(text, Code.USAGE, code="other-inputs-missing", hint=hint, missing=missing)
         part = next(((root / a, root / b) for a, b in _PARTS if (root / a).is_dir() and (root / b).is_dir()), None)
         if part is None:
             beside = True
         else:
-            images, others = part[0], {**others, beside_name: part[1]}
-    folders = {name: path for name, path in others.items() if path.is_dir()}
-    same = {name: str(path) for name, path in others.items() if not path.is_dir()}
+            images, other_inputs = part[0], {**other_inputs, beside_name: part[1]}
+    folders = {name: path for name, path in other_inputs.items() if path.is_dir()}
+    same = {name: str(path) for name, path in other_inputs.items() if not path.is_dir()}
     is_empty = True
     others_than_images: list[str] = []
     for path, problem in _walk(images, others_than_images):
@@ -247,7 +247,7 @@ def _partner(folder: Path, stem: str) -> Path | None:
 # ---- tables ----
 
 
-def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
+def _of_table(path: Path, needs: Needs, other_inputs: Mapping[str, Path]) -> Iterator[Item]:
     suffix = path.suffix.lower()
     accepted = (*needs.inputs, *_OWN_COLUMNS, *needs.options)
     name_of = names_by_column(needs.columns, accepted, needs.former)
@@ -255,7 +255,7 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
     old_columns: set[str] = set()
 
     def check(columns: list[str]) -> None:
-        needed = [name for name in needs.needed if name not in others]
+        needed = [name for name in needs.needed if name not in other_inputs]
         check_columns(columns, str(path), name_of, needed, needs.columns)
 
     if suffix == ".jsonl":
@@ -264,7 +264,7 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
         rows = (_csv_rows if suffix == ".csv" else _parquet_rows)(path, check)
     for number, row in rows:
         where = f"line {number}" if suffix != ".parquet" else f"row {number}"
-        inputs = {name: str(file) for name, file in others.items()}
+        inputs = {name: str(file) for name, file in other_inputs.items()}
         options: dict[str, Any] = {}
         problem = ""
         others_in_row = {column: cell for column, cell in row.items() if column not in name_of}
@@ -365,14 +365,14 @@ def arrow(what: str) -> Any:
 # ---- shards ----
 
 
-def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
+def _of_shards(shards: list[Path], needs: Needs, other_inputs: Mapping[str, Path]) -> Iterator[Item]:
     """Yields the samples of WebDataset shards: consecutive files with one key, KEY.FIELD.
 
     A damaged shard has one item more, with the problem in place of the sample that may be incomplete.
     """
-    for name, other in others.items():
+    for name, other in other_inputs.items():
         if other.is_dir():
-            raise ArgumentError(f"others[{name!r}]: a folder, expected a file: samples have no names of files")
+            raise ArgumentError(f"other_inputs[{name!r}]: a folder, expected a file: samples have no names of files")
     for shard in shards:
         key = ""
         fields: dict[str, str] = {}
@@ -382,7 +382,7 @@ def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> 
             base, _, name = os.path.basename(member.name).partition(".")
             prefix = os.path.join(os.path.dirname(member.name), base)
             if prefix != key and fields:
-                yield _of_sample(shard, key, fields, needs, others)
+                yield _of_sample(shard, key, fields, needs, other_inputs)
                 fields = {}
             key = prefix
             fields[name.lower()] = f"{shard}/{member.name}"
@@ -390,7 +390,7 @@ def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> 
             name = f"{shard.stem}/{key}" if fields else shard.stem
             yield Item(name, {}, {}, problem=f"{shard.name}: {damage}; its samples from here on cannot be read")
         elif fields:
-            yield _of_sample(shard, key, fields, needs, others)
+            yield _of_sample(shard, key, fields, needs, other_inputs)
 
 
 def _readable(shard: Path) -> tuple[list[Member], str]:
@@ -404,8 +404,10 @@ def _readable(shard: Path) -> tuple[list[Member], str]:
     return readable, ""
 
 
-def _of_sample(shard: Path, key: str, fields: Mapping[str, str], needs: Needs, others: Mapping[str, Path]) -> Item:
-    inputs = {name: str(path) for name, path in others.items()}
+def _of_sample(
+    shard: Path, key: str, fields: Mapping[str, str], needs: Needs, other_inputs: Mapping[str, Path]
+) -> Item:
+    inputs = {name: str(path) for name, path in other_inputs.items()}
     for name in needs.inputs:
         file = next((fields[field] for field in fields if field.rpartition(".")[0] == name), None)
         if file is None and name == needs.first:
