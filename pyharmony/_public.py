@@ -22,6 +22,7 @@ FORMER: dict[str, dict[str, str]] = {
     "ComposeInfo.__init__": {"others": "alternatives"},
     "MergedPart.__init__": {"people": "people_share"},
     "Method.__init__": {"people": "detects_people"},
+    "DataConfig.__init__": {"crop": "crop_share"},
     "TFRecordPairs.__init__": {"source": "paths"},
     "TarShards.__init__": {"source": "paths"},
     "cutout": {"crop": "crop_to_mask"},

@@ -282,7 +282,7 @@ def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
 def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path) -> None:
     """A crop makes the composites larger than what the network sees, which has another usual size."""
     arguments = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
-    changes = ("data.crop=0.3", "data.size=64", "data.enlarge=true", "data.per_photo=2", "run.evaluate_steps=2")
+    changes = ("data.crop_share=0.3", "data.size=64", "data.enlarge=true", "data.per_photo=2", "run.evaluate_steps=2")
     report = json.loads(call(*arguments, *(x for c in changes for x in ("--set", c)), "--json").stdout)
     evaluation = json.loads(call("--run", folder / "run", "--device", "cpu", "--json", command="evaluate").stdout)
     assert evaluation["size"] == 64

@@ -86,7 +86,7 @@ def write_composites(root: Path, count: int = 12) -> Path:
 def tables(root: Path, **changes: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "model": dict(NARROW_MODEL),
-        "data": {"root": str(root), "size": SIZE, "enlarge": True, "flip": True, "crop": 0.1, "validation": 0.25},
+        "data": {"root": str(root), "size": SIZE, "enlarge": True, "flip": True, "crop_share": 0.1, "validation": 0.25},
         "schedule": {"steps": 6},
         # The graph of a network in TensorBoard takes longer than all steps.
         "run": {"batch": 2, "log_steps": 2, "checkpoint_steps": 2, "ema": 0.9, "loggers": []},
@@ -334,7 +334,7 @@ def test_each_epoch_has_every_sample_once_and_its_own_order() -> None:
 
 def test_workers_change_nothing(triples: Path) -> None:
     prepared = TensorSamples(
-        data.open_dataset(triples), ("composite", "mask", "target"), SIZE, -1.0, crop=0.3, flip=True
+        data.open_dataset(triples), ("composite", "mask", "target"), SIZE, -1.0, crop_share=0.3, flip=True
     )
     indices = [[3, 1], [0, 7]]
     alone, shared = (list(batches(prepared, indices, workers)) for workers in (0, 2))
@@ -412,7 +412,7 @@ def test_a_run_starts_from_weights(triples: Path, tmp_path: Path) -> None:
 
 def test_pictures_and_masks_are_changed_alike(triples: Path) -> None:
     prepared = TensorSamples(
-        data.open_dataset(triples), ("composite", "mask", "target"), SIZE, 0.0, crop=0.4, flip=True
+        data.open_dataset(triples), ("composite", "mask", "target"), SIZE, 0.0, crop_share=0.4, flip=True
     )
     for i in range(12):
         sample = prepared[i]
@@ -564,7 +564,7 @@ def test_objects_that_vanish_are_left_out_of_the_figures(triples: Path, tmp_path
 def test_a_set_of_objects_that_all_vanish_ends_the_run(triples: Path, tmp_path: Path) -> None:
     root = with_masks(triples, tmp_path / "set", dict.fromkeys(range(12), dot()))
     for workers in (0, 1):
-        settings = config(root, data__workers=workers, data__crop=0.0)
+        settings = config(root, data__workers=workers, data__crop_share=0.0)
         with pytest.raises(DataError, match=r"data\.root: 20 samples in a row are unusable; the last: .*empty at 32"):
             training.train(settings, tmp_path / f"run{workers}", device="cpu")
 
@@ -574,7 +574,7 @@ def test_the_first_crop_that_shows_the_object_is_taken(triples: Path, tmp_path: 
     mask[:4, :4] = 255
     samples = data.Subset(data.open_dataset(with_masks(triples, tmp_path / "set", {0: mask})), [0])
     for epoch in range(8):
-        prepared = TensorSamples(samples, ("mask", "target"), SIZE, 0.0, crop=0.5, seed=(0, epoch))
+        prepared = TensorSamples(samples, ("mask", "target"), SIZE, 0.0, crop_share=0.5, seed=(0, epoch))
         assert prepared[0]["mask"].any()
 
 
@@ -675,7 +675,7 @@ def photos(triples: Path, tmp_path: Path) -> Path:
 
 def test_photographs_are_varied_and_joined(photos: Path) -> None:
     changes: dict[str, Any] = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "reshaped": 0.2, "per_photo": 3}
-    changes |= {"crop": 0.2, "severity": [30.0, 2600.0], "unchanged": 0.2}
+    changes |= {"crop_share": 0.2, "severity": [30.0, 2600.0], "unchanged": 0.2}
     options = {f"data__{key}": value for key, value in changes.items()}
     settled = config(
         photos, data__root=[str(photos), str(photos)], data__methods={"mkl": 1}, data__validation=0.5, **options
@@ -1139,8 +1139,8 @@ def test_other_settings_are_no_way_to_go_on(triples: Path, tmp_path: Path, whole
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     with pytest.raises(ArgumentError, match=r"run\.batch was 2 and is 3"):
         training.train(config(triples, run__batch=3), tmp_path, resume="auto", device="cpu")
-    other = config(triples, run__batch=3, data__flip=False, data__crop=0.0, data__size=48, model__width=3)
-    with pytest.raises(ArgumentError, match=r"with other settings: model\.width was 2 and is 3; data\.crop was"):
+    other = config(triples, run__batch=3, data__flip=False, data__crop_share=0.0, data__size=48, model__width=3)
+    with pytest.raises(ArgumentError, match=r"with other settings: model\.width was 2 and is 3; data\.crop_share was"):
         training.train(other, tmp_path, resume="auto", device="cpu")
     with pytest.raises(ArgumentError, match=r"out: .* contains a run; use resume='auto' to continue it"):
         training.train(config(triples), tmp_path, device="cpu")

@@ -45,7 +45,7 @@ class TensorSamples:
         inputs: the names of the tensors that the step needs.
         size, low: the side of the images, and their lowest pixel value, -1 or 0.
         scale: for super-resolution, the factor by which `image` is smaller than the target (bicubic reduction).
-        crop, flip: see `DataConfig`; 0 and False for validation.
+        crop_share, flip: see `DataConfig`; 0 and False for validation.
         seed: the seed of crops and flips, combined with the sample's index.
         skip_bad: whether `usable` skips samples that cannot be read.
     """
@@ -58,13 +58,13 @@ class TensorSamples:
         low: float,
         *,
         scale: int = 1,
-        crop: float = 0.0,
+        crop_share: float = 0.0,
         flip: bool = False,
         seed: tuple[int, ...] = (0,),
         skip_bad: bool = False,
     ) -> None:
         self.dataset, self.inputs, self.size, self.low, self.scale = dataset, tuple(inputs), size, low, scale
-        self.crop, self.flip, self.seed, self.skip_bad = crop, flip, seed, skip_bad
+        self.crop_share, self.flip, self.seed, self.skip_bad = crop_share, flip, seed, skip_bad
         self.left_out = 0
         self.bad: dict[int, str] = {}
 
@@ -91,15 +91,15 @@ class TensorSamples:
         mask = None
         if "mask" in self.inputs and "mask" in sample:
             mask = np.where(sample["mask"] >= 128, np.uint8(255), np.uint8(0))
-        for _ in range(_TRIES if self.crop else 1):
-            box = self._drawn_box(sample, random) if self.crop else None
+        for _ in range(_TRIES if self.crop_share else 1):
+            box = self._drawn_box(sample, random) if self.crop_share else None
             region = None if mask is None else resized(mask, self.size, box)
             if region is None or region.any():
                 break
         else:
             raise UnusableSample(
                 f"{sample.get('name', index)}: its mask is empty at {self.size} x {self.size} pixels"
-                + (f", in {_TRIES} crops" if self.crop else "")
+                + (f", in {_TRIES} crops" if self.crop_share else "")
             )
         mirrored = self.flip and bool(random.integers(2))
         tensors = {}
@@ -123,7 +123,7 @@ class TensorSamples:
 
     def _drawn_box(self, sample: Mapping[str, Any], random: np.random.Generator) -> Corners:
         height, width = sample["target" if "target" in sample else "image"].shape[:2]
-        share = 1 - random.uniform(0, self.crop)
+        share = 1 - random.uniform(0, self.crop_share)
         h, w = max(1, round(height * share)), max(1, round(width * share))
         top, left = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
         return left, top, left + w, top + h

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ... import _checks
+from ... import _checks, _warnings
 from ..._catalogue import hint
+from ..._public import FORMER, former_field, naming_keywords, under_present_names
 from ...errors import ArgumentError, DTypeError
 
 if sys.version_info >= (3, 11):
@@ -25,6 +26,7 @@ else:
 _RECIPES = Path(__file__).parent / "_recipes"
 
 
+@naming_keywords
 @_checks.kinds
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -45,7 +47,7 @@ class DataConfig:
         size: the side of the network's input; images are resized to a square, ignoring their aspect, as published.
         enlarge: whether smaller images are enlarged; if not, a folder or file is refused if most of its first images
             are smaller in both sides.
-        crop: the largest share of a side that a random crop removes; 0: no crop.
+        crop_share: the largest share of a side that a random crop removes; 0: no crop.
         pairs: the number of pairs of aligned scenes drawn per epoch.
         flip: whether each image is mirrored with probability 0.5.
         methods: the methods that make composites from photographs: names of `data.METHODS` with weights;
@@ -86,7 +88,7 @@ class DataConfig:
     limit: int = 0
     size: int = 256
     enlarge: bool = False
-    crop: float = 0.0
+    crop_share: float = 0.0
     pairs: int = 150_000
     flip: bool = False
     methods: Mapping[str, float] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class DataConfig:
     workers: int = 0
     skip_bad: bool = False
     largest_bad: int = 100
+    crop = former_field("crop", "crop_share")
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -277,7 +280,7 @@ class TrainConfig:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected {low} or more{finite}")
         if self.run.seed > _LARGEST_SEED:
             raise ArgumentError(f"run.seed: {self.run.seed}, expected 0 to {_LARGEST_SEED}")
-        for key in ("data.crop", "run.ema"):
+        for key in ("data.crop_share", "run.ema"):
             if not 0 <= self.value(key) < 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 <= value < 1")
         for key in _SHARES:
@@ -328,6 +331,7 @@ class TrainConfig:
     def value(self, key: str) -> Any:
         """Returns a setting by its table and name, such as 'data.root'."""
         table, _, name = key.partition(".") if isinstance(key, str) else ("", "", "")
+        (name,) = _under_present_names(table, {name: None})
         if name not in vars(getattr(self, table, None) or object):
             raise ArgumentError(f"key: {_checks.shortened(key)}, expected a table and a name, such as 'data.root'")
         return getattr(getattr(self, table), name)
@@ -380,7 +384,10 @@ def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
     """Returns the tables after the overrides 'table.key=value'; values are TOML, but text needs no quotes."""
     for name in tables:
         _check_table(name)
-    result = {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
+    result = {
+        name: _under_present_names(name, table) if isinstance(table, Mapping) else table
+        for name, table in tables.items()
+    }
     for change in _checks.several(changes, "changes", "a list of texts"):
         key, sign, text = change.partition("=") if isinstance(change, str) else ("", "", "")
         table, dot, name = key.strip().partition(".")
@@ -391,7 +398,7 @@ def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
             value = tomllib.loads(f"value = {text.strip()}")["value"]
         except (ValueError, RecursionError):
             value = text.strip()
-        result.setdefault(table, {})[name] = value
+        result.setdefault(table, {}).update(_under_present_names(table, {name: value}))
     return result
 
 
@@ -407,13 +414,20 @@ def config_of(tables: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**parts)
 
 
+def _under_present_names(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a table by the present names of its keys, and warns of former ones."""
+    former = FORMER.get(f"{getattr(_TABLES.get(table), '__name__', table)}.__init__", {})
+    with _warnings.of(f"{table}."), in_table(table):
+        return under_present_names(former, values)
+
+
 def _check_table(name: str) -> None:
     if name not in _TABLES:
         raise ArgumentError(f"tables: {name!r}, no such table{hint(name, _TABLES)}; expected {', '.join(_TABLES)}")
 
 
 def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
-    names = [one.name for one in dataclasses.fields(kind)]
+    names, values = [one.name for one in dataclasses.fields(kind)], _under_present_names(table, values)
     for key in values:
         if key not in names:
             raise ArgumentError(f"{table}.{key}: no such key{hint(key, names)}; {table} has {', '.join(names)}")
@@ -460,7 +474,8 @@ def differences(before: str, config: TrainConfig) -> str:
     defaults = json.loads(digest(TrainConfig(model=config.model, schedule=ScheduleConfig(steps=1))))
     first, second = json.loads(before), json.loads(digest(config))
     for table in ("data", *_RESULT_SETTINGS):
-        first[table] = {**defaults[table], **first.get(table, {})}
+        with _warnings.quiet(DeprecationWarning):  # the run that was begun is not told of its old names
+            first[table] = {**defaults[table], **_under_present_names(table, first.get(table, {}))}
     changes = [
         f"{table}.{key} was {first.get(table, {}).get(key)!r} and is {second[table].get(key)!r}"
         for table in sorted(second, key=lambda table: table != "model")  # a different network matters most

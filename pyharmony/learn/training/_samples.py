@@ -99,7 +99,7 @@ def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
 
 def _composite_size(config: TrainConfig) -> int:
     """Returns the size of composites such that a crop still has data.size pixels."""
-    return math.ceil(config.data.size / (1 - config.data.crop))
+    return math.ceil(config.data.size / (1 - config.data.crop_share))
 
 
 def datasets(config: TrainConfig, bad: dict[str, str] | None = None) -> tuple[data.Dataset, data.Dataset]:
