@@ -693,7 +693,7 @@ def _entry(
         entry["upscale"] = {"method": method, "scale": times, "weights": enlarges(method)}
     if entry["harmonize"] is not None and heads:
         like = _plan.nearest_heads(heads, entry["x"], entry["y"])
-        entry["harmonize"] = {**entry["harmonize"], "reference": like}
+        entry["harmonize"] = {**entry["harmonize"], "reference_heads": like}
     return entry
 
 

@@ -322,7 +322,7 @@ def mask_entry(photo: Photo, cut: CutOut) -> dict[str, Any] | None:
 def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
     """Returns the cropped sides of a subject for the recipe.
 
-    `cut` are these sides, and `hidden` is whether another object occluded the lower end in its photo.
+    `cropped_sides` are these, and `hidden` is whether another object occluded the lower end in its photo.
     """
     factor = cut.mask.shape[1] / photo.size[0]
     head = None if cut.head is None else corners([v * factor for v in cut.head])
@@ -331,8 +331,8 @@ def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
         subject = subject_of(cut.mask, head, bool(cut.person), None, posture)
     except MaskError:
         # A mask that is empty at this size counts as uncropped.
-        return {"cut": [], "hidden": False}
-    return {"cut": sorted(subject.cut), "hidden": subject.is_hidden}
+        return {"cropped_sides": [], "hidden": False}
+    return {"cropped_sides": sorted(subject.cut), "hidden": subject.is_hidden}
 
 
 def pixels_of(photo: Photo, cut: CutOut) -> float:
@@ -467,7 +467,7 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
     below = ("bottom", "right", "top", "left")[round(float(entry["angle"]) / 90) % 4]
     if entry["flip"] and below in ("left", "right"):
         below = "right" if below == "left" else "left"
-    return below in entry["cut"]
+    return below in entry["cropped_sides"]
 
 
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:

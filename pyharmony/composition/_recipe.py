@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, shadows
+from .. import _checks, _warnings, shadows
 from .. import io as images
 from .._arrays import NumpyArray
 from .._calls import COMPOSE, Call, Group
@@ -23,7 +23,7 @@ from .._images.region import bounding_box
 from .._images.sizes import resized
 from .._images.threads import in_threads
 from .._native import get_num_threads
-from .._warnings import quiet
+from .._public import under_present_names
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement.subject import SIDES
 from ..segmentation.layers import Layer
@@ -190,7 +190,10 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         raise _damaged("order", f"{whole['order']!r}, expected each number below {len(subjects)} once")
     for i, one in enumerate(subjects):
         name = f"subjects[{i}]."
-        one = subjects[i] = {**{option.name: option.neutral for option in options if option.is_new}, **one}
+        one = subjects[i] = {
+            **{option.name: option.neutral for option in options if option.is_new},
+            **_under_present_names(one, {"cut": "cropped_sides"}, name),
+        }
         _check(one, accepts, name)
         _check_known(one, "digest", "file", name)
         for key, of in (("mask", one["size"]), ("cover", whole["size"])):
@@ -201,6 +204,9 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
                     raise _damaged(f"{name}{key}.size", f"{one[key]['size']!r}, expected that of its image, {of!r}")
                 _check_layers(one[key].get("layers", []), f"{name}{key}.layers")
         if one["harmonize"] is not None:
+            one["harmonize"] = _under_present_names(
+                one["harmonize"], {"reference": "reference_heads"}, f"{name}harmonize."
+            )
             _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
         if one["upscale"] is not None:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
@@ -222,7 +228,7 @@ def check_effect(arguments: Mapping[str, Any], of: str, name: str) -> None:
     # For an empty mask nothing is drawn, but the arguments are checked.
     empty = np.zeros((2, 2), np.uint8)
     try:
-        with quiet():
+        with _warnings.quiet():
             getattr(shadows, of)(np.zeros((2, 2, 3), np.uint8), empty, **arguments)
     except PyHarmonyError as error:
         if not name:
@@ -318,7 +324,7 @@ _SUBJECT: dict[str, Check] = {
     "angle": _NUMBER,
     "flip": _FLAG,
     "cover": (_is_object, "null or a mask as compose writes it"),
-    "cut": ((lambda value: _are(value, None, lambda v: v in SIDES)), f"some of {', '.join(SIDES)}"),
+    "cropped_sides": ((lambda value: _are(value, None, lambda v: v in SIDES)), f"some of {', '.join(SIDES)}"),
     "hidden": _FLAG,
     "harmonize": (_is_object, "null, or arguments of harmonize"),
     "upscale": (_is_object, "null, or a method and 2 or 4"),
@@ -337,7 +343,7 @@ _HARMONIZE: dict[str, Check] = {
     "weights": _WEIGHTS,
     "strength": ((lambda value: _is_number(value, 0, 2)), "a number from 0 to 2"),
     "source": _FLAG,
-    "reference": (
+    "reference_heads": (
         (lambda value: _are(value, None, lambda box: _are(box, 4, _is_number) and min(box[2:]) > 0)),
         "rectangles (x, y, width, height) of heads",
     ),
@@ -347,6 +353,15 @@ _UPSCALE: dict[str, Check] = {
     "scale": ((lambda value: _is_count(value, 2, 4) and value != 3), "2 or 4"),
     "weights": _WEIGHTS,
 }
+
+
+def _under_present_names(fields: Mapping[str, Any], former: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Returns fields by their present names, and warns of former ones, which older recipes have."""
+    with _warnings.of(f"recipe: {name}"):
+        try:
+            return under_present_names(former, fields)
+        except ArgumentError as error:
+            raise error.within(f"recipe: {name}") from None
 
 
 def _check(fields: Mapping[str, Any], accepts: Mapping[str, Check], name: str) -> None:

@@ -319,8 +319,8 @@ def _match_on(
             small, where = resized(photo.pixels, size), resized(_no_scene(photo, mask), size)
             if (where < 128).mean() > 0.1:
                 hints |= {"source": small, "source_mask": where}
-        if options.get("reference"):
-            like = _faces(canvas, options["reference"], ratio)
+        if options.get("reference_heads"):
+            like = _faces(canvas, options["reference_heads"], ratio)
             np.copyto(region.of(like), 0, where=visible[..., 0])
             if (like >= 128).sum() >= 64:
                 hints["reference_mask"] = like

@@ -117,7 +117,7 @@ def test_the_light_of_a_photograph_is_told_and_that_of_a_cut_out_is_not(monkeypa
     pyharmony.compose(half, ground(), masks=np.where(half[..., 3] > 0, mask, 0).astype(np.uint8), **options)
     assert (hints[-1]["source_mask"][:12] == 255).all() and (hints[-1]["source_mask"][12:, 0] == 0).all()
     _, info = pyharmony.compose(figure(84), wall(), people=crowd(), harmonize="reinhard", return_info=True)
-    faces = info.recipe["subjects"][0]["harmonize"]["reference"]
+    faces = info.recipe["subjects"][0]["harmonize"]["reference_heads"]
     assert faces and hints[-1]["reference_mask"][tuple(int(faces[0][i] + faces[0][i + 2] / 2) for i in (1, 0))] == 255
 
 
@@ -241,7 +241,7 @@ def whole_recipe() -> str:
         ("subjects[0].scale", (*NUMBERS, 0, -1, 1001)),
         ("subjects[0].angle", NUMBERS),
         ("subjects[0].flip", (None, 1, "true")),
-        ("subjects[0].cut", (None, "bottom", ["below"], [3])),
+        ("subjects[0].cropped_sides", (None, "bottom", ["below"], [3])),
         ("subjects[0].hidden", (None, 0)),
         ("subjects[0].blend", (None, "x", 3, ["alpha"])),
         ("subjects[0].harmonize", (3, "auto", [], {})),
@@ -249,7 +249,7 @@ def whole_recipe() -> str:
         ("subjects[0].harmonize.weights", (3, {}, {"name": "x"}, {"name": "x", "sha256": "0"})),
         ("subjects[0].harmonize.strength", (*NUMBERS, -1, 2.5)),
         ("subjects[0].harmonize.source", (None, 1)),
-        ("subjects[0].harmonize.reference", (None, 3, [[1, 2, 3]], [[1, 2, 0, 4]], [[1, 2, 3, "x"]])),
+        ("subjects[0].harmonize.reference_heads", (None, 3, [[1, 2, 3]], [[1, 2, 0, 4]], [[1, 2, 3, "x"]])),
         ("subjects[0].sharpness", SHARES),
         ("subjects[0].grain", SHARES),
         ("subjects[0].shadow", (3, True, "on", [])),
@@ -683,12 +683,12 @@ def test_who_shows_no_feet_in_their_own_photograph_counts_as_hidden_below(monkey
 
     photo, options = figure(62), {**PASTE_OPTIONS, "shadow": "auto", "return_info": True}
     _, info = pyharmony.compose(photo, ground(), **options)
-    assert info.recipe["subjects"][0]["cut"] == [] and not info.recipe["subjects"][0]["hidden"]
+    assert info.recipe["subjects"][0]["cropped_sides"] == [] and not info.recipe["subjects"][0]["hidden"]
     _, y, _, high = info.subjects[0].placement.box
     assert y + high < HEIGHT - 1
     monkeypatch.setattr(_plan.Session, "posture", lambda self, mask: Posture((14.0, 0.0, 12.0, 12.0), None, None))
     _, info = pyharmony.compose(photo, ground(), **options)
-    assert info.recipe["subjects"][0]["cut"] == ["bottom"] and info.recipe["subjects"][0]["hidden"]
+    assert info.recipe["subjects"][0]["cropped_sides"] == ["bottom"] and info.recipe["subjects"][0]["hidden"]
     _, y, _, high = info.subjects[0].placement.box
     assert y + high >= HEIGHT - 1
 
@@ -698,11 +698,11 @@ def test_who_was_cut_in_their_own_photograph_gets_no_shadow() -> None:
     options = {**PASTE_OPTIONS, "shadow": "auto", "at": (40, 4), "return_info": True}
     _, info = pyharmony.compose(figure(84), ground(), **options)
     assert info.subjects[0].shadow is not None and not info.subjects[0].reasons
-    assert info.recipe["subjects"][0]["cut"] == [] and not info.recipe["subjects"][0]["hidden"]
+    assert info.recipe["subjects"][0]["cropped_sides"] == [] and not info.recipe["subjects"][0]["hidden"]
     # The frame of the photograph ends at the waist, and the bust lies in the middle of the background.
     bust = np.ascontiguousarray(figure(84)[:40])
     _, info = pyharmony.compose(bust, ground(), **options)
-    assert info.subjects[0].shadow is None and info.recipe["subjects"][0]["cut"] == ["bottom"]
+    assert info.subjects[0].shadow is None and info.recipe["subjects"][0]["cropped_sides"] == ["bottom"]
     assert "no shadow: its photo crops it" in info.subjects[0].reasons[0]
     again, recipe_info = pyharmony.compose(bust, ground(), recipe=json.loads(json.dumps(info.recipe)), return_info=True)
     assert recipe_info.subjects[0].shadow is None and again.shape == ground().shape
@@ -740,7 +740,7 @@ def wall(height: int = 240, width: int = 360) -> np.ndarray:
 def test_the_recipe_of_a_place_that_was_found_gives_the_first_picture() -> None:
     result, info = pyharmony.compose(figure(84), wall(), people=crowd(), return_info=True)
     one, entry = info.subjects[0], info.recipe["subjects"][0]
-    assert one.places[0].behind and entry["cover"] is not None and entry["harmonize"]["reference"]
+    assert one.places[0].behind and entry["cover"] is not None and entry["harmonize"]["reference_heads"]
     assert (one.mask[np.max([crowd()[i] for i in one.places[0].behind], 0) == 255] == 0).all()
     again, recipe_info = pyharmony.compose(
         figure(84), wall(), recipe=json.loads(json.dumps(info.recipe)), return_info=True
@@ -874,14 +874,14 @@ def test_somebody_of_another_size_than_those_beside_is_told() -> None:
 
     cut = _plan.CutOut(np.zeros((4, 4), np.uint8), False, "", head=(0.0, 0.0, 20.0, 30.0), person=True)
     heads = [(0.0, 0.0, 30.0, 40.0), (200.0, 0.0, 30.0, 40.0), (900.0, 0.0, 3.0, 4.0)]
-    at = {"x": 100.0, "y": 20.0, "size": [20, 30], "angle": 0.0, "flip": False, "cut": []}
+    at = {"x": 100.0, "y": 20.0, "size": [20, 30], "angle": 0.0, "flip": False, "cropped_sides": []}
     for scale, says in ((1.0, ""), (0.7, ""), (0.4, "0.3 times"), (4.0, "3 times")):
         message = _plan.unlike_others(cut, {**at, "scale": scale}, heads)
         assert message == (f"the head is {says} as high as the nearest ones" if says else "")
     assert _plan.unlike_others(cut._replace(person=False), {**at, "scale": 0.1}, heads) == ""
     assert _plan.unlike_others(cut, {**at, "scale": 0.1}, []) == ""
     # Who is near is cut at the bottom, and has a larger head on the line of the others' heads.
-    near = {**at, "scale": 4.0, "cut": ["bottom"]}
+    near = {**at, "scale": 4.0, "cropped_sides": ["bottom"]}
     assert _plan.unlike_others(cut, near, heads) == "" and _plan.unlike_others(cut, {**near, "y": 200.0}, heads)
 
 
@@ -990,18 +990,18 @@ def test_the_score_of_a_mask_is_told() -> None:
 def test_things_end_where_they_end() -> None:
     options = {**PASTE_OPTIONS, "shadow": "auto", "at": (40, 4), "return_info": True}
     _, info = pyharmony.compose(figure(36), ground(), **options)
-    assert info.subjects[0].shadow is not None and info.recipe["subjects"][0]["cut"] == []
+    assert info.subjects[0].shadow is not None and info.recipe["subjects"][0]["cropped_sides"] == []
     # On its side what its frame cut at the left or at the right lies below.
     whole = np.zeros((60, 40, 4), np.uint8)
     whole[20:40, :30] = 255
     for angle, flip, visible in ((0, False, True), (90, False, True), (-90, False, False), (90, True, False)):
         _, info = pyharmony.compose(whole, ground(), angle=angle, flip=flip, **options)
         assert (info.subjects[0].shadow is not None) == visible, (angle, flip)
-        assert info.recipe["subjects"][0]["cut"] == ["left"]
+        assert info.recipe["subjects"][0]["cropped_sides"] == ["left"]
     dot = np.zeros((900, 1200, 4), np.uint8)
     dot[300:302, 300:302] = 255
     _, info = pyharmony.compose(dot, ground(), **options)
-    assert info.recipe["subjects"][0]["cut"] == []
+    assert info.recipe["subjects"][0]["cropped_sides"] == []
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

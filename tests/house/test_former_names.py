@@ -24,9 +24,11 @@ from pyharmony import (
     ops,
     placement,
     segmentation,
+    training,
 )
 from pyharmony._public import FORMER
 from pyharmony.errors import ArgumentError, DTypeError, PyHarmonyWarning, RunError
+from pyharmony.learn.training import _config
 from pyharmony.reference import gaussian_poisson as definition
 
 from ..shared import need, put
@@ -45,6 +47,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "CopyPaste.__init__": lambda **own: augment.CopyPaste([DONOR], n=2, **own)(
         {"image": IMAGE, "labels": [], **({"tags": ["day"]} if own.keys() & {"others", "image_keys"} else {})}, index=1
     ),
+    "DataConfig.__init__": lambda **own: training.DataConfig(**own).crop_share,
     "MergedPart.__init__": lambda **own: merging.MergedPart((0, 0, 9, 9), crossing=0.0, taken=True, **own).people_share,
     "Method.__init__": lambda **own: segmentation.Method("mine", "a method", len, **own).detects_people,
     "TFRecordPairs.__init__": lambda **own: data.TFRecordPairs(**own).names,
@@ -74,6 +77,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("ComposeInfo.__init__", "others"): ({},),
     ("CopyPaste.__init__", "harmonize"): 1.0,
     ("CopyPaste.__init__", "others"): ["tags"],
+    ("DataConfig.__init__", "crop"): 0.2,
     ("MergedPart.__init__", "people"): 0.5,
     ("Method.__init__", "people"): True,
     ("TFRecordPairs.__init__", "source"): "one.tfrecord",
@@ -161,6 +165,7 @@ def test_a_value_by_position_counts() -> None:
         (composition.ComposeInfo((), {}, {}, IMAGE, (), ({},)), "others", "alternatives"),
         (merging.MergedPart((0, 0, 9, 9), 0.5, 0.0, True), "people", "people_share"),
         (segmentation.METHODS["grabcut"], "people", "detects_people"),
+        (training.DataConfig(crop_share=0.2), "crop", "crop_share"),
         (segmentation.Session(IMAGE), "others", "other_people"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -168,6 +173,42 @@ def test_a_value_by_position_counts() -> None:
 def test_a_former_field_is_the_new_one_and_warns(record: Any, old: str, new: str) -> None:
     with pytest.warns(DeprecationWarning, match=f"^{old}: it is called {new} now"):
         assert getattr(record, old) == getattr(record, new)
+
+
+def test_tables_of_a_training_run_have_former_keys() -> None:
+    older: dict[str, Any] = {"model": {"name": "dovenet"}, "data": {"crop": 0.2}, "schedule": {"steps": 1}}
+    with pytest.warns(DeprecationWarning, match=r"^data\.crop: it is called crop_share now"):
+        config = training.config_of(older)
+    newer = {**older, "data": {"crop_share": 0.2}}
+    assert config == training.config_of(newer)
+    with pytest.warns(DeprecationWarning, match=r"^data\.crop: "):
+        assert training.with_changes(newer, ["data.crop=0.3"])["data"] == {"crop_share": 0.3}
+    with pytest.warns(DeprecationWarning, match=r"^data\.crop: "):
+        assert config.value("data.crop") == 0.2
+    with pytest.raises(ArgumentError, match=r"^data\.crop: passed beside crop_share, its new name"):
+        training.config_of({**older, "data": {"crop": 0.2, "crop_share": 0.2}})
+    # A run that was begun with the old name goes on.
+    digest = _config.digest(config)
+    assert _config.differences(digest.replace("crop_share", "crop"), config) == ""
+    assert "data.crop_share was 0.3" in _config.differences(digest.replace('crop_share": 0.2', 'crop": 0.3'), config)
+
+
+def test_recipes_have_former_keys() -> None:
+    subject, scene = np.dstack([SOURCE, MASK]), np.pad(IMAGE, ((8, 8), (8, 8), (0, 0)))
+    expected, info = pyharmony.compose(subject, scene, at=(8, 8), people=[], harmonize="mkl", return_info=True)
+    older = json.loads(
+        json.dumps(info.recipe).replace('"cropped_sides"', '"cut"').replace("reference_heads", "reference")
+    )
+    with pytest.warns(DeprecationWarning, match="recipe: subjects") as records:
+        result = pyharmony.compose(subject, scene, recipe=older)
+    assert [str(one.message).partition(" now")[0] for one in records if one.category is DeprecationWarning] == [
+        "recipe: subjects[0].cut: it is called cropped_sides",
+        "recipe: subjects[0].harmonize.reference: it is called reference_heads",
+    ]
+    np.testing.assert_array_equal(result, expected)
+    older["subjects"][0]["cropped_sides"] = []
+    with pytest.raises(ArgumentError, match=r"^recipe: subjects\[0\]\.cut: passed beside cropped_sides, its new name"):
+        pyharmony.compose(subject, scene, recipe=older)
 
 
 def test_items_of_a_paste_have_former_names() -> None:
