@@ -38,6 +38,7 @@ FORMER: dict[str, dict[str, str]] = {
     "realism_score": {"model": "network"},
     "run": {"others": "other_inputs"},
     "segment": {"people": "all_people"},
+    "trained": {"weights": "network"},
 }
 
 
@@ -84,19 +85,20 @@ def naming_keywords(function: _Function) -> _Function:
 
 
 def under_present_names(
-    former: Mapping[str, str], keywords: Mapping[str, Any], by_position: Iterable[str] = ()
+    former: Mapping[str, str], keywords: Mapping[str, Any], by_position: Iterable[str] = (), within: str = ""
 ) -> dict[str, Any]:  # fmt: skip
     """Returns keywords under their present names, and warns of former ones.
 
     Args:
         former: the former names with the present ones.
         by_position: the names of arguments that are passed by position.
+        within: the text before a name in messages, such as that of a table.
     """
     for old, new in former.items():
         if old in keywords:
             if new in (*keywords, *by_position):
-                raise ArgumentError(f"{old}: passed beside {new}, its new name; expected one of them")
-            _warn_of_former(old, new)
+                raise ArgumentError(f"{within}{old}: passed beside {new}, its new name; expected one of them")
+            _warn_of_former(f"{within}{old}", new)
     return {former.get(name, name): value for name, value in keywords.items()}
 
 
@@ -110,8 +112,13 @@ def former_field(old: str, new: str) -> property:
     return property(value, doc=f"The former name of `{new}`, which warns.")
 
 
+def former_name(old: str, new: str) -> str:
+    """Returns the warning of a former name."""
+    return f"{old}: it is called {new} now; the next release does not take the old name"
+
+
 def _warn_of_former(old: str, new: str) -> None:
-    warn(f"{old}: it is called {new} now; the next release does not take the old name", DeprecationWarning)
+    warn(former_name(old, new), DeprecationWarning)
 
 
 def _accepted_keywords(function: Callable[..., Any]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _warnings, shadows
+from .. import _checks, shadows
 from .. import io as images
 from .._arrays import NumpyArray
 from .._calls import COMPOSE, Call, Group
@@ -24,6 +24,7 @@ from .._images.sizes import resized
 from .._images.threads import in_threads
 from .._native import get_num_threads
 from .._public import under_present_names
+from .._warnings import quiet
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement.subject import SIDES
 from ..segmentation.layers import Layer
@@ -192,7 +193,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         name = f"subjects[{i}]."
         one = subjects[i] = {
             **{option.name: option.neutral for option in options if option.is_new},
-            **_under_present_names(one, {"cut": "cropped_sides"}, name),
+            **under_present_names({"cut": "cropped_sides"}, one, within=f"recipe: {name}"),
         }
         _check(one, accepts, name)
         _check_known(one, "digest", "file", name)
@@ -204,9 +205,8 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
                     raise _damaged(f"{name}{key}.size", f"{one[key]['size']!r}, expected that of its image, {of!r}")
                 _check_layers(one[key].get("layers", []), f"{name}{key}.layers")
         if one["harmonize"] is not None:
-            one["harmonize"] = _under_present_names(
-                one["harmonize"], {"reference": "reference_heads"}, f"{name}harmonize."
-            )
+            former, within = {"reference": "reference_heads"}, f"recipe: {name}harmonize."
+            one["harmonize"] = under_present_names(former, one["harmonize"], within=within)
             _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
         if one["upscale"] is not None:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
@@ -228,7 +228,7 @@ def check_effect(arguments: Mapping[str, Any], of: str, name: str) -> None:
     # For an empty mask nothing is drawn, but the arguments are checked.
     empty = np.zeros((2, 2), np.uint8)
     try:
-        with _warnings.quiet():
+        with quiet():
             getattr(shadows, of)(np.zeros((2, 2, 3), np.uint8), empty, **arguments)
     except PyHarmonyError as error:
         if not name:
@@ -353,15 +353,6 @@ _UPSCALE: dict[str, Check] = {
     "scale": ((lambda value: _is_count(value, 2, 4) and value != 3), "2 or 4"),
     "weights": _WEIGHTS,
 }
-
-
-def _under_present_names(fields: Mapping[str, Any], former: Mapping[str, str], name: str) -> dict[str, Any]:
-    """Returns fields by their present names, and warns of former ones, which older recipes have."""
-    with _warnings.of(f"recipe: {name}"):
-        try:
-            return under_present_names(former, fields)
-        except ArgumentError as error:
-            raise error.within(f"recipe: {name}") from None
 
 
 def _check(fields: Mapping[str, Any], accepts: Mapping[str, Check], name: str) -> None:

@@ -77,21 +77,21 @@ class _Refined:
         return [better._replace(score=layers[0].score), *layers[1:]]
 
 
-def trained(weights: PathLike) -> Method:
+def trained(network: PathLike) -> Method:
     """Returns a method that uses weights of `clicks` trained by the user: `segment(image, method=trained(path))`.
 
     Raises:
         FileNotFoundError: there is no such file.
         WeightsError: the file does not contain weights of `clicks`.
     """
-    with _checks.opened(weights, "weights") as file:
+    with _checks.opened(network, "network") as file:
         data = file.read()
-    path = Path(weights)
-    with _header.named("weights"):
-        network = _clicks.parsed(data, str(path))
+    path = Path(network)
+    with _header.named("network"):
+        clicks = _clicks.parsed(data, str(path))
     summary = f"the network of clicks, by {path.name}"
     return Method(
-        "trained", summary, lambda picture: NetworkCutter(network, picture), detects_people=bool(network.finder)
+        "trained", summary, lambda picture: NetworkCutter(clicks, picture), detects_people=bool(clicks.finder)
     )
 
 

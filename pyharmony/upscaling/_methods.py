@@ -47,11 +47,11 @@ class Method:
         return ""
 
 
-def trained(weights: PathLike) -> Method:
+def trained(network: PathLike) -> Method:
     """Returns a method that uses weights of `srgan` trained by the user: `super_resolve(image, method=trained(path))`.
 
     Args:
-        weights: the path of a file by ``pyharmony train srgan`` or `pyharmony.networks.models.save`, of any settings.
+        network: the path of a file by ``pyharmony train srgan`` or `pyharmony.networks.models.save`, of any settings.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -61,11 +61,11 @@ def trained(weights: PathLike) -> Method:
         >>> from pyharmony import upscaling
         >>> method = upscaling.trained("run/best.safetensors")  # where `pyharmony train srgan-light -o run` was run
         Traceback (most recent call last):
-        pyharmony.errors.FileNotFoundError: weights: run/best.safetensors: no such file or directory, ...
+        pyharmony.errors.FileNotFoundError: network: run/best.safetensors: no such file or directory, ...
     """
-    with _checks.opened(weights, "weights") as file, named("weights"):
-        generator = _generator.parsed(file.read(), os.fspath(weights))
-    path = Path(weights)
+    with _checks.opened(network, "network") as file, named("network"):
+        generator = _generator.parsed(file.read(), os.fspath(network))
+    path = Path(network)
     return Method("trained", f"the generator of srgan, by {path.name}", lambda scale: _passes(generator, scale))
 
 

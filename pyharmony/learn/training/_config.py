@@ -417,8 +417,7 @@ def config_of(tables: Mapping[str, Any]) -> TrainConfig:
 def _under_present_names(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of a table by the present names of its keys, and warns of former ones."""
     former = FORMER.get(f"{getattr(_TABLES.get(table), '__name__', table)}.__init__", {})
-    with _warnings.of(f"{table}."), in_table(table):
-        return under_present_names(former, values)
+    return under_present_names(former, values, within=f"{table}.")
 
 
 def _check_table(name: str) -> None:
