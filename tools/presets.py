@@ -3,7 +3,7 @@
     python tools/presets.py composites PHOTOS... --split train -o train
     python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
     python tools/presets.py pastes PHOTOS... --split train -o train
-    pyharmony evaluate --data TRIPLES --split test --model run/best.safetensors --json > test.json
+    pyharmony evaluate --data TRIPLES --split test --network run/best.safetensors --json > test.json
     python tools/presets.py average first/last.safetensors second/last.safetensors --part judge=0.4 -o mean.safetensors
     python tools/presets.py ship run/best.safetensors dovenet-small about.json --evaluation "triples, test=test.json"
     python tools/presets.py seams BLENDING... --generator gp-gan-small

@@ -27,7 +27,7 @@ SEGMENT = Call(
         Option("all_people", bool, "Segment every person; takes no prompt.", argument=False, value=False),
         Option("method", Name("segment"), "auto, or another method of docs/segment.md.", value="auto", argument=False),
     ),
-    renamed={"people": "--all-people", "crop": "--crop-to-mask"},
+    renamed={"people": "--all-people", "crop": "--crop-to-mask", "model": "--network"},
 )  # fmt: skip
 
 PLACE = Call(
@@ -128,6 +128,7 @@ SUPER_RESOLVE = Call(
         Option("method", Name("super-resolve"), "auto, srgan, lanczos or bicubic.", value="auto", argument=False),
         Option("tile", int, "The side of the tiles, in pixels of IMAGE.", metavar="PIXELS", value=256, low=16),
     ),
+    renamed={"model": "--network"},
 )
 
 COMPOSE = Call(

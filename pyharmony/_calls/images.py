@@ -203,7 +203,7 @@ HARMONIZE = Call(
             metavar="NAME", argument=False,
         ),
         Option(
-            "model", File("weights"), "Replaces --method: the weights of a network that harmonizes.",
+            "network", File("weights"), "Replaces --method: the weights of a network that harmonizes.",
             metavar="FILE", argument=False,
         ),
         Option("strength", float, "How much colours change.", "1", metavar="0..2", low=0, high=2),
@@ -230,7 +230,7 @@ HARMONIZE = Call(
         Option("upscale", ("2", "4"), "Enlarge OUT by this factor, as `pyharmony super-resolve` does.", argument=False),
         *_FILE_OPTIONS,
     ),
-    renamed={"reference": "--reference-mask"},
+    renamed={"model": "--network", "reference": "--reference-mask"},
     chooser="method",
     phase="harmonize",
 )  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from .._public import former_name
 from ..errors import RunError
 from ..runs._jobs.failures import Code
 from . import _modules
@@ -71,11 +73,14 @@ def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parame
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    schema: str, *, verbose: bool = False, renamed: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Turns a function into a command; the function gets a `Console` as its first argument.
 
     A parameter of the function whose type is a dataclass is replaced by the dataclass's fields, which become options.
-    schema is the command's name in its JSON; with verbose it has --verbose, --quiet and --log-json too.
+    schema is the command's name in its JSON; with verbose it has --verbose, --quiet and --log-json too. renamed: see
+    `with_former`.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -86,6 +91,7 @@ def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., No
 
         run = runner(schema, _expanded(own), call, verbose)
         run.__name__, run.__doc__ = function.__name__, function.__doc__
+        vars(run)["command_class"] = with_former(renamed or {})
         return run
 
     return decorate
@@ -106,6 +112,8 @@ def runner(
         console.names = names_of(parameters)
         with console.session():
             _modules.run_named()
+            while _notes:
+                console.warn(_notes.pop(0))
             call(console, values)
 
     last = [parameter(name, kind, 0 if name == "verbose" else False) for name, kind in console_options.items()]
@@ -113,6 +121,40 @@ def runner(
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in every}
     return run
+
+
+#: The warnings of former options of the command line that is being run.
+_notes: list[str] = []
+
+
+def with_former(renamed: Mapping[str, str], bare: Callable[[str, str], bool] | None = None) -> type[TyperCommand]:
+    """Returns the class of a command that takes former options for a release, and warns.
+
+    renamed: the present options by the former names; an error names one that the command does not have.
+    bare: returns whether an option, before a word, has no value, as when it was a flag; it is turned on then.
+    """
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            own = {flag for one in self.params for flag in (*one.opts, *one.secondary_opts)}
+            end = args.index("--") if "--" in args else len(args)
+            words: list[str] = []
+            _notes.clear()
+            for word, following in zip(args[:end], [*args[1:end], "-"]):
+                name, sign, value = word.partition("=")
+                new = renamed.get(name[2:].replace("-", "_")) if name.startswith("--") else None
+                if new is None:
+                    words.append(f"{word}=yes" if bare is not None and bare(word, following) else word)
+                    continue
+                if new not in own:
+                    ctx.fail(f"No such option: {name}. Use {new} instead.")
+                if any(one.partition("=")[0] == new for one in args[:end]):
+                    ctx.fail(f"{name}: passed beside {new}, its new name; expected one of them")
+                _notes.append(former_name(name, new))
+                words += [new, value] if sign else [new]
+            return super().parse_args(ctx, [*words, *args[end:]])
+
+    return Command
 
 
 def names_of(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:

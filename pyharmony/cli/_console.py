@@ -192,6 +192,7 @@ class Console:
 
         filters.__enter__()
         warnings.simplefilter("always", PyHarmonyWarning)
+        warnings.filterwarnings("default", ".*; the next release does not take the old ", DeprecationWarning)
         warnings.showwarning = show
         try:
             if self._quiet and self._verbose:

@@ -17,7 +17,7 @@ from ..errors import RunError
 from ..runs._jobs.failures import Code
 from ..runs._jobs.task import Request
 from . import _command
-from ._command import COLUMN_FORM, Columns, Overwrite, fields_of, names_of, pairs_of, parameter, runner
+from ._command import COLUMN_FORM, Columns, Overwrite, fields_of, names_of, pairs_of, parameter, runner, with_former
 from ._console import Console
 
 _OUTPUT = typer.Option(
@@ -168,15 +168,5 @@ def _request_of(call: Call, values: Mapping[str, Any]) -> Request:
 
 
 def command_of(call: Call) -> type[TyperCommand]:
-    """Returns the class of the command of a call, which names the new spelling if an old one is used."""
-
-    class Command(TyperCommand):
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            options = args[: args.index("--")] if "--" in args else args
-            for name in (one.partition("=")[0] for one in options if one.startswith("--")):
-                new = call.renamed.get(name[2:].replace("-", "_"))
-                if new is not None:
-                    ctx.fail(f"No such option: {name}. Use {new} instead.")
-            return super().parse_args(ctx, args)
-
-    return Command
+    """Returns the class of the command of a call, which takes former options."""
+    return with_former(call.renamed)

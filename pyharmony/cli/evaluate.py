@@ -25,8 +25,8 @@ _HINTS = {"unknown-kind": ""}
 class _Compared:
     """The options that name what is compared: methods, networks and their means; and the judges of realism."""
 
-    models: Annotated[
-        list[str] | None, option("[LABEL=]FILE", "Weights of a network that harmonizes, or its name.", "--model")
+    networks: Annotated[
+        list[str] | None, option("[LABEL=]FILE", "Weights of a network that harmonizes, or its name.", "--network")
     ] = None
     methods: Annotated[
         list[str] | None, option("NAME", "A method of harmonize or a transfer of colours.", "--method")
@@ -37,18 +37,20 @@ class _Compared:
     ensembles: Annotated[
         list[str] | None,
         option(
-            "[LABEL=]MODEL+MODEL", "The mean of the results of networks of --model and --run, by label.", "--ensemble"
+            "[LABEL=]NETWORK+NETWORK",
+            "The mean of the results of networks of --network and --run, by label.",
+            "--ensemble",
         ),
     ] = None
     network_size: Annotated[
         int | None,
-        option("N", "The input sides of the networks of --model.  [default: those that they were trained for]", min=11),
+        option("N", "The input sides of each --network.  [default: those that they were trained for]", min=11),
     ] = None
     batch_statistics: Annotated[
         bool,
         switch(
             "--batch-statistics",
-            "For --model and --run: batch norms use the statistics of each image, as in published tests.",
+            "For --network and --run: batch norms use the statistics of each image, as in published tests.",
         ),
     ] = False
 
@@ -56,30 +58,30 @@ class _Compared:
         """Refuses options that lack another, and names that are misspelt, before any file is read."""
         from .. import _catalogue
 
-        if self.batch_statistics and not (has_run or self.models):
-            raise RunError("--batch-statistics needs a --model or a --run", Code.USAGE)
-        if self.network_size is not None and not self.models:
-            raise RunError("--network-size needs a --model", Code.USAGE)
-        if self.ensembles and len(self.models or []) + has_run < 2:
-            raise RunError("--ensemble needs two networks of --model and --run", Code.USAGE)
+        if self.batch_statistics and not (has_run or self.networks):
+            raise RunError("--batch-statistics needs a --network or a --run", Code.USAGE)
+        if self.network_size is not None and not self.networks:
+            raise RunError("--network-size needs a --network", Code.USAGE)
+        if self.ensembles and len(self.networks or []) + has_run < 2:
+            raise RunError("--ensemble needs two networks of --network and --run", Code.USAGE)
         for name in self.methods or []:
             if name not in evaluation.METHODS:
                 raise RunError(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
-        for flag, texts in (("--model", self.models), ("--judge", self.judges)):
+        for flag, texts in (("--network", self.networks), ("--judge", self.judges)):
             for _, file in _labels_and_files(texts or [], flag):
                 _catalogue.check_weights(file)
 
     def harmonizers(self, evaluation: Any, run: Path | None, side: int | None, device: str | None) -> dict[str, Any]:
         """Returns the methods by their labels; side: the sides at which the network of the run gets images."""
         own = [] if run is None else [f"{run.absolute().name}={run / 'best.safetensors'}"]
-        files = _labels_and_files([*own, *(self.models or [])], "--model")
+        files = _labels_and_files([*own, *(self.networks or [])], "--network")
         sizes = {label: self.network_size for label, _ in files}
         if run is not None:
             sizes[run.absolute().name] = side
         harmonizers: dict[str, Any] = {name: evaluation.METHODS[name] for name in self.methods or []}
         for label, file in files:
             if label in evaluation.METHODS or label == "target":
-                raise RunError(f"--model: the label {label} is used twice; expected LABEL={file}", Code.USAGE)
+                raise RunError(f"--network: the label {label} is used twice; expected LABEL={file}", Code.USAGE)
             harmonizers[label] = evaluation.harmonizer(
                 file, device=device, batch_statistics=self.batch_statistics, size=sizes.get(label)
             )
@@ -125,7 +127,7 @@ class _Outputs:
         return text
 
 
-@command("evaluate", verbose=True)
+@command("evaluate", verbose=True, renamed={"model": "--network"})
 def evaluate(
     console: Console,
     *,
@@ -147,8 +149,8 @@ def evaluate(
 ) -> None:
     """Measure methods of harmonisation on composites whose targets are known.
 
-    Either --data or --run is required; --model, --method, --ensemble and --judge are repeatable. Tables go to stdout as
-    Markdown unless --markdown or --json is given. Samples that cannot be evaluated are named and omitted from every
+    Either --data or --run is required; --network, --method, --ensemble and --judge are repeatable. Tables go to stdout
+    as Markdown unless --markdown or --json is given. Samples that cannot be evaluated are named and omitted from every
     row, and the exit code is 5.
     """
     if (data is None) == (run is None):
@@ -260,7 +262,7 @@ def _labels_and_files(texts: list[str], option: str) -> list[tuple[str, str]]:
 def _ensembles(
     evaluation: Any, texts: list[str], harmonizers: dict[str, Any], sizes: dict[str, int | None]
 ) -> dict[str, Any]:
-    """Returns the means of networks as methods, [LABEL=]MODEL+MODEL each, by the labels of the networks."""
+    """Returns the means of networks as methods, [LABEL=]NETWORK+NETWORK each, by the labels of the networks."""
     ensembles: dict[str, Any] = {}
     for text in texts:
         label, equals, names = text.partition("=")
@@ -270,7 +272,7 @@ def _ensembles(
                 raise RunError(f"--ensemble {text}: no network {name!r}, expected {', '.join(sizes)}", Code.USAGE)
         if not label or label in (*evaluation.METHODS, *harmonizers, *ensembles, "target"):
             raise RunError(
-                f"--ensemble {text}: the label {label} is used twice, expected LABEL=MODEL+MODEL", Code.USAGE
+                f"--ensemble {text}: the label {label} is used twice, expected LABEL=NETWORK+NETWORK", Code.USAGE
             )
         if len({sizes[name] for name in members}) > 1:
             raise RunError(f"--ensemble {text}: its networks have different input sizes", Code.USAGE)

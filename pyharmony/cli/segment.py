@@ -38,7 +38,7 @@ def segment(
     every: Annotated[
         bool, switch("--every", "Write every candidate, or person: NAME-1.png is the best or largest.")
     ] = False,
-    model: Annotated[str | None, option("FILE", "In place of --method: weights of a click network.")] = None,
+    network: Annotated[str | None, option("FILE", "In place of --method: weights of a click network.")] = None,
     encoder: Annotated[str | None, option("FILE", "In place of --method: an encoder like SAM's, .onnx.")] = None,
     decoder: Annotated[str | None, option("FILE", "Its decoder, .onnx.")] = None,
     salient: Annotated[str | None, option("FILE", "In place of --method: a saliency network, .onnx.")] = None,
@@ -51,7 +51,7 @@ def segment(
     writes up to three masks, and --json has the area of each, which ranks them from part to whole. If nothing is
     segmented, nothing is written, and the exit code is 3.
     """
-    segmenter = _segmenter(options.get("method", "auto"), model, encoder, decoder, salient)
+    segmenter = _segmenter(options.get("method", "auto"), network, encoder, decoder, salient)
     _check_prompts(options, annotations, every)
     if annotations is not None:
         _all_boxes(console, Path(image), annotations, Path(output), segmenter, overwrite)
@@ -109,18 +109,18 @@ def _report(
 
 
 def _segmenter(
-    method: str, model: str | None, encoder: str | None, decoder: str | None, salient: str | None
+    method: str, network: str | None, encoder: str | None, decoder: str | None, salient: str | None
 ) -> Any:  # fmt: skip
     """Returns the method of this name, or one with the networks of these files."""
     from .. import segmentation
 
     if (encoder is None) != (decoder is None):
         raise RunError("--encoder and --decoder need each other", Code.USAGE)
-    if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
-        raise RunError("--method, --model, --encoder and --salient exclude each other", Code.USAGE)
-    with reading("--model" if model else "--salient" if salient else "--encoder"):
-        if model is not None:
-            return segmentation.trained(model)
+    if sum((method != "auto", network is not None, encoder is not None, salient is not None)) > 1:
+        raise RunError("--method, --network, --encoder and --salient exclude each other", Code.USAGE)
+    with reading("--network" if network else "--salient" if salient else "--encoder"):
+        if network is not None:
+            return segmentation.trained(network)
         if encoder is not None and decoder is not None:
             return segmentation.sam(encoder, decoder)
         return method if salient is None else segmentation.salient(salient)

@@ -22,7 +22,7 @@ def super_resolve(
     image: Annotated[str, argument("IMAGE", SUPER_RESOLVE.inputs["image"])],
     output: Output,
     options: dict[str, Any],
-    model: Annotated[str | None, option("FILE", "In place of --method: weights of srgan, .safetensors.")] = None,
+    network: Annotated[str | None, option("FILE", "In place of --method: weights of srgan, .safetensors.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Enlarge IMAGE twice or four times, with more detail than interpolation, and write OUT.
@@ -32,13 +32,13 @@ def super_resolve(
     from .. import io, upscaling
 
     method = options.get("method", "auto")
-    if model is not None and method != "auto":
-        raise RunError("--method and --model exclude each other", Code.USAGE)
+    if network is not None and method != "auto":
+        raise RunError("--method and --network exclude each other", Code.USAGE)
     check_images(console, output, overwrite)
     upscaler: Any = method
-    if model is not None:
-        with reading(f"--model: {model}"), as_failures():
-            upscaler = upscaling.trained(model)
+    if network is not None:
+        with reading(f"--network: {network}"), as_failures():
+            upscaler = upscaling.trained(network)
     start = time.perf_counter()
     picture = read_image(image)
     # Checked first: it may take minutes, and a JPEG cannot store alpha.

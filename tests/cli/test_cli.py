@@ -531,7 +531,7 @@ OUTPUT_OPTIONS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 #: Options of files and folders that are read.
 READ = (
-    "--mask", "--people", "--other-people", "--with", "--dst-valid", "--network", "--model", "--source",
+    "--mask", "--people", "--other-people", "--with", "--dst-valid", "--network", "--source",
     "--source-mask", "--reference-mask", "--recipe", "--annotations", "--encoder", "--decoder", "--salient",
     "--token-file", "--resume", "--run", "--judge", "--also", "--boxes", "--map",
 )  # fmt: skip
@@ -815,7 +815,7 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
         (("models", "nosuch"), "models", "No such command 'nosuch'"),
         (("nosuch",), "usage", "No such command 'nosuch'"),
         (("--wrong",), "usage", "No such option: --wrong"),
-        (("place", *PATCH, "--top", "3"), "place", "Use -k instead"),
+        (("compose", *PATCH[:2], "-o", "out.png", "--merge"), "compose", "Use `pyharmony merge` instead"),
     ],
 )
 def test_json_is_an_object_also_of_a_wrong_command_line(arguments: tuple[str, ...], schema: str, text: str) -> None:

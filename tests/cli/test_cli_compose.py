@@ -253,11 +253,8 @@ def test_a_background_is_needed() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (("--top", "2"), "No such option: --top. Use -k instead."),
         (("--merge",), "No such option: --merge. Use `pyharmony merge` instead."),
         (("--base=scene.png",), "No such option: --base. Use an option of `pyharmony merge` instead."),
-        (("--azimuth", "3"), "No such option: --azimuth. Use --shadow-azimuth instead."),
-        (("--softness=3",), "No such option: --softness. Use --shadow-softness instead."),
         (("--reflection", "0.4"), "--reflection: '0.4', expected one of on, off; --reflection-strength is a number"),
         (("--blend", "gaussian_poisson"), "expected auto or one of alpha, gaussian-poisson, poisson"),
     ],
@@ -414,7 +411,6 @@ def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says", "code"),
     [
-        (("b.png", "--mask", "a_mask.png"), "No such option: --mask. Use --people instead.", 2),
         (("b.png", "--base", "c.png"), "--base: 'c.png', expected auto or one of a.png, b.png", 2),
         ((), "one photo, expected two or more of one scene", 2),
         (("b.png", "--people", "a_mask.png"), "--people: given 1 times for 2 photos, expected once for each", 2),

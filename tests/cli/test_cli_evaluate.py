@@ -142,7 +142,7 @@ def test_a_split_is_taken(triples: Path) -> None:
 
 def test_networks_are_called_by_their_files(triples: Path, weights: dict[str, Path]) -> None:
     report = report_of(
-        "--data", triples, "--model", weights["best"], "--model", f"lite={weights['dovenet_lite']}", "--model",
+        "--data", triples, "--network", weights["best"], "--network", f"lite={weights['dovenet_lite']}", "--network",
         weights["pix2pix"], "--device", "cpu", "--size", "64",
     )  # fmt: skip
     assert report["methods"] == ["composite", "run", "lite", "pix2pix"]
@@ -158,7 +158,7 @@ def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str
     from pyharmony.networks import models
 
     def networks() -> list[str]:
-        return [text for name in ("a", "b") for text in ("--model", f"{name}={weights['dovenet_lite']}")]
+        return [text for name in ("a", "b") for text in ("--network", f"{name}={weights['dovenet_lite']}")]
 
     size = ("--data", triples, "--size", "64")
     report = report_of(*size, *networks(), "--ensemble", "a+b", "--ensemble", "mean=b+a", "--device", "cpu")
@@ -171,20 +171,20 @@ def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str
     assert figures["mean"] == figures["a+b"] == pytest.approx(expected)
     for arguments, says in (
         (("--ensemble", "a+c"), "--ensemble a+c: no network 'c', expected a, b"),
-        (("--ensemble", "a"), "--ensemble a: the label a is used twice, expected LABEL=MODEL+MODEL"),
+        (("--ensemble", "a"), "--ensemble a: the label a is used twice, expected LABEL=NETWORK+NETWORK"),
         (("--ensemble", "mean=a"), "--ensemble mean=a: members: 1, expected two or more"),
         (("--ensemble", "mkl=a+b"), "the label mkl is used twice"),
     ):
         assert says in call("--data", triples, *networks(), *arguments, code=2).stderr
     assert "--ensemble needs two networks" in call("--data", triples, "--ensemble", "a+b", code=2).stderr
-    assert "--network-size needs a --model" in call("--data", triples, "--network-size", "32", code=2).stderr
+    assert "--network-size needs a --network" in call("--data", triples, "--network-size", "32", code=2).stderr
 
 
 def test_the_size_that_networks_see_is_another_than_that_of_the_images(triples: Path, weights: dict[str, Path]) -> None:
     report = report_of(
         "--data",
         triples,
-        "--model",
+        "--network",
         f"a={weights['pix2pix']}",
         "--network-size",
         "128",
@@ -201,7 +201,18 @@ def test_the_size_that_networks_see_is_another_than_that_of_the_images(triples: 
 
 
 def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, Path]) -> None:
-    arguments = ("--data", triples, "--size", "64", "--model", weights["pix2pix"], "--method", "mkl", "--device", "cpu")
+    arguments = (
+        "--data",
+        triples,
+        "--size",
+        "64",
+        "--network",
+        weights["pix2pix"],
+        "--method",
+        "mkl",
+        "--device",
+        "cpu",
+    )
     own, running = report_of(*arguments, "--batch-statistics"), report_of(*arguments)
     figures = [
         {s["method"]: s["means"] for s in report["summaries"] if s["group"] == "all"} for report in (own, running)
@@ -214,8 +225,8 @@ def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, 
     )
     assert figures[0]["pix2pix"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
     for words, says in (
-        (("--method", "mkl"), "--batch-statistics needs a --model or a --run"),
-        (("--model", weights["dovenet_lite"]), "the generator of dovenet_lite has no batch norms"),
+        (("--method", "mkl"), "--batch-statistics needs a --network or a --run"),
+        (("--network", weights["dovenet_lite"]), "the generator of dovenet_lite has no batch norms"),
     ):
         assert says in call("--data", triples, *words, "--batch-statistics", code=2).stderr
 
@@ -239,15 +250,15 @@ def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
 
 def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, Path]) -> None:
     for arguments, code, says in (
-        (("--model", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
+        (("--network", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
         (("--judge", weights["best"]), 6, "only the generator of dovenet_lite"),
-        (("--model", "gp-gan-small"), 2, "gp_gan does not harmonize; training runs log how well it blends"),
-        (("--model", "none.safetensors"), 6, "there is no such file"),
-        (("--model", "dovenet"), 6, "comes without weights of dovenet; `pyharmony train --model dovenet"),
-        (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "the label run is used twice"),
-        (("--model", f"mkl={weights['best']}"), 2, "the label mkl is used twice"),
-        (("--model", "a="), 2, "expected FILE or LABEL=FILE"),
-        (("--model", weights["best"], "--device", "tpu"), 2, "device: 'tpu'"),
+        (("--network", "gp-gan-small"), 2, "gp_gan does not harmonize; training runs log how well it blends"),
+        (("--network", "none.safetensors"), 6, "there is no such file"),
+        (("--network", "dovenet"), 6, "comes without weights of dovenet; `pyharmony train --model dovenet"),
+        (("--network", weights["best"], "--network", f"run={weights['pix2pix']}"), 2, "the label run is used twice"),
+        (("--network", f"mkl={weights['best']}"), 2, "the label mkl is used twice"),
+        (("--network", "a="), 2, "expected FILE or LABEL=FILE"),
+        (("--network", weights["best"], "--device", "tpu"), 2, "device: 'tpu'"),
     ):
         assert says in call("--data", triples, *arguments, code=code).stderr
 
@@ -330,5 +341,5 @@ def test_without_torch_it_measures_what_needs_none(triples: Path) -> None:
     environment = {"PYTHONPATH": str(Path(pyharmony.__file__).parent.parent), "PATH": "/usr/bin:/bin"}
     process = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (process.returncode, process.stderr) == (0, "") and process.stdout.startswith("# 4 images")
-    process = subprocess.run([*command, "--model", "gp-gan-small"], capture_output=True, text=True, env=environment)
+    process = subprocess.run([*command, "--network", "gp-gan-small"], capture_output=True, text=True, env=environment)
     assert process.returncode == 1 and "torch is missing" in process.stderr and ": pip install 'torch" in process.stderr

@@ -103,13 +103,13 @@ def test_options_are_the_arguments_of_their_names() -> None:
 
 
 def test_a_network_is_given_by_its_file(weights: Path) -> None:
-    call(*PASTE, "--model", weights, "--no-guard", "-o", "out.png")
+    call(*PASTE, "--network", weights, "--no-guard", "-o", "out.png")
     with pytest.warns(ConfidenceWarning, match="the estimate has low confidence"):
         assert (pixels("out.png") == expected(method=weights, guard=False)).all()
-    report = json.loads(call(*PASTE, "--model", weights, "-o", "guarded.png", "--json").stdout)
+    report = json.loads(call(*PASTE, "--network", weights, "-o", "guarded.png", "--json").stdout)
     assert report["harmonize"]["weights"] == str(weights) and report["harmonize"]["method"] == "copy"
     assert report["harmonize"]["confidence"] < 0.25
-    message = call(*PASTE, "--model", weights, "-o", "guarded.png", "--overwrite").stderr
+    message = call(*PASTE, "--network", weights, "-o", "guarded.png", "--overwrite").stderr
     confidence = f"confidence {report['harmonize']['confidence']:.2g}; --no-guard applies it"
     assert message.rstrip().endswith(f"unchanged: {report['harmonize']['reason']}, {confidence}")
     assert report["unchanged"] and report["harmonize"]["change"] == 0 < report["harmonize"]["asked"]
@@ -136,7 +136,7 @@ def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) 
     network.generator.net.last.weight.data.normal_(std=0.03)
     network.generator.net.up_norm[0].running_mean.normal_()
     models.save(network, "p.safetensors", part="generator")
-    call(*PASTE, "--model", "p.safetensors", "--no-guard", "--batch-statistics", "-o", "out.png")
+    call(*PASTE, "--network", "p.safetensors", "--no-guard", "--batch-statistics", "-o", "out.png")
     unguarded = expected(method="p.safetensors", guard=False, batch_statistics=True)
     assert (pixels("out.png") == unguarded).all()
     assert (unguarded != expected(method="p.safetensors", guard=False)).any()
@@ -146,7 +146,7 @@ def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) 
     assert (pixels("row.png") == unguarded).all()
     for words, says in (
         (("--method", "mkl"), "--batch-statistics: True, but 'mkl' runs no network"),
-        (("--model", weights), "--batch-statistics: the generator of dovenet_lite has no batch norms"),
+        (("--network", weights), "--batch-statistics: the generator of dovenet_lite has no batch norms"),
     ):
         assert says in call(*PASTE, *words, "--batch-statistics", "-o", "no.png", code=2).stderr
         assert not Path("no.png").exists()
@@ -207,7 +207,7 @@ def test_a_dry_run_writes_nothing() -> None:
         ("paste.png -o out.png", 2, "MASK is missing; pass it, or a list with --list"),
         ("paste.png paste_mask.png", 2, "-o OUT is missing"),
         ("paste.png paste_mask.png -o out.png --method fancy", 2, "--method: 'fancy', expected one of auto, reinhard"),
-        ("paste.png paste_mask.png -o out.png --method mkl --model a.safetensors", 2, "exclude each other"),
+        ("paste.png paste_mask.png -o out.png --method mkl --network a.safetensors", 2, "exclude each other"),
         (
             "paste.png paste_mask.png -o paste.png --method mkl",
             2,
@@ -215,7 +215,11 @@ def test_a_dry_run_writes_nothing() -> None:
         ),
         ("none.png paste_mask.png -o out.png --method mkl", 3, "image (none.png): no such file"),
         ("paste.png small.png -o out.png --method mkl", 3, "mask (small.png): 9 x 9 pixels, expected 80 x 60; masks"),
-        ("paste.png paste_mask.png -o out.png --model none.safetensors", 6, "none.safetensors: there is no such file"),
+        (
+            "paste.png paste_mask.png -o out.png --network none.safetensors",
+            6,
+            "none.safetensors: there is no such file",
+        ),
         (
             "paste.png paste_mask.png -o out.png --method mkl --max-pixels 100",
             4,
@@ -238,7 +242,7 @@ def test_a_failure_is_one_line_and_a_code(words: str, code: int, says: str) -> N
     result = call(*words.split(), code=code)
     assert len(result.stderr.splitlines()) == 1 and says in result.stderr
     assert not Path("out.png").exists() and not Path("out").exists()
-    if code == 2 and "mkl --model" in words:
+    if code == 2 and "mkl --network" in words:
         with pytest.raises(SystemExit):
             app(["harmonize", *words.split(), "--debug"], prog_name="pyharmony")
 
@@ -344,7 +348,7 @@ def test_a_folder_is_harmonised_into_a_folder(form: str) -> None:
 
 def test_a_network_over_a_folder(weights: Path) -> None:
     folder_of_pairs(Path("in/composite"), Path("in/mask"))
-    report = json.loads(call("--model", weights, "in", "-o", "out", "--no-guard", "--json").stdout)
+    report = json.loads(call("--network", weights, "in", "-o", "out", "--no-guard", "--json").stdout)
     assert report["count"] == 2 and [item["name"] for item in report["items"]] == ["a.png", "b.png"]
     assert all(item["harmonize"]["method"] == "dovenet_lite" for item in report["items"])
 

@@ -72,8 +72,6 @@ def test_it_writes_a_sheet() -> None:
         (("-k", "0"), "-k: 0, expected a whole number of at least 1", 2),
         (("--other-people", "none.png"), "--other-people: none.png: no such file or directory", 3),
         (("--angle", "400"), "--angle: 400.0, expected a number from -180 to 180", 2),
-        (("--top", "3"), "No such option: --top. Use -k instead.", 2),
-        (("--thing",), "No such option: --thing. Use --no-person instead.", 2),
         (("--mask", "none.png"), "none.png", 3),
         (("--explain", "-", "--json"), "--json and --explain - both write to stdout", 2),
     ],

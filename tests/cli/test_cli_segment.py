@@ -86,7 +86,7 @@ def test_lines_add_and_remove() -> None:
 
 
 def test_every_answer_is_written(weights: Path) -> None:
-    words = ("scene.png", "--points", "40,40", "--model", weights)
+    words = ("scene.png", "--points", "40,40", "--network", weights)
     result = report_of(*words, "-o", "cut.png", "--every")
     names = [one["output"] for one in result["masks"]]
     assert names == [f"cut-{i + 1}.png" for i in range(len(names))] and len(names) > 1
@@ -124,7 +124,7 @@ def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -
     layers = [Layer((0, 0, 120, 90), shape.astype(np.float32), 0.9) for shape in shapes]
     heads = ((30, 15, 10, 10), (80, 23, 10, 10))
     monkeypatch.setattr(segmentation.Session, "people", lambda self: self._masks(layers, NO_REASON, heads))
-    words = ("scene.png", "--all-people", "--model", finding, "--mask-only")
+    words = ("scene.png", "--all-people", "--network", finding, "--mask-only")
     result = report_of(*words, "-o", "person.png", "--every")
     assert [(one["output"], tuple(one["head"])) for one in result["masks"]] == [
         ("person-1.png", heads[0]), ("person-2.png", heads[1])
@@ -138,12 +138,12 @@ def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_people_and_weights_of_the_user(weights: Path, finding: Path) -> None:
-    call("scene.png", "-o", "out.png", "--points", "40,40", "--model", weights)
+    call("scene.png", "-o", "out.png", "--points", "40,40", "--network", weights)
     assert Image.open("out.png").mode == "RGBA"
     Image.new("RGB", (40, 30), (9, 9, 9)).save("plain.png")
-    result = call("plain.png", "-o", "people.png", "--all-people", "--model", finding, code=3)
+    result = call("plain.png", "-o", "people.png", "--all-people", "--network", finding, code=3)
     assert "no person was found; nothing was written" in result.stderr and not Path("people.png").exists()
-    assert "one colour" in call("plain.png", "-o", "x.png", "--points", "3,3", "--model", weights, code=3).stderr
+    assert "one colour" in call("plain.png", "-o", "x.png", "--points", "3,3", "--network", weights, code=3).stderr
 
 
 @pytest.mark.slow

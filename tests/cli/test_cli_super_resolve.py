@@ -27,7 +27,7 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_enlarges_what_the_function_enlarges() -> None:
-    result = report_of("photo.png", "--output", "out.png", "--model", "light.safetensors", "--tile", "32")
+    result = report_of("photo.png", "--output", "out.png", "--network", "light.safetensors", "--tile", "32")
     method = upscaling.trained("light.safetensors")
     assert np.array_equal(pixels("out.png"), upscaling.super_resolve(pixels("photo.png"), method=method, tile=32))
     assert (result["method"], result["scale"], result["width"], result["height"]) == ("trained", 2, 120, 90)
@@ -52,9 +52,9 @@ def test_it_writes_to_stdout() -> None:
         (("--scale", "3", "--method", "bicubic"), "--scale: 3, expected 2 or 4", 2),
         (("--tile", "2", "--method", "bicubic"), "--tile: 2, expected a whole number of at least 16", 2),
         (("--method", "nearest"), "--method: 'nearest', expected one of 'auto', 'srgan'", 2),
-        (("--method", "bicubic", "--model", "light.safetensors"), "exclude each other", 2),
-        (("--model", "none.safetensors"), "none.safetensors: no such file", 3),
-        (("--model", "photo.png"), "photo.png", 6),
+        (("--method", "bicubic", "--network", "light.safetensors"), "exclude each other", 2),
+        (("--network", "none.safetensors"), "none.safetensors: no such file", 3),
+        (("--network", "photo.png"), "photo.png", 6),
         (("--method", "bicubic", "--json", "-o", "-"), "both write to stdout", 2),
     ],
 )

@@ -320,6 +320,6 @@ def test_from_photographs_to_figures(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(folder)
     call("photos", "-o", "composites", "--size", "32", "--limits", "0,65025", command="data synth")
     call("run.toml", "--data", "composites", "-o", "run")
-    arguments = ("--data", "composites", "--model", "run/best.safetensors", "--size", "32", "--json")
+    arguments = ("--data", "composites", "--network", "run/best.safetensors", "--size", "32", "--json")
     report = json.loads(call(*arguments, command="evaluate").stdout)
     assert report["methods"] == ["composite", "run"] and report["samples"] == 12

@@ -244,11 +244,11 @@ EARLY = {
     "train --model dovenet --data x --set model.witdh=3": (2, "did you mean 'width'?"),
     "train --model dovenet --data x --device gpu": (2, "'gpu', expected 'cpu' or 'cuda'"),
     "evaluate --data . --method mlk": (2, "mlk"),
-    "evaluate --data . --model nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
+    "evaluate --data . --network nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
     "evaluate --data . --judge nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
     "evaluate --data . --device gpu": (2, "gpu"),
     "harmonize a.png b.png -o c.png --method mlk": (2, "--method: 'mlk', expected one of auto"),
-    "harmonize a.png b.png -o c.png --model nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
+    "harmonize a.png b.png -o c.png --network nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
     "train --model dovenet --data nosuch": (3, "nosuch"),
 }
 
@@ -278,7 +278,7 @@ def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent:
 
 def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: Path) -> None:
     network = _shipped.FOLDER / "gp-gan-small.safetensors"
-    commands = (f"harmonize a.png b.png -o d.png --model {network}", "harmonize a.png b.png -o c.png")
+    commands = (f"harmonize a.png b.png -o d.png --network {network}", "harmonize a.png b.png -o c.png")
     (code, _, message), (status, _, _) = command_line(*commands, folder=pictures, absent=True)
     assert code == 1 and HELPFUL.search(message) and "'auto'" in message and not (pictures / "d.png").exists()
     assert status == 0 and (pictures / "c.png").is_file()

@@ -99,7 +99,7 @@ def test_it_harmonizes_and_is_exported(
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     image, mask, weights = composites / "composite" / "3.png", composites / "mask" / "3.png", run / "best.safetensors"
-    pyharmony("--module", FILE, "harmonize", image, mask, "--model", weights, "-o", tmp_path / "made.png")
+    pyharmony("--module", FILE, "harmonize", image, mask, "--network", weights, "-o", tmp_path / "made.png")
     result, expected = (
         np.asarray(Image.open(path), np.float64) for path in (tmp_path / "made.png", composites / "target/3.png")
     )

@@ -109,7 +109,7 @@ def test_the_weights_of_a_client_have_no_field() -> None:
         for option in kind.options
         if isinstance(option.type, File) and option.type.role == "weights"
     ]
-    assert weights == [("blend", "network"), ("harmonize", "model")]
+    assert weights == [("blend", "network"), ("harmonize", "network")]
     for name, field in weights:
         assert field not in OPERATIONS[name].body.model_fields
 

@@ -220,10 +220,10 @@ def task_of(
         option.name: values[option.name] for option in kind.options if option.argument and option.name in values
     }
     if kind.harmonizes:
-        if "model" in values and "method" in values:
-            both = f"{style.option('model')} and {style.option('method')}"
+        if "network" in values and "method" in values:
+            both = f"{style.option('network')} and {style.option('method')}"
             raise RunError(f"{both} exclude each other", Code.USAGE)
-        arguments["method"] = mode = values.get("model", mode)
+        arguments["method"] = mode = values.get("network", mode)
         files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
     if "dst_valid" in arguments:
         files["dst_valid"] = arguments.pop("dst_valid")
