@@ -146,8 +146,12 @@ BLEND = Call(
             off="--no-decontaminate",
         ),
         Option("keep_alpha", bool, "Keep DST's alpha under the object, which is invisible where that is 0."),
-        Option("harmonize", bool, "Harmonise the blended object with its surroundings.", argument=False),
-        Option("method", Name("harmonize"), "--harmonize: the method.", "auto", metavar="NAME", argument=False),
+        Option(
+            "harmonize", Name("harmonize"),
+            "Harmonise the blended object with its surroundings, by this method of `pyharmony harmonize`.",
+            none=True, argument=False, was_flag=True,
+        ),
+        Option("method", Name("harmonize"), "The former name of harmonize.", argument=False, replaced_by="harmonize"),
         Option(
             "strength", float, "--harmonize: how much colours change.", "1",
             metavar="0..2", low=0, high=2, argument=False,

@@ -140,6 +140,8 @@ class Option:
         neutral: the value without effect, which a plain paste has, as in recipes; None: the step is off.
         unit: the input in whose pixels it is, or, as 'dst/src', how many pixels of one input it is for each of another;
             empty: it does not depend on sizes.
+        was_flag: whether it was on or off, which is accepted for a release, with a warning.
+        replaced_by: the option that it is now a part of; it is accepted for a release, with a warning, and not shown.
         on_page: the control of the page that sets it, 'field' if it is generated from this description; empty: the page
             has none, and `about` need not be shown there.
     """
@@ -166,6 +168,8 @@ class Option:
     is_new: bool = False
     neutral: Any = None
     unit: str = ""
+    was_flag: bool = False
+    replaced_by: str = ""
     on_page: str = ""
 
     @property
@@ -300,6 +304,11 @@ class Option:
 
 
 _YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def on_or_off(value: Any) -> bool | None:
+    """Returns the value of a flag, or a text of one; None for another value."""
+    return value if isinstance(value, bool) else _YES_OR_NO.get(str(value).lower())
 
 
 def flag(name: str) -> str:

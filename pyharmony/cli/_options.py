@@ -66,6 +66,7 @@ def _annotation(option: Option, *, is_bounded: bool = True) -> Any:
         min=option.low if kind in (int, float) and is_bounded else None,
         max=option.high if kind in (int, float) and is_bounded else None,
         show_default=False,
+        hidden=bool(option.replaced_by),
         autocompletion=harmonize_methods if option.name in ("method", "harmonize") else None,
     )
     return Annotated[list[kind] | None if option.each or option.many else kind | None, typer_option]
@@ -160,7 +161,10 @@ def _request_of(call: Call, values: Mapping[str, Any]) -> Request:
         kind=call,
         inputs={name: plain[name] for name in call.inputs},
         output=plain["output"],
-        options={one.name: converted(one, plain[one.name]) if one.word else plain[one.name] for one in call.options},
+        options={
+            one.name: converted(one, plain[one.name]) if one.word or one.none else plain[one.name]
+            for one in call.options
+        },
         table=plain["table"],
         columns=pairs_of("--column", plain["columns"], COLUMN_FORM),
         **{field.name: plain[field.name] for field in fields_of(Run)},
@@ -169,4 +173,11 @@ def _request_of(call: Call, values: Mapping[str, Any]) -> Request:
 
 def command_of(call: Call) -> type[TyperCommand]:
     """Returns the class of the command of a call, which takes former options."""
-    return with_former(call.renamed)
+    old_flags = {one.flag for one in call.flat if one.was_flag}
+
+    def is_bare(word: str, following: str) -> bool:
+        if word not in old_flags:
+            return False
+        return following.startswith("-") or (following not in harmonize_methods() and os.path.exists(following))
+
+    return with_former(call.renamed, is_bare)

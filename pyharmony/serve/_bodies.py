@@ -190,6 +190,8 @@ def _type_of(option: Option) -> Any:
         kind = Annotated[list[kind], Field(max_length=MAX_PEOPLE), _FIRST]
     if option.word:
         kind = Literal[option.word] | kind
+    if option.was_flag:
+        kind = kind | bool
     return Literal["auto"] | kind if option.auto else kind
 
 

@@ -963,17 +963,21 @@ def test_an_object_is_harmonised_after_it_is_put_in() -> None:
     pasted = blend.alpha(*patch_arrays(), **place)
     mask = blend.placed_mask(*patch_arrays(), **place)
     for options, arguments in (
-        (("--method", "mkl", "--no-guard"), {"guard": False}),
-        (("--method", "mkl", "--guard", "--cautious", "--strength", 0.5), {"strength": 0.5}),
+        (("--no-guard",), {"guard": False}),
+        (("--guard", "--cautious", "--strength", 0.5), {"strength": 0.5}),
     ):
-        result = call("blend", *PATCH, "--scale", 0.8, "--harmonize", *options, "-o", "out.png", "--overwrite",
+        result = call("blend", *PATCH, "--scale", 0.8, "--harmonize", "mkl", *options, "-o", "out.png", "--overwrite",
                       "--save-mask", "mask.png")  # fmt: skip
         expected, info = pyharmony.harmonize(pasted, mask, method="mkl", return_info=True, **arguments)
         assert np.array_equal(pixels("out.png"), expected) and np.array_equal(pixels("mask.png"), mask)
         assert ", alpha, " in result.stderr and (info.held_back == ("reduced by the guard" in result.stderr))
-    report = json.loads(call("blend", *PATCH, "--mode", "poisson", "--harmonize", "--method", "mkl", "--json",
+    report = json.loads(call("blend", *PATCH, "--mode", "poisson", "--harmonize", "mkl", "--json",
                             "-o", "out.png", "--overwrite", "--save-mask", "mask.png").stdout)  # fmt: skip
-    assert report["mode"] == "poisson" and report["options"]["harmonize"] and report["saved_mask"]["path"] == "mask.png"
+    assert (
+        report["mode"] == "poisson"
+        and report["options"]["harmonize"] == "mkl"
+        and report["saved_mask"]["path"] == "mask.png"
+    )
     poisson = blend.poisson(*patch_arrays(), at=(86, 180))
     where = blend.placed_mask(*patch_arrays(), at=(86, 180))
     expected, info = pyharmony.harmonize(poisson, where, method="mkl", return_info=True)
@@ -1002,13 +1006,13 @@ def test_the_saved_mask_is_what_harmonize_takes() -> None:
         "-o",
         "b.png",
     )
-    call("blend", *PATCH, "--harmonize", "--method", "reinhard", "--no-guard", "-o", "c.png")
+    call("blend", *PATCH, "--harmonize", "reinhard", "--no-guard", "-o", "c.png")
     assert np.array_equal(pixels("a.png"), pixels("b.png")) and np.array_equal(pixels("a.png"), pixels("c.png"))
     assert not np.array_equal(pixels("a.png"), pixels("pasted.png"))
 
 
 def test_what_is_outside_is_not_harmonised_either() -> None:
-    result = call("blend", *PATCH[:3], "--at", "9000,0", "--harmonize", "--method", "mkl", "--save-mask", "mask.png",
+    result = call("blend", *PATCH[:3], "--at", "9000,0", "--harmonize", "mkl", "--save-mask", "mask.png",
                   "-o", "out.png")  # fmt: skip
     assert len(result.stderr.splitlines()) == 2 and result.stderr.rstrip().endswith("; unchanged")
     assert pixels("mask.png").shape == (400, 600) and not pixels("mask.png").any()
@@ -1017,13 +1021,13 @@ def test_what_is_outside_is_not_harmonised_either() -> None:
 def test_a_list_has_columns_for_it() -> None:
     write_list(
         [
-            (*TRIPLE, "a.png", "86,180", "yes", "mkl", "0.5", "no", "masks/a.png", "0.8"),
-            (*TRIPLE, *("b.png", "86,180"), *[""] * 6),
+            (*TRIPLE, "a.png", "86,180", "mkl", "0.5", "no", "masks/a.png", "0.8"),
+            (*TRIPLE, *("b.png", "86,180"), *[""] * 5),
         ],
-        "src,dst,mask,out,at,harmonize,method,strength,guard,save_mask,scale",
+        "src,dst,mask,out,at,harmonize,strength,guard,save_mask,scale",
     )
     call("blend", "--list", "list.csv", "-o", "made")
-    call("blend", *PATCH, "--harmonize", "--method", "mkl", "--strength", 0.5, "--no-guard", "--scale", 0.8,
+    call("blend", *PATCH, "--harmonize", "mkl", "--strength", 0.5, "--no-guard", "--scale", 0.8,
          "--save-mask", "mask.png", "-o", "one.png")  # fmt: skip
     assert np.array_equal(pixels("made/a.png"), pixels("one.png"))
     assert np.array_equal(pixels("made/masks/a.png"), pixels("mask.png"))
@@ -1035,10 +1039,9 @@ def test_a_list_has_columns_for_it() -> None:
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        ("--method mkl", 2, "--method needs --harmonize"),
         ("--no-guard", 2, "--guard needs --harmonize"),
         ("--strength 0.5", 2, "--strength needs --harmonize"),
-        ("--harmonize --method fancy", 2, "--method: 'fancy', expected one of auto, reinhard"),
+        ("--harmonize fancy", 2, "--harmonize: 'fancy', expected one of auto, reinhard"),
         ("--scale 0", 2, "--scale: 0, expected a number above 0 and at most 1e+06"),
         ("--save-mask out.png", 2, "--save-mask: out.png is also the output or an input"),
         ("--save-mask coffee.jpg", 2, "--save-mask: coffee.jpg is also the output or an input"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import (
+    _shipped,
     augment,
     batch,
     blend,
@@ -25,8 +29,10 @@ from pyharmony import (
     placement,
     segmentation,
     training,
+    upscaling,
 )
 from pyharmony._public import FORMER
+from pyharmony.cli._app import app as cli
 from pyharmony.errors import ArgumentError, DTypeError, PyHarmonyWarning, RunError
 from pyharmony.learn.training import _config
 from pyharmony.reference import gaussian_poisson as definition
@@ -70,6 +76,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "place": lambda **own: placement.place(SOURCE, IMAGE, mask=MASK, people=[], person=False, **own),
     "realism_score": lambda **own: pyharmony.realism_score(IMAGE, MASK, device="cpu", **own),
     "run": lambda **own: batch.run("harmonize", "photos", "out", options={"method": "mkl"}, restart=True, **own).counts,
+    "trained": lambda **own: [
+        room.trained(**{k: Path(f"{name}.safetensors") for k in own}).summary
+        for room, name in ((segmentation, "clicks"), (upscaling, "srgan"))
+    ],
     "segment": lambda **own: pyharmony.segment(IMAGE, **own).boxes,
 }
 #: A value of each argument that has a former name.
@@ -99,6 +109,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("realism_score", "model"): "realism-small",
     ("run", "others"): {"mask": "mask.png"},
     ("segment", "people"): True,
+    ("trained", "weights"): "",
 }
 #: What functions need beside NumPy.
 NEEDS = dict.fromkeys(("gp_gan", "harmonizer", "harmony_score", "judge", "realism_score"), "torch")
@@ -116,6 +127,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     sample: Any = {"name": "a", "composite": IMAGE, "target": SOURCE, "mask": MASK}
     if function == "TFRecordPairs.__init__":
         data.write_tfrecord([sample], "one.tfrecord")
+    elif function == "trained":
+        for name, file in (("clicks", "clicks-imagenet"), ("srgan", "srgan-light")):
+            shutil.copy(_shipped.named(file).path, f"{name}.safetensors")
     elif function == "run":
         put(Path("photos/one.png"), IMAGE)
         put(Path("mask.png"), MASK)
@@ -244,6 +258,79 @@ def test_tables_have_former_names(table: str) -> None:
         with pytest.warns(PyHarmonyWarning, match="columns with old names"):
             (error,) = batch.run("harmonize", table, "both", jobs=1).errors
         assert "reference beside reference_mask, its new name" in error["message"]
+
+
+#: The command lines with former options, and the same with the present ones.
+COMMANDS = {
+    "blend image.png scene.png mask.png -o out.png --harmonize --method mkl": "blend image.png scene.png mask.png -o "
+    "out.png --harmonize mkl",
+    "blend image.png scene.png mask.png -o out.png --method=mkl": "blend image.png scene.png mask.png -o out.png "
+    "--harmonize mkl",
+    "blend --harmonize image.png scene.png mask.png -o out.png": "blend image.png scene.png mask.png -o out.png "
+    "--harmonize auto",
+    "harmonize image.png mask.png -o out.png --model none.safetensors": "harmonize image.png mask.png -o out.png "
+    "--network none.safetensors",
+    "segment image.png -o out.png --box 9,9,30,30 --model none.safetensors --crop": "segment image.png -o out.png "
+    "--box 9,9,30,30 --network none.safetensors --crop-to-mask",
+    "super-resolve image.png -o out.png --model none.safetensors": "super-resolve image.png -o out.png "
+    "--network none.safetensors",
+    "evaluate --data . --model none.safetensors": "evaluate --data . --network none.safetensors",
+    "place image.png scene.png --mask mask.png --thing --most=0.5 --top=2": "place image.png scene.png --mask mask.png "
+    "--no-person --max-scale 0.5 -k 2",
+    "compose image.png scene.png -o out.png --azimuth 999": "compose image.png scene.png -o out.png "
+    "--shadow-azimuth 999",
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_commands_take_former_options_and_warn(words: str) -> None:
+    for name, image in (("image", SOURCE), ("scene", IMAGE), ("mask", MASK)):
+        put(Path(f"{name}.png"), image)
+    results = []
+    for line in (words, COMMANDS[words]):
+        name, *arguments = line.split()
+        if name not in ("place", "compose", "evaluate"):
+            arguments.append("--overwrite")
+        result = CliRunner().invoke(cli, [name, *arguments])
+        out = Path("out.png").read_bytes() if Path("out.png").exists() else b""
+        lines = [re.sub(r", [\d.]+ s", "", one) for one in result.stderr.splitlines()]
+        results.append((result.exit_code, result.stdout, out, lines))
+    (*former, lines), (*present, expected) = results
+    assert former == present
+    old = {"blend": 1, "segment": 2, "place": 3}.get(words.split()[0], 1)
+    assert lines[old:] == expected and len(expected) <= 1
+    assert all(re.search("^warning: --.* now.*; the next release does not take the old ", one) for one in lines[:old])
+
+
+def test_former_options_of_commands_beside_the_present_ones_are_refused() -> None:
+    for words, text in (
+        ("evaluate --data . --model a --network b", "--model: passed beside --network, its new name"),
+        (
+            "blend a.png b.png -o c --harmonize mkl --method xue",
+            "--method: passed beside --harmonize, its new name",
+        ),
+        ("place a.png b.png --top 3 -k 2", "--top: passed beside -k, its new name"),
+    ):
+        result = CliRunner().invoke(cli, words.split())
+        assert result.exit_code == 2 and text in result.stderr
+
+
+def test_blends_have_the_former_form_of_harmonize() -> None:
+    for name, image in (("image", SOURCE), ("scene", IMAGE), ("mask", MASK)):
+        put(Path(f"{name}.png"), image)
+    row = {"src": "image.png", "dst": "scene.png", "mask": "mask.png", "out": "a.png"}
+    write_row("rows.csv", {**row, "harmonize": "mkl"})
+    batch.run("blend", "rows.csv", "new", jobs=1)
+    for name, columns, options in (
+        ("rows", {"harmonize": "yes", "method": "mkl"}, {}),
+        ("method", {"method": "mkl"}, {}),
+        ("options", {}, {"harmonize": True, "method": "mkl"}),
+    ):
+        write_row("rows.csv", {**row, **columns})
+        with pytest.warns(DeprecationWarning, match="^harmonize: it takes the name of a method now, such as auto"):
+            report = batch.run("blend", "rows.csv", name, options=options, jobs=1)
+        assert report.counts["done"] == 1
+        np.testing.assert_array_equal(pyharmony.load(f"{name}/a.png"), pyharmony.load("new/a.png"))
 
 
 def test_options_of_a_run_have_former_names() -> None:

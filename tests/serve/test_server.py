@@ -363,9 +363,9 @@ def test_options_that_are_images_are_images_of_the_service(service: Running) -> 
     assert np.array_equal(service.pixels(picture), expected)
     for name, value in (
         ("base", "/etc/passwd"), ("base", "../../x"), ("color_weight", "/etc/passwd"), ("network", "/etc/passwd"),
-        ("model", "x.safetensors"), ("save_mask", "/etc/x.png"), ("method", "/etc/passwd"), ("out", "/etc/x"),
+        ("model", "x.safetensors"), ("save_mask", "/etc/x.png"), ("harmonize", "/etc/passwd"), ("out", "/etc/x"),
     ):  # fmt: skip
-        answer = service.start("blend", 60, **ids, at=[4, 4], harmonize=name == "method", **{name: value})
+        answer = service.start("blend", 60, **ids, at=[4, 4], **{name: value})
         assert answer.status_code == 422, (name, answer.text)
 
 

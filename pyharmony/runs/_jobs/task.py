@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._calls import BLEND, EDIT, FLAGS, HINTS, Call, Style, harmonize_methods
+from ..._calls import BLEND, EDIT, FLAGS, HINTS, Call, Style, harmonize_methods, on_or_off
 from ..._calls.batches import OF_ALL
+from ..._warnings import warn
 from ...errors import PyHarmonyError, RunError
 from .failures import Code, Words, as_failure, translated, writing
 
@@ -102,7 +103,7 @@ class Task:
         """The options that were set, for the record."""
         options = dict(self.arguments)
         if self.harmonize is not None:
-            options |= {"harmonize": True, **self.harmonize}
+            options |= {"harmonize": self.harmonize["method"], **self.harmonize}
         if self.save_mask is not None:
             options["save_mask"] = self.save_mask
         if self.upscale != 1:
@@ -269,23 +270,42 @@ def task_of(
 
 
 #: The options of `pyharmony.harmonize` that a blend accepts with `harmonize`.
-_HARMONIZE_OPTIONS = ("method", "strength", "guard", "cautious")
+_HARMONIZE_OPTIONS = ("strength", "guard", "cautious")
 
 
 def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
     """Removes the options of `harmonize` from those of a blend; returns None if the result is not harmonised."""
-    harmonizes = values.pop("harmonize", False)
+    method, names = _method(values, style), harmonize_methods()
     settings: dict[str, Any] = {name: values.pop(name) for name in _HARMONIZE_OPTIONS if name in values}
-    if not harmonizes:
+    if method is None:
         if settings:
             raise RunError(f"{style.option(next(iter(settings)))} needs {style.option('harmonize')}", Code.USAGE)
         return None
-    names = harmonize_methods()
-    if settings.get("method", names[0]) not in names:
-        raise RunError(
-            f"{style.option('method')}: {settings['method']!r}, expected one of {', '.join(names)}", Code.USAGE
-        )
-    return settings
+    if method not in names:
+        raise RunError(f"{style.option('harmonize')}: {method!r}, expected one of {', '.join(names)}, none", Code.USAGE)
+    return {"method": method, **settings}
+
+
+def _method(values: dict[str, Any], style: Style) -> Any:
+    """Removes the method of `harmonize` from the options of a blend; it was a flag beside an option `method`."""
+    method, old = values.pop("harmonize", None), values.pop("method", None)
+    is_on = on_or_off(method)
+    if old is None and is_on is None:
+        return method
+    if old is not None and method is not None and not is_on:
+        name, other = style.option("method"), style.option("harmonize")
+        raise RunError(f"{name}: passed beside {other}, its new name; expected one of them", Code.USAGE)
+    warn_of_flag(style)
+    return old or (harmonize_methods()[0] if is_on else None)
+
+
+def warn_of_flag(style: Style) -> None:
+    """Warns that `harmonize` is a flag, or has `method` beside it."""
+    name, old = style.option("harmonize"), f"a flag beside {style.option('method')}"
+    text = (
+        f"{name}: it takes the name of a method now, such as auto; the next release does not take the old form, {old}"
+    )
+    warn(text, DeprecationWarning)
 
 
 def _position(position: str | Sequence[float], style: Style) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ... import _checks
 from ..._arrays import VALUE_RANGE
-from ..._calls import FIELDS, FLAGS, IMAGE, SEGMENT, Call, Group, Numbers, Option
+from ..._calls import FIELDS, FLAGS, IMAGE, SEGMENT, Call, Group, Numbers, Option, on_or_off
 from ..._calls.batches import BATCHES, OF_ALL
 from ...errors import ArgumentError, RunError
 from ...io.masks import mask_of
@@ -23,7 +23,7 @@ from ...typing import ImageFormat, Quality
 from .._jobs.failures import Code, Words, translated
 from .._jobs.lists import option_of
 from .._jobs.runner import Runner, Work, milliseconds, pixels_of
-from .._jobs.task import Request, task_of
+from .._jobs.task import Request, task_of, warn_of_flag
 from ._folder import Begun, check_inside, checksum, is_inside, mark_of, writing
 from ._sources import Needs, open_source
 
@@ -199,6 +199,8 @@ def needs_of(settings: Settings) -> Needs:
             return cell
         if call.modes:
             value = option_of(call, name, _texts_of(one, cell)[0], folder)
+            if one.replaced_by or (one.was_flag and on_or_off(value) is not None):
+                warn_of_flag(FIELDS)
             one.check(value)
             return value
         values = [one.converted(text) for text in _texts_of(one, cell)]

@@ -90,7 +90,7 @@ test("a blend is asked for by its mode, and its colours where they are matched",
   });
   const coloured = { ...doc, mode: "laplacian", colours: true };
   const { harmonize: matches, strength, mode, preview } = blend.previewBody(session, coloured);
-  assert.deepEqual([matches, strength, mode, preview], [true, 0.4, "laplacian", true]);
+  assert.deepEqual([matches, strength, mode, preview], ["auto", 0.4, "laplacian", true]);
   const live = blend.liveBody(session, doc.place);
   assert.deepEqual([live.source, live.mask, live.gradients, live.side], ["o", "m", "mixed", 1024]);
   assert.equal(blend.liveMode({ ...doc, mode: "gaussian-poisson" }), "gaussian-poisson");
@@ -118,10 +118,10 @@ test("the command quotes what a shell would read, and no name is an option", () 
     "pyharmony compose ./-s.jpg 'my b.jpg' -o b.png --recipe recipe.json --layers b.ora\n"));
   assert.equal(commandOf(written(harmonize, { method: "auto", strength: 0.5 })), (
     "pyharmony harmonize c.png m.png -o b-pyharmony.png --method auto --strength 0.5\n"));
-  const body = { mode: "poisson", at: [1.5, -2], scale: 2, gradients: "mixed", harmonize: true, strength: 1 };
+  const body = { mode: "poisson", at: [1.5, -2], scale: 2, gradients: "mixed", harmonize: "auto", strength: 1 };
   assert.equal(commandOf(written(blend, body)), (
     "pyharmony blend o.png 'my b.jpg' m.png -o b-pyharmony.png --mode poisson --at 1.5,-2 --scale 2 --gradients mixed"
-    + " --harmonize --strength 1\n"));
+    + " --harmonize auto --strength 1\n"));
   assert.equal(commandOf(written(merge, {})), "pyharmony merge p.jpg q.jpg -o b-pyharmony.png\n");
   assert.equal(commandOf(written(edit, {})), "pyharmony apply-edit 'my b.jpg' e.png -o b-pyharmony.png\n");
   assert.equal(commandOf(written(edit, { mask: "m" })), (
@@ -155,7 +155,7 @@ test("Python calls what the command calls", () => {
   const body = { mode: "gaussian-poisson", at: [1, 2], scale: 1 };
   assert.deepEqual(lines(blend, body).at(-1), (
     'pyharmony.blend.gaussian_poisson("o.png", "my b.jpg", "m.png", at=(1, 2), scale=1, out="b-pyharmony.png")'));
-  assert.deepEqual(lines(blend, { ...body, harmonize: true, strength: 0.5 }).slice(2), [
+  assert.deepEqual(lines(blend, { ...body, harmonize: "auto", strength: 0.5 }).slice(2), [
     'images = "o.png", "my b.jpg", "m.png"', "blended = pyharmony.blend.gaussian_poisson(*images, at=(1, 2), scale=1)",
     "mask = pyharmony.blend.placed_mask(*images, at=(1, 2), scale=1)",
     'pyharmony.harmonize(blended, mask, strength=0.5, out="b-pyharmony.png")',

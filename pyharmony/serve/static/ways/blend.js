@@ -29,7 +29,7 @@ function wholeBody({ pictures, moving }, doc) {
   return {
     src: source.id, dst: background.id, mask: mask.id, at: cornerOf(place, moving), ...MODES[doc.mode].body,
     ...(place.scale === 1 ? {} : { scale: place.scale }),
-    ...(doc.colours ? { harmonize: true, strength: doc.strength } : {}),
+    ...(doc.colours ? { harmonize: "auto", strength: doc.strength } : {}),
   };
 }
 
@@ -80,7 +80,7 @@ export const blend = {
         "--mode", body.mode, "--at", body.at.map(number).join(","),
         ...(body.scale === 1 ? [] : ["--scale", number(body.scale)]),
         ...(body.gradients ? ["--gradients", body.gradients] : []),
-        ...(body.harmonize ? ["--harmonize", "--strength", number(body.strength)] : []),
+        ...(body.harmonize ? ["--harmonize", body.harmonize, "--strength", number(body.strength)] : []),
       ],
     };
   },
