@@ -29,14 +29,7 @@ def right_hand_side(src: Any, dst: Any, mask: Any, base: Any, color_weight: floa
 
 
 def gaussian_poisson_dct(
-    src: Any,
-    dst: Any,
-    mask: Any,
-    base: Any,
-    *,
-    color_weight: float = 1.0,
-    sigma: float = 0.5,
-    as_published: bool = False,
+    src: Any, dst: Any, mask: Any, base: Any, *, color_weight: float = 1, sigma: float = 0.5, as_published: bool = False
 ) -> Float64:
     """Returns the whole-image solve by a float64 cosine transform, [H, W, C]; as_published: with GP-GAN's taps."""
     b = right_hand_side(src, dst, mask, base, color_weight)
