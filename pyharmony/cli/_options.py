@@ -178,6 +178,6 @@ def command_of(call: Call) -> type[TyperCommand]:
     def is_bare(word: str, following: str) -> bool:
         if word not in old_flags:
             return False
-        return following.startswith("-") or (following not in harmonize_methods() and os.path.exists(following))
+        return following.startswith("-") or (following not in harmonize_methods() and os.path.isfile(following))
 
     return with_former(call.renamed, is_bare)

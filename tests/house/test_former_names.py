@@ -8,7 +8,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
         data.write_tfrecord([sample], "one.tfrecord")
     elif function == "trained":
         for name, file in (("clicks", "clicks-imagenet"), ("srgan", "srgan-light")):
-            shutil.copy(_shipped.named(file).path, f"{name}.safetensors")
+            shutil.copy(cast(Any, _shipped.named(file)).path, f"{name}.safetensors")
     elif function == "run":
         put(Path("photos/one.png"), IMAGE)
         put(Path("mask.png"), MASK)
@@ -331,6 +331,19 @@ def test_blends_have_the_former_form_of_harmonize() -> None:
             report = batch.run("blend", "rows.csv", name, options=options, jobs=1)
         assert report.counts["done"] == 1
         np.testing.assert_array_equal(pyharmony.load(f"{name}/a.png"), pyharmony.load("new/a.png"))
+
+
+def test_requests_for_blends_have_the_former_form_of_harmonize() -> None:
+    need("pydantic", "starlette")
+    from pyharmony.serve._bodies import BlendBody
+
+    images = {"src": "0" * 32, "dst": "1" * 32, "mask": "2" * 32}
+    new = BlendBody(**images, harmonize="mkl", strength=0.5).task(str, "out.png", "mask.png")
+    with pytest.warns(DeprecationWarning, match="^harmonize: it takes the name of a method now"):
+        old = BlendBody(**images, harmonize=True, method="mkl", strength=0.5).task(str, "out.png", "mask.png")
+    assert new.harmonize == old.harmonize == {"method": "mkl", "strength": 0.5} and new.mode == old.mode == "alpha"
+    with pytest.warns(DeprecationWarning, match="^harmonize: it takes"):
+        assert BlendBody(**images, harmonize=False).task(str, "out.png", "mask.png").harmonize is None
 
 
 def test_options_of_a_run_have_former_names() -> None:

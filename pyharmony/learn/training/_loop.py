@@ -584,8 +584,8 @@ class Run:
         run = config.run
         if isinstance(training, (Crops, Pasted, Synthesis)):
             training = training.at_epoch(self.epoch)
-        augments = {"crop_share": config.data.crop_share, "flip": config.data.flip}
-        prepared = self._prepared(training, **augments, seed=(run.seed, self.epoch))
+        crop_share, flip, seed = config.data.crop_share, config.data.flip, (run.seed, self.epoch)
+        prepared = self._prepared(training, crop_share=crop_share, flip=flip, seed=seed)
         batch_indices = order(len(training), run.batch, run.seed, self.epoch, processes.rank, processes.world)
         whole = len(batch_indices) - len(batch_indices) % run.accumulate
         cuda = processes.device.type == "cuda"
