@@ -234,7 +234,7 @@ def _shade(
         info = as_step(shadow, canvas, in_levels(alpha), at, np.empty_like(canvas), **arguments)
     if info.layer is None:
         reason = info.reason.within("no shadow: ")
-        if is_explicit:
+        if is_explicit and info.reason.code == "shadow-outside":
             subject.warn(reason, Reason("another-light", "another direction of the light, or a tip, makes it visible"))
         else:
             subject.reasons.append(reason)

@@ -43,8 +43,9 @@ _GROUND = 1.0  # the width of the ground that is measured on each side of the ob
 _PARTS = 128  # the largest number of parts along a side whose mean colours are compared
 _MIN_GROUND_SHARE = 0.9  # the least share of a part that must be ground
 
-#: The reason why nothing is drawn.
+#: The reasons why nothing is drawn.
 _SHADOW_OUTSIDE = Reason("shadow-outside", "the shadow is outside of the image")
+_NO_STRENGTH = Reason("no-strength", "both strength and under are 0")
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,7 +134,7 @@ def shadow(
         softness: the angular diameter of the source, in degrees from 0 to 90: 0.5 for the sun, 4 for a bright haze, 30
             for a window.
         strength: the share of the light that is missing in the full shadow, 0 to 1; None: estimated from the shadows on
-            the ground around the object.
+            the ground around the object. 0: only the contact shadow is drawn, for which it is estimated.
         tint: the colour of the light in the shadow, a factor for red, green and blue each; only their ratios count.
             None: estimated likewise.
         under: the share of the sky's light that the object occludes right under it, 0 to 1.
@@ -216,20 +217,21 @@ def _draw_shadow(job: Job, options: _Options) -> ShadowInfo:
     rays = _rays(scene, options, grid)
     azimuth, elevation = direction_of(scene.view, rays)
     dark = _darkness(job, object_, scene, grid, options)
+    strength = dark.strength if options.strength is None else options.strength
     layers = []
-    if dark.strength > 0:
+    if strength > 0:
         beams = beams_of(scene.view, azimuth, elevation, options.softness)
-        layers.append((cast(scene, beams, deviation(options.softness, elevation)), dark.strength))
-        if options.under > 0:
-            sky = [rays_of(scene.view, *_SKY)]
-            shade = cast(scene.lowest(_OCCLUDER_SHARE), sky, deviation(_SKY_DIAMETER, _SKY[1]))
-            layers.append((shade, dark.strength * options.under * _SHARE))
+        layers.append((cast(scene, beams, deviation(options.softness, elevation)), strength))
+    if options.under > 0:
+        sky = [rays_of(scene.view, *_SKY)]
+        shade = cast(scene.lowest(_OCCLUDER_SHARE), sky, deviation(_SKY_DIAMETER, _SKY[1]))
+        layers.append((shade, dark.strength * options.under * _SHARE))
     shades = [(shade, amount) for shade, amount in layers if shade is not None]
     contact = options.contact or grid.line_of_image(scene.contact)
     horizon = grid.row_of_image(scene.view.horizon) if options.horizon is None else options.horizon
-    estimates = (contact.start, contact.slope), horizon, dark.strength, dark.tint
+    estimates = (contact.start, contact.slope), horizon, strength, dark.tint
     if not shades:
-        return ShadowInfo("copy", None, *estimates, reason=_SHADOW_OUTSIDE)
+        return ShadowInfo("copy", None, *estimates, reason=_SHADOW_OUTSIDE if layers else _NO_STRENGTH)
     layer = np.zeros((height, width, 4), np.uint8)
     box, share = _combined(shades)
     # The colour of the full shadow, the layer's factor.
@@ -305,9 +307,9 @@ def _rays(scene: Scene, options: _Options, grid: Grid) -> Rays:
 def _darkness(job: Job, object_: MaskedObject, scene: Scene, grid: Grid, options: _Options) -> Darkness:
     """Returns the darkness of the shadow, as passed or estimated from the ground around the object.
 
-    The object's own pixels are not ground, and the image may contain them or not.
+    The strength is estimated for 0, too. The object's own pixels are not ground, and the image may contain them or not.
     """
-    if options.strength is not None and options.tint is not None:
+    if options.strength and options.tint is not None:
         return Darkness(options.strength, options.tint)
     outline, foot, (width, height) = scene.outline, scene.foot[1], grid.size
     reach = _GROUND * (outline.right - outline.left)
@@ -320,7 +322,7 @@ def _darkness(job: Job, object_: MaskedObject, scene: Scene, grid: Grid, options
         ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.mask, object_.box, object_.white)
         darkness = darkness_of(ground[beside >= _MIN_GROUND_SHARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
     return Darkness(
-        darkness.strength if options.strength is None else options.strength,
+        options.strength or darkness.strength,
         darkness.tint if options.tint is None else options.tint,
     )
 

@@ -416,3 +416,18 @@ def test_where_there_is_none_it_says_so() -> None:
     image = np.full((240, 320, 3), 200, np.uint8)
     with pytest.warns(UnchangedWarning, match="zero everywhere"):
         assert np.array_equal(shadows.shadow(image, np.zeros((240, 320), np.uint8)), image)
+
+
+def test_without_strength_the_contact_shadow_remains() -> None:
+    image = np.full((240, 320, 3), 0.8, np.float32)
+    mask = CAMERA.matte(Z, person)
+    options = {"horizon": CAMERA.horizon, "azimuth": 20.0}
+    contact, info = shadows.shadow(image, mask, **options, strength=0.0, return_info=True)
+    assert info.method == "cast" and info.strength == 0 and contact.min() < 0.72
+    cast_alone = shadows.shadow(image, mask, **options, under=0.0)
+    together = np.maximum(contact * cast_alone / 0.8, 0.5 * 0.8)  # no darker than the full shadow
+    assert np.allclose(together[mask == 0], shadows.shadow(image, mask, **options)[mask == 0], atol=2e-3)
+    feet, head = np.flatnonzero((mask > 0.5).any(1))[[-1, 0]]
+    assert np.flatnonzero((contact < 0.79).any((1, 2)))[0] > (feet + head) / 2
+    with pytest.warns(UnchangedWarning, match="both strength and under are 0"):
+        assert np.array_equal(shadows.shadow(image, mask, strength=0.0, under=0.0), image)
