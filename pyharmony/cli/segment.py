@@ -17,8 +17,13 @@ from ._console import Console
 from ._images import check_stdout, numbered, output_name, read_image, write_image
 from ._options import described_by
 
-_NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside") | {"points": "--points or --beside"}
-_HINTS = {"nothing-pointed-at": "expected --points, --scribble, --box or --mask"}
+_NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside")
+_NAMES |= {"points": "--points or --beside", "lasso": "--lasso or --lasso-beside"}
+_HINTS = {"nothing-pointed-at": "expected --points, --scribble, --box, --lasso or --mask"}
+_PROMPTS = (
+    "points", "beside", "scribble", "scribble_beside", "box", "lasso", "lasso_beside", "mask", "tolerance", "include",
+    "exclude",
+)  # fmt: skip
 
 
 @described_by(SEGMENT)
@@ -78,7 +83,7 @@ def segment(
 
 
 def _check_prompts(options: dict[str, Any], annotations: Path | None, every: bool) -> None:
-    has_prompt = any(name in options for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
+    has_prompt = any(name in options for name in _PROMPTS)
     if sum((options.get("all_people", False), annotations is not None, has_prompt)) > 1:
         raise RunError("--all-people, --annotations and prompts exclude each other", Code.USAGE)
     if every and annotations is not None:
@@ -88,7 +93,7 @@ def _check_prompts(options: dict[str, Any], annotations: Path | None, every: boo
 def _segmented(console: Console, picture: Any, segmenter: Any, options: dict[str, Any]) -> Any:
     from .. import segmentation
 
-    with as_failures(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {options.get('mask')}"):
+    with as_failures(console.words(_NAMES, hints=_HINTS)), reading("--mask, --include or --exclude"):
         session = segmentation.Session(picture, method=segmenter)
         return session.people() if options.get("all_people", False) else prompted(session, options)
 

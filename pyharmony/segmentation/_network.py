@@ -50,6 +50,7 @@ class Prompts(NamedTuple):
     labels: Sequence[int] = ()  # for each of them 1 on the object and 0 outside of it
     box: Box | None = None  # a box around the object, or None
     mask: Pixels | None = None  # a coarse mask of the image [H, W], 0 to 255, or None
+    tolerance: float | None = None  # the largest distance of the result's contour from that of the coarse mask
     since: int = 0  # the number of points that led to the last mask; the others correct it
 
     @property

@@ -27,8 +27,9 @@ _LABELS = "1 on the object or 0 outside of it, for each point"
 
 
 def prompts_of(
-    size: Size, points: Any = None, labels: Any = None, box: Any = None, scribble: Any = None, mask: Any = None
-) -> Prompts:
+    size: Size, points: Any = None, labels: Any = None, box: Any = None, scribble: Any = None, mask: Any = None,
+    tolerance: Any = None,
+) -> Prompts:  # fmt: skip
     """Returns the checked prompts for an image of a size; for the arguments see `segment`."""
     clicks = _clicks(points, size)
     values = [1] * len(clicks) if labels is None else _checks.several(labels, "labels", _LABELS)
@@ -39,14 +40,16 @@ def prompts_of(
         line = along(scribble, "scribble", size)
         clicks, signs = [*clicks, *line], [*signs, *[1] * len(line)]
     area = None if box is None else _area(box, size)
-    coarse = None if mask is None else _nonempty(mask_levels(mask, size[1], size[0]))
-    prompts = Prompts(clicks, signs, area, coarse)
+    coarse = None if mask is None else nonempty(mask_levels(mask, size[1], size[0]))
+    if tolerance is not None and coarse is None:
+        raise ArgumentError(f"tolerance: {tolerance!r} without a mask, expected a coarse mask or a lasso, too")
+    prompts = Prompts(clicks, signs, area, coarse, tolerance_of(tolerance))
     if not prompts.marks_object:
         where = " on the object" if clicks else ""
         raise ArgumentError(
             f"points: no prompt{where}",
             code="nothing-pointed-at",
-            hint="expected points, box, scribble or mask",
+            hint="expected points, box, scribble, mask or lasso",
         )
     return prompts
 
@@ -60,14 +63,20 @@ def reduced_prompts(prompts: Prompts, size: Size, to: Size) -> Prompts:
         left, right = (x * across for x in box[::2])
         top, bottom = (y * down for y in box[1::2])
         box = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
-    mask = None if prompts.mask is None else _nonempty(resized(prompts.mask, to))
-    return prompts._replace(points=points, box=box, mask=mask)
+    mask = None if prompts.mask is None else nonempty(resized(prompts.mask, to))
+    tolerance = None if prompts.tolerance is None else prompts.tolerance * across
+    return prompts._replace(points=points, box=box, mask=mask, tolerance=tolerance)
 
 
-def _nonempty(mask: Any) -> Any:
+def tolerance_of(value: Any) -> float | None:
+    """Returns a checked tolerance in pixels."""
+    return None if value is None else _checks.number(value, "tolerance", accepts="a number of pixels from 0, or None")
+
+
+def nonempty(mask: Any, name: str = "mask") -> Any:
     """Returns a coarse mask of 0 to 255, after a check that it is not empty."""
     if not (mask >= 128).any():
-        raise ArgumentError("mask: empty, expected a pixel of at least one half")
+        raise ArgumentError(f"{name}: empty, expected a pixel of at least one half")
     return mask
 
 

@@ -17,12 +17,13 @@ from ..typing import ImageLike, MaskLike
 from ._closer import closer
 from ._edges import Copies, contrast
 from ._methods import Method, method_of
-from ._network import COUNT, NetworkCutter, Prompts
+from ._network import COUNT, NetworkCutter, Prompts, distinct
 from ._postures import Posture, posture_of, shows_people
-from ._prompts import Point, along, point_in, prompts_of, reduced_prompts, size_within
+from ._prompts import Point, along, nonempty, point_in, prompts_of, reduced_prompts, size_within, tolerance_of
+from ._shapes import alone, combined, default_tolerance, has_no_effect, layer_of, shape_of, within
 from .heads import FAINT, Head, rectangle_of
 from .layers import Layer, box_of, by_scores
-from .masks import Masks
+from .masks import Masks, Parts
 from .people import (
     RATED,
     apart_from_torsos,
@@ -43,6 +44,10 @@ GUESSED = 0.5
 #: The least score with which the mask of a person whose part was clicked comes first.
 _WEARER = 0.4
 _ONE_COLOUR = Reason("one-colour", "the image has one colour, nothing in it can be segmented")
+_NOTHING_LEFT = Reason("nothing-left", "nothing of the mask is left")
+_NO_EFFECT = Reason(
+    "no-effect", "the last click changed nothing", hint="draw a lasso around the part, or click in its middle"
+)
 _GUESS = Reason("guess", "nothing there is distinct, the mask is a guess", hint="add clicks or a box")
 #: The least colour difference across the contour of a mask that is not a guess, in levels: the contours of the objects
 #: on which weights are validated have 14 at least, many in skies and meadows less.
@@ -55,6 +60,7 @@ class _Step(NamedTuple):
     prompts: Prompts
     layers: Sequence[Layer]
     masks: Masks
+    parts: Parts = ()  # those since the last other prompt; the layers contain them, too
 
 
 class Session:
@@ -117,6 +123,57 @@ class Session:
         """
         return self._more(along(line, "line", self.size), add)
 
+    @_checks.kinds
+    def lasso(self, lasso: Sequence[Point], *, add: bool = True, tolerance: float | None = None) -> Masks:
+        """Returns the masks after a rough outline of the object, or of a part to add or, with add=False, to remove.
+
+        The method segments what the outline surrounds, and its mask counts near the outline only. So thin parts and
+        objects on which clicks fail can be drawn.
+
+        Args:
+            lasso: the corners (x, y), (x, y), … of the outline, which is closed.
+            add: whether it surrounds the object or a part of it; False: what is not part of it.
+            tolerance: the largest distance of the contour from the outline, in pixels; None: a share of its size. 0:
+                as drawn.
+
+        Raises:
+            ArgumentError: lasso has fewer than three points, encloses nothing, or has a point outside of the image;
+                tolerance is not a number from 0; add is False, and there is no object yet.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> session = segmentation.Session(image)
+            >>> session.lasso([(28, 18), (51, 19), (52, 42), (29, 41)], tolerance=4).mask.shape
+            (60, 80)
+        """
+        shape, distance = shape_of(lasso, "lasso", self.size), tolerance_of(tolerance)
+        return self._combined(shape, default_tolerance(shape) if distance is None else distance, "lasso", add)
+
+    @_checks.kinds
+    def combine(self, mask: MaskLike, *, add: bool = True) -> Masks:
+        """Returns the masks after the sum with another mask, or, with add=False, the difference.
+
+        Args:
+            mask: of the image's size, see `segment`; such as that of another object, or a part.
+            add: whether to add its pixels; False: to remove them.
+
+        Raises:
+            ArgumentError: the mask is empty; add is False, and there is no object yet.
+            ShapeError, DTypeError, MaskError: see `segment`.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> session = segmentation.Session(image)
+            >>> before = session.click(40, 30).mask
+            >>> bool(session.combine(np.eye(60, 80, dtype=bool)).mask[2, 2] > before[2, 2])
+            True
+        """
+        return self._combined(self._mask(mask), 0.0, "mask", add)
+
     def segment(
         self,
         *,
@@ -125,11 +182,12 @@ class Session:
         box: Box | None = None,
         scribble: Sequence[Point] | None = None,
         mask: MaskLike | None = None,
+        tolerance: float | None = None,
     ) -> Masks:
         """Discards all prompts, and returns the masks for new ones; see the function `segment`."""
-        prompts = self._reduced(prompts_of(self.size, points, labels, box, scribble, mask))
+        prompts = prompts_of(self.size, points, labels, box, scribble, mask, tolerance)
         self._steps.clear()
-        return self._answer(prompts)
+        return self._answer(self._reduced(prompts), alone(prompts.mask) if prompts.tolerance == 0 else ())
 
     @_checks.kinds
     def choose(self, index: int) -> Masks:
@@ -141,10 +199,10 @@ class Session:
         count = len(self._steps[-1].layers) if self._steps else 0
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
             raise ArgumentError(f"index: {index!r}, the last answer has {count} masks; expected 0 to {count - 1}")
-        prompts, before, masks = self._steps[-1]
+        prompts, before, masks, parts = self._steps[-1]
         layers = [before[index], *(layer for i, layer in enumerate(before) if i != index)]
-        masks = self._masks(layers, masks.reason, prompts=prompts)
-        self._steps[-1] = _Step(prompts, layers, masks)
+        masks = self._masks(layers, masks.reason, prompts=prompts, parts=parts)
+        self._steps[-1] = _Step(prompts, layers, masks, parts)
         return masks
 
     def undo(self) -> Masks | None:
@@ -290,12 +348,12 @@ class Session:
         posture = posture_of(self._cutter, levels)
         return posture if posture is None or self._scale is None else posture.scaled(1 / self._scale[1])
 
-    def _mask(self, mask: MaskLike) -> Pixels:
-        """Returns a mask of the image's size, or of a smaller one, as levels."""
+    def _mask(self, mask: MaskLike, name: str = "mask") -> Pixels:
+        """Returns a mask of the image's size, or of a smaller one, as levels; name: that of the argument."""
         width, height = self.size
         if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.size:
             height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
-        return mask_levels(mask, height, width)
+        return mask_levels(mask, height, width, name)
 
     @property
     def finds_people(self) -> bool:
@@ -318,24 +376,60 @@ class Session:
             raise ArgumentError("click: outside of the object, expected a click on the object first")
         return self._answer(prompts)
 
-    def _answer(self, prompts: Prompts) -> Masks:
+    def _combined(self, shape: Pixels, tolerance: float, name: str, add: bool) -> Masks:
+        """Returns the sum of the mask and the object in a shape [H, W], or the difference; the object, without a mask.
+
+        name: the argument that contains the shape.
+        """
+        part = self._reduced(Prompts(mask=nonempty(shape, name), tolerance=tolerance))
+        last = self._steps[-1] if self._steps else None
+        if last is None or not last.layers:
+            if not add:
+                raise ArgumentError(f"{name}: removed, and there is no mask; expected a prompt on the object first")
+            return self._answer(part, () if tolerance else alone(shape))
+        parts = () if tolerance else (*last.parts, (shape, add))
+        layer = combined(last.layers[0], self._cut(part, ())[0], add=add)
+        layers = [layer] if box_of(layer) is not None else []
+        # A box would limit further corrections.
+        prompts = last.prompts._replace(box=None, since=len(last.prompts.points))
+        masks = self._masks(layers, NO_REASON if layers else _NOTHING_LEFT, prompts=prompts, parts=parts)
+        self._steps.append(_Step(prompts, layers, masks, parts))
+        return masks
+
+    def _cut(self, prompts: Prompts, last: Sequence[Layer]) -> list[Layer]:
+        """Returns the masks for prompts, the best first, within their tolerance of a coarse mask.
+
+        last: the masks that the prompts correct; none for new prompts.
+        """
+        if prompts.mask is None or prompts.tolerance is None or last:
+            return self._cutter.cut(prompts, last[0] if last else None)
+        shape = layer_of(prompts.mask, 1.0)
+        if not prompts.tolerance or _of_one_colour(self.picture):
+            return [shape]
+        return distinct([within(layer, shape, prompts.tolerance) for layer in self._cutter.cut(prompts)])
+
+    def _answer(self, prompts: Prompts, parts: Parts = ()) -> Masks:
+        """Returns the masks for prompts and the last step, with parts of the image's size."""
         last = self._steps[-1].layers if self._steps else ()
         layers: list[Layer] = []
         if _of_one_colour(self.picture):
             masks = self._masks(layers, _ONE_COLOUR)
         else:
-            layers = self._cutter.cut(prompts, last[0] if last else None)
-            layers = [layer for layer in layers if box_of(layer) is not None]
+            layers = [layer for layer in self._cut(prompts, last) if box_of(layer) is not None]
             # The user has seen the mask before a further click.
-            is_flat = bool(layers) and not last and contrast(self._copies, layers[0]) < _MIN_CONTRAST_LEVELS
+            is_new = bool(layers) and not last and prompts.tolerance is None
+            is_flat = is_new and contrast(self._copies, layers[0]) < _MIN_CONTRAST_LEVELS
             if layers and not last and self.finds_people and (prompts.one_click or prompts.in_box):
                 layers = self._of_somebody(layers, prompts)
             elif self._scored is not None:
                 layers = self._rated(self._scored, layers, prompts)
                 layers = surely_best_first(layers, prompts) if last else by_scores(layers)
             reason = _GUESS if is_flat else reason_of(layers)
-            masks = self._masks(layers, reason, prompts=prompts)
-        self._steps.append(_Step(prompts, layers, masks))
+            new = slice(prompts.since, None)
+            if last and layers and has_no_effect(last[0], layers[0], prompts.points[new], prompts.labels[new]):
+                reason = _NO_EFFECT
+            masks = self._masks(layers, reason, prompts=prompts, parts=parts)
+        self._steps.append(_Step(prompts, layers, masks, parts))
         return masks
 
     def _of_somebody(self, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
@@ -362,8 +456,9 @@ class Session:
         return [layer._replace(score=expected(one, weights)) for layer, one in zip(layers, facts, strict=True)]
 
     def _masks(
-        self, layers: Sequence[Layer], reason: Reason, heads: tuple[Box, ...] = (), prompts: Prompts | None = None
-    ) -> Masks:
+        self, layers: Sequence[Layer], reason: Reason, heads: tuple[Box, ...] = (), prompts: Prompts | None = None,
+        parts: Parts = (),
+    ) -> Masks:  # fmt: skip
         cutter = self._cutter
 
         def refined(index: int) -> Layer:
@@ -375,7 +470,7 @@ class Session:
         refine = refined if isinstance(cutter, NetworkCutter) else None
         return Masks(
             scores, boxes, head_boxes, self.method, reason, self.picture, at_size, self.size, refine,
-            _copies=self._copies,
+            _copies=self._copies, _parts=parts,
         )  # fmt: skip
 
     def _reduced(self, prompts: Prompts) -> Prompts:
@@ -410,7 +505,11 @@ def segment(
     labels: Sequence[int | bool] | None = None,
     box: Box | None = None,
     scribble: Sequence[Point] | None = None,
+    lasso: Sequence[Point] | None = None,
     mask: MaskLike | None = None,
+    tolerance: float | None = None,
+    include: MaskLike | Sequence[MaskLike] = (),
+    exclude: MaskLike | Sequence[MaskLike] = (),
     all_people: bool = False,
     method: str | Method = "auto",
 ) -> Masks:
@@ -425,8 +524,12 @@ def segment(
         labels: for each of the points 1 on the object and 0 outside of it; None: all are on it.
         box: a rectangle (x, y, width, height) around the object.
         scribble: a line on the object, [(x, y), …].
+        lasso: a rough outline of the object, [(x, y), …], which is closed; with other prompts, of a part to add.
         mask: a coarse mask of the object, which is refined, of any kind; as an array [H, W], bool, uint8 or uint16
             scaled by its range, or floats in [0, 1].
+        tolerance: the largest distance of the contour from that of mask or lasso, in pixels; 0: as it is. None: any
+            distance from the mask, and a share of its size from the lasso.
+        include, exclude: a mask, or several, whose pixels are added to the result, or removed from it.
         all_people: whether to segment all people instead, one by one. Not all are detected, see docs/segment.md.
         method: 'auto', the name of another of `METHODS`, or a method from your own networks, by `sam` or `salient`.
 
@@ -456,11 +559,22 @@ def segment(
     _checks.flags(all_people=all_people)
     session = Session(image, method=method)
     prompts: dict[str, Any] = {"points": points, "labels": labels, "box": box, "scribble": scribble, "mask": mask}
+    parts: list[tuple[str, Any]] = [
+        (name, part)
+        for name, several in (("include", include), ("exclude", exclude))
+        for part in (several if isinstance(several, (list, tuple)) else [several])
+    ]
     if all_people:
-        if any(x is not None for x in prompts.values()):
+        if any(x is not None for x in (*prompts.values(), lasso, tolerance)) or parts:
             raise ArgumentError("all_people: True together with prompts, expected one of both")
         return session.people()
-    return session.segment(**prompts)
+    if lasso is None or any(x is not None for x in prompts.values()):
+        masks = session.segment(**prompts, tolerance=tolerance if lasso is None or mask is not None else None)
+    if lasso is not None:
+        masks = session.lasso(lasso, tolerance=tolerance)
+    for name, part in parts:
+        masks = session._combined(session._mask(part, name), 0.0, name, add=name == "include")
+    return masks
 
 
 def reason_of(layers: Sequence[Layer]) -> Reason:

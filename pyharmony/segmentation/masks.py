@@ -25,6 +25,10 @@ __all__ = ["Masks", "alpha_within", "layer_mask", "layers_of", "refined_layer", 
 _DISPLAY_SIDE = 320
 
 
+Parts = tuple[tuple[Pixels, bool], ...]
+"""Masks of an image that are added to an object (True), or removed (False), in order."""
+
+
 @dataclass(frozen=True)
 class Masks:
     """The masks of an image, the best first: up to three for prompts, or one for each person, the largest first.
@@ -54,6 +58,8 @@ class Masks:
     _refine: Callable[[int], Layer] | None = field(default=None, repr=False, compare=False)
     _mask: Pixels | None = None
     _copies: Copies | None = field(default=None, repr=False, compare=False)
+    #: Masks of the image that are added to each of the masks, or removed, in order.
+    _parts: Parts = field(default=(), repr=False)
 
     def __repr__(self) -> str:
         width, height = self.size
@@ -92,6 +98,7 @@ class Masks:
             mask = np.zeros(copies.picture.shape[:2], np.uint8) if mask is None else mask
             for other in masks:
                 np.maximum(mask, other, out=mask)
+            mask = self._with_parts(mask)
             # The mask is drawn once, at its first use.
             object.__setattr__(self, "_mask", mask)
             return mask
@@ -113,7 +120,7 @@ class Masks:
         return len(self._layers)
 
     def __getitem__(self, index: int) -> Pixels:
-        return at_full_size(self._copies_at_size(), self._layers[index])
+        return self._with_parts(at_full_size(self._copies_at_size(), self._layers[index]))
 
     def alpha(self, index: int | None = None) -> Pixels:
         """Returns the alpha of a cut-out, [H, W] uint8: how far each pixel near the contour belongs to the object.
@@ -135,11 +142,11 @@ class Masks:
         """
         image = self._image_at_size()
         if index is not None:
-            return soft_alpha(image, refined_layer(self, index))
+            return self._with_parts(soft_alpha(image, refined_layer(self, index)))
         alpha = np.zeros(image.shape[:2], np.uint8)
         for i in range(len(self) if self.heads else min(1, len(self))):
             np.maximum(alpha, soft_alpha(image, refined_layer(self, i)), out=alpha)
-        return alpha
+        return self._with_parts(alpha)
 
     def reduced(self, size: tuple[int, int]) -> list[Pixels]:
         """Returns all masks as [h, w] uint8 at a smaller size (width, height), without computing the large ones.
@@ -154,7 +161,14 @@ class Masks:
             (30, 40)
         """
         image = resized(self._image, size_within(size, self.size))
-        return in_threads(lambda layer: layer_mask(image, layer, self.size), self._layers)
+        return in_threads(lambda layer: self._with_parts(layer_mask(image, layer, self.size)), self._layers)
+
+    def _with_parts(self, mask: Pixels) -> Pixels:
+        """Returns a mask, of the image's size or a smaller one, with the parts added and removed."""
+        for part, is_added in self._parts:
+            levels = resized(part, mask.shape[::-1])
+            mask = np.maximum(mask, levels) if is_added else np.minimum(mask, 255 - levels)
+        return mask
 
     def _image_at_size(self) -> Pixels:
         """Returns the image at the size of the masks."""

@@ -317,6 +317,18 @@ class Scribble(Part):
     add: bool = True
 
 
+class Lasso(Part):
+    """A rough outline of the object, or of a part to add or, with add=false, to remove; it is closed."""
+
+    kind: Literal["lasso"]
+    line: Points = Field(min_length=3, max_length=MAX_LINE)
+    add: bool = True
+    tolerance: float | None = Field(default=None, ge=0, le=10_000,
+        description="The largest distance of the contour from the outline, in pixels; 0: as drawn. null: a share of "
+        "its size.",
+    )  # fmt: skip
+
+
 class Box(Part):
     """The rectangle x, y, width, height around the object; the first step only."""
 
@@ -331,6 +343,14 @@ class Coarse(Part):
     mask: PictureId
 
 
+class Combine(Part):
+    """A mask of the image's size whose pixels are added or, with add=false, removed."""
+
+    kind: Literal["combine"]
+    mask: PictureId
+    add: bool = True
+
+
 class Choose(Part):
     """Selects another mask of the last result as the best one."""
 
@@ -338,7 +358,7 @@ class Choose(Part):
     index: int = Field(ge=0, le=2)
 
 
-Step = Annotated[Click | Scribble | Box | Coarse | Choose, Field(discriminator="kind")]
+Step = Annotated[Click | Scribble | Lasso | Box | Coarse | Combine | Choose, Field(discriminator="kind")]
 
 
 class SegmentBody(Body):
@@ -369,7 +389,7 @@ class SegmentBody(Body):
             raise ValueError("steps: a box or a mask must be the first step")
         if self.steps and self.steps[0].kind == "choose":
             raise ValueError("steps: choose is not possible as the first step")
-        _check_points("steps", [step.line for step in self.steps if step.kind == "scribble"])
+        _check_points("steps", [step.line for step in self.steps if step.kind in ("scribble", "lasso")])
         return self
 
     def check(self) -> None:

@@ -261,6 +261,10 @@ class SegmentSession:
             return session.click(step["x"], step["y"], add=step["add"])
         if step["kind"] == "scribble":
             return session.scribble(step["line"], add=step["add"])
+        if step["kind"] == "lasso":
+            return session.lasso(step["line"], add=step["add"], tolerance=step["tolerance"])
+        if step["kind"] == "combine":
+            return session.combine(self.read(step["mask"], "mask"), add=step["add"])
         if step["kind"] == "choose":
             return session.choose(step["index"])
         prompt = step[step["kind"]]

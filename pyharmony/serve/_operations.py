@@ -192,11 +192,13 @@ def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str
     result: dict[str, Any] = step.model_dump()
     if step.kind == "click":
         result |= {"x": at(step.x), "y": at(step.y)}
-    elif step.kind == "scribble":
+    elif step.kind in ("scribble", "lasso"):
         result["line"] = [(at(x), at(y)) for x, y in step.line]
+        if result.get("tolerance"):
+            result["tolerance"] *= factor
     elif step.kind == "box":
         result["box"] = [value * factor for value in step.box]
-    elif step.kind == "mask":
+    elif step.kind in ("mask", "combine"):
         result["mask"] = desk.path(step.mask, body.preview)
     return result
 

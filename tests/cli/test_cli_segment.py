@@ -85,6 +85,23 @@ def test_lines_add_and_remove() -> None:
     assert cut("one.png", "--scribble", "85,30,85,32", "--scribble-beside", disc) == (True, False)
 
 
+def test_outlines_and_masks_add_and_remove() -> None:
+    left, top = BOX[0] - 5, BOX[1] - 5
+    right, bottom = left + BOX[2] + 10, top + BOX[3] + 10
+    around = ",".join(map(str, (left, top, right, top, right, bottom, left, bottom)))
+    call("scene.png", "-o", "outline.png", "--lasso", around, "--tolerance", "8", *GRABCUT_OPTIONS)
+    assert iou(alpha("outline.png"), box_mask()) > 0.9
+    disc, half = "62,22,108,22,108,68,62,68", "0,0,40,0,40,89,0,89"
+    call("scene.png", "-o", "both.png", "--lasso", around, "--lasso", disc, "--lasso-beside", half, *GRABCUT_OPTIONS)
+    both = alpha("both.png")
+    assert both[DISC[1], DISC[0]] > 200 and both[40, 55] > 200 and both[40, 25] < 50
+    Image.fromarray(np.uint8(255 * box_mask())).save("box.png")
+    for option, other in (("--include", "outline.png"), ("--exclude", "nothing.png")):
+        call("scene.png", "-o", other.replace(".", "-2."), "--points", "85,45", option, "box.png", *GRABCUT_OPTIONS)
+    assert (alpha("outline-2.png")[box_mask()] == 255).all()
+    assert not alpha("nothing-2.png")[box_mask()].any() and alpha("nothing-2.png")[DISC[1], DISC[0]] > 200
+
+
 def test_every_answer_is_written(weights: Path) -> None:
     words = ("scene.png", "--points", "40,40", "--network", weights)
     result = report_of(*words, "-o", "cut.png", "--every")
@@ -172,9 +189,12 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
         (("--points", "a,b"), 2, "--points: 'a,b', expected X,Y"),
         (("--box", "1,2,3"), 2, "--box: '1,2,3', expected X,Y,W,H"),
         (("--box", "300,2,30,30"), 2, "--box: (300, 2, 30, 30) is outside of an image of 120 x 90 pixels"),
-        ((), 2, "no prompt; expected --points, --scribble, --box or --mask"),
-        (("--beside", "4,4"), 2, "no prompt on the object; expected --points, --scribble, --box or --mask"),
-        (("--scribble-beside", "4,4,9,9"), 2, "no prompt; expected --points, --scribble, --box or --mask"),
+        ((), 2, "no prompt; expected --points, --scribble, --box, --lasso or --mask"),
+        (("--beside", "4,4"), 2, "no prompt on the object; expected --points, --scribble, --box, --lasso or --mask"),
+        (("--scribble-beside", "4,4,9,9"), 2, "no prompt; expected --points, --scribble, --box, --lasso or --mask"),
+        (("--lasso", "4,4,9,9"), 2, "--lasso or --lasso-beside: 2 points, expected at least three"),
+        (("--points", "40,40", "--include", "absent.png"), 3, "no such file"),
+        (("--points", "40,40", "--tolerance", "3"), 2, "--tolerance: 3.0 without a mask"),
         (("--scribble", "4,4,9"), 2, "--scribble: '4,4,9', expected X,Y,X,Y…, such as 120,80,160,90"),
         (("--scribble", "4,4,9,400"), 2, "--scribble or --scribble-beside: (9, 400) is outside of the image"),
         (("--points", "40,40", "--scribble-beside", "-4,4,9,9"), 2, "--scribble-beside: (-4, 4) is outside"),

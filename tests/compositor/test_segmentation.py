@@ -1936,3 +1936,90 @@ def test_what_was_cut_away_is_not_in_the_file(door: str, suffix: str, tmp_path: 
     # Lossy compression spreads the contour's colours a little.
     assert (left > 0).any(1).mean() < 0.1 if suffix == ".webp" else not left.any()
     assert left_under(write(True)).mean() > 100
+
+
+def outline(mask: np.ndarray, grown: float) -> list[tuple[float, float]]:
+    """Returns the corners of the rectangle around a mask, moved outwards by some pixels."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    left, top, right, bottom = columns[0] - grown, rows[0] - grown, columns[-1] + grown, rows[-1] + grown
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+@pytest.mark.parametrize("method", ["auto", "grabcut"])
+def test_a_lasso_segments_what_it_surrounds(method: str) -> None:
+    line = outline(box_mask(), 5)
+    rough = segmentation.segment(scene(), lasso=line, tolerance=0, method=method)
+    assert iou(rough.mask, box_mask()) < 0.75
+    assert iou(segmentation.segment(scene(), lasso=line, tolerance=8, method=method).mask, box_mask()) > 0.95
+
+
+def test_the_contour_stays_within_its_tolerance() -> None:
+    distant = np.zeros((90, 120), bool)
+    distant[20:70, 30:110] = True  # across the box and the disc
+    near = np.zeros_like(distant)
+    near[26:64, 36:104] = True
+    mask = segmentation.segment(scene(), mask=distant, tolerance=4).mask
+    assert (mask[near] >= 128).all()
+    beyond = np.ones_like(distant)
+    beyond[12:78, 22:118] = False
+    assert not (mask[beyond] >= 128).any()
+    assert iou(segmentation.segment(scene(), mask=distant, tolerance=0).mask, distant) == 1
+
+
+def test_a_part_by_a_lasso_is_added_and_removed() -> None:
+    session = segmentation.Session(scene())
+    before = session.click(40, 40).mask
+    y, x = np.mgrid[:90, :120]
+    disc = np.hypot(x - DISC[0], y - DISC[1]) < DISC[2]
+    both = session.lasso(outline(disc, 3), tolerance=6)
+    assert iou(both.mask, box_mask() | disc) > 0.93 and both.reason == ""
+    less = session.lasso(outline(disc, 6), add=False, tolerance=0)
+    assert iou(less.mask, before >= 128) > 0.95
+    nothing = session.lasso([(0, 0), (119, 0), (119, 89), (0, 89)], add=False, tolerance=0)
+    assert not nothing.mask.any() and nothing.reason.code == "nothing-left"
+    session.undo(), session.undo()
+    assert np.array_equal(session.undo().mask, before)  # type: ignore[union-attr]
+
+
+def test_masks_are_added_and_removed() -> None:
+    stem, hole = np.zeros((90, 120), bool), np.zeros((90, 120), bool)
+    stem[64:85, 39:42] = True
+    hole[30:40, 30:40] = True
+    plain = segmentation.segment(scene(), points=(40, 40)).mask
+    found = segmentation.segment(scene(), points=(40, 40), include=stem, exclude=[hole])
+    expected = (plain >= 128) | stem
+    expected[hole] = False
+    for mask in (found.mask, found.alpha(), found[0], *found.reduced((120, 90))):
+        assert iou(mask, expected) > 0.96 and (mask[stem] == 255).all() and not mask[hole].any()
+    assert iou(segmentation.segment(scene(), mask=stem, tolerance=0, include=hole).mask, stem | hole) == 1
+    smaller = segmentation.Session(scene(), at=(240, 180))
+    large = np.kron(stem, np.ones((2, 2), bool))
+    assert iou(smaller.combine(large).mask, large) == 1
+
+
+def test_a_click_without_effect_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = segmentation.Session(scene())
+    layer = layers_of(session.click(40, 40))[0]
+    monkeypatch.setattr(session._cutter, "cut", lambda prompts, last: [layer])
+    assert session.click(42, 40).reason == ""  # it was inside before
+    assert session.click(85, 45).reason.code == "no-effect"
+    monkeypatch.undo()
+    assert session.click(85, 45).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: segmentation.segment(scene(), lasso=[(1, 1), (5, 5)]), "lasso: 2 points, expected at least three"),
+        (lambda: segmentation.segment(scene(), lasso=[(1, 1), (5, 5), (9, 9)]), "lasso: encloses no pixel"),
+        (lambda: segmentation.segment(scene(), lasso=[(1, 1), (500, 5), (9, 9)]), r"lasso\[1\]: \(500, 5\) is outside"),
+        (lambda: segmentation.segment(scene(), points=(4, 4), tolerance=2), "tolerance: 2 without a mask"),
+        (lambda: segmentation.segment(scene(), mask=box_mask(), tolerance=-1), "tolerance: -1"),
+        (lambda: segmentation.segment(scene(), points=(4, 4), include=box_mask() & False), "include: empty"),
+        (lambda: segmentation.Session(scene()).combine(box_mask(), add=False), "mask: removed, and there is no mask"),
+        (lambda: segmentation.segment(scene(), all_people=True, exclude=box_mask()), "all_people: True together"),
+    ],
+)
+def test_shapes_that_mean_nothing_are_refused(call: Any, says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        call()

@@ -895,6 +895,13 @@ def test_other_ways_to_point(service: Running) -> None:
     coarse[18:42, 28:52] = 255
     steps = [{"kind": "mask", "mask": service.upload(coarse)["id"]}, {"kind": "scribble", "line": [[32, 22], [48, 38]]}]
     assert (service.pixels(service.done("segment", **plain, steps=steps)["mask"]) > 127)[22:38, 32:48].all()
+    line = [[24, 14], [56, 16], [54, 46], [26, 44]]
+    outline = service.done("segment", **plain, steps=[{"kind": "lasso", "line": line, "tolerance": 0}])
+    drawn = service.pixels(outline["mask"])
+    assert np.array_equal(drawn, segmentation.segment(image, lasso=line, tolerance=0).mask) and drawn[44, 40] > 127
+    part = {"kind": "combine", "mask": service.upload(coarse)["id"], "add": False}
+    rest = service.pixels(service.done("segment", **plain, steps=[{"kind": "lasso", "line": line}, part])["mask"])
+    assert not rest[coarse > 0].any()
     plain_id = service.upload(np.full((40, 40, 3), 7, np.uint8))["id"]
     no_people = service.done("segment", picture=plain_id, all_people=True)
     assert no_people["masks"] == [] and "mask" not in no_people and "no person" in no_people["info"]["reason"]

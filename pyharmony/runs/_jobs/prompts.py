@@ -8,21 +8,36 @@ from typing import Any
 
 from ..._calls import SEGMENT, points_of
 
+#: The options of prompts by which a segmentation begins; lines and outlines after the first correct it.
+_FIRST = ("points", "beside", "scribble", "box", "mask")
+
 
 def prompted(session: Any, options: Mapping[str, Any]) -> Any:
-    """Returns a session's result for clicks, a box, a mask and lines; lines after the first correct it."""
+    """Returns a session's result for clicks, a box, a mask, lines, outlines, and masks to add and to remove."""
     clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in points_of(options.get(name, ()))]
     lines = options.get("scribble", [])
-    segments = session.segment(
-        points=[at for at, _ in clicks] or None,
-        labels=[label for _, label in clicks] if clicks else None,
-        scribble=lines[0] if lines else None,
-        **SEGMENT.arguments(options),
-    )
+    outlines, tolerance = options.get("lasso", ()), options.get("tolerance")
+    arguments = SEGMENT.arguments(options)
+    if "mask" not in options and outlines:
+        arguments.pop("tolerance", None)
+    segments = None
+    if not outlines or any(options.get(name) for name in _FIRST):
+        segments = session.segment(
+            points=[at for at, _ in clicks] or None,
+            labels=[label for _, label in clicks] if clicks else None,
+            scribble=lines[0] if lines else None,
+            **arguments,
+        )
+    for name, is_added in (("lasso", True), ("lasso_beside", False)):
+        for line in options.get(name, ()):
+            segments = session.lasso(line, add=is_added, tolerance=tolerance)
     for line in lines[1:]:
         segments = session.scribble(line, add=True)
     for line in options.get("scribble_beside", ()):
         segments = session.scribble(line, add=False)
+    for name, is_added in (("include", True), ("exclude", False)):
+        for mask in options.get(name, ()):
+            segments = session.combine(mask, add=is_added)
     return segments
 
 
