@@ -3090,6 +3090,20 @@ def test_lines_and_clicks_that_remove(browser: Any, service: Any, tmp_path: Path
         assert line["line"][0] == pytest.approx([34.5, 59.5], abs=0.5)
         assert line["line"][-1] == pytest.approx([84.5, 59.5], abs=0.5)
         assert np.array_equal(mask, pyharmony.segment(source, scribble=[tuple(one) for one in line["line"]]).alpha())
+        # An outline is refined near it; around a part it adds that.
+        visit.click("#start-over")
+        page.check("input[name=tool][value=lasso]", force=True)
+        assert page.is_visible("#lasso-note")
+        around = ((20, 30), (100, 30), (100, 90), (20, 90), (20, 40))
+        mask = visit.new_mask(lambda: visit.drag(*(visit.on_picture(*at) for at in around)))
+        (step,) = bodies[-1]["steps"]
+        assert step["kind"] == "lasso" and step["add"] and len(step["line"]) >= 6
+        assert np.array_equal(mask, pyharmony.segment(source, lasso=[tuple(one) for one in step["line"]]).alpha())
+        clicks((40, 60), (80, 60))(visit)
+        visit.says("Draw a line around it")
+        visit.click("#start-over")
+        page.check("input[name=tool][value=line]", force=True)
+        visit.new_mask(lambda: visit.drag(*(visit.on_picture(*at) for at in ((35, 60), (60, 50), (85, 60)))))
         # Two clicks draw a line, too; the hint says that the second is waited for.
         visit.point(60, 40)
         visit.says("Click where the line ends")

@@ -12,8 +12,8 @@ import { TEXTS, WORK, plainly } from "./strings.js";
 /** @import { Point } from "./geometry.js" */
 
 /** The mode of the pointer on the canvas, by tool. */
-/** @type {Record<"click" | "line" | "paint" | "edge", import("./stage.js").Mode>} */
-const TOOLS = { click: "point", line: "line", paint: "paint", edge: "paint" };
+/** @type {Record<"click" | "line" | "lasso" | "paint" | "edge", import("./stage.js").Mode>} */
+const TOOLS = { click: "point", line: "line", lasso: "line", paint: "paint", edge: "paint" };
 
 /** Returns the points of a line as the service expects them. @param {Point[]} points */
 const lineOf = (points) => points.map(({ x, y }) => /** @type {[number, number]} */ ([x - 0.5, y - 0.5]));
@@ -68,6 +68,7 @@ export class Cutting {
     $("found-people").hidden = this.peoplePhoto !== moving;
     stage.setMode(TOOLS[tool()]);
     stage.strokes.removes = !adds() && tool() !== "edge";
+    stage.strokes.isClosed = tool() === "lasso";
     stage.strokes.brush = Number(input("brush").value);
     this.showMask().catch(fail);
     this.showChoices().catch(fail);
@@ -112,7 +113,11 @@ export class Cutting {
   point(x, y, add) { this.segment({ kind: "click", x: x - 0.5, y: y - 0.5, add }); }
 
   /** @type {(points: Point[], add: boolean) => void} */
-  line(points, add) { this.segment({ kind: "scribble", line: lineOf(points), add }); }
+  line(points, add) {
+    if (tool() !== "lasso") this.segment({ kind: "scribble", line: lineOf(points), add });
+    else if (points.length < 3) showMessage(TEXTS.drawAround);
+    else this.segment({ kind: "lasso", line: lineOf(points), add });
+  }
 
   /** Adds one step. @param {Extract<Step, { add: boolean }>} step */
   segment(step) {
@@ -162,7 +167,8 @@ export class Cutting {
       this.choices.set(key, choicesOf(result.masks));
     }
     if (result.mask) {
-      session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, TEXTS.cut);
+      const text = result.info.reason_code === "no-effect" ? TEXTS.noEffect : TEXTS.cut;
+      session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, text);
     } else {
       showMessage(TEXTS.nothingThere(plainly(result.info.reason ?? "", result.info.reason_code)));
       session.refresh();

@@ -3,10 +3,10 @@
 /** @import { Picture } from "./api.js" */
 /** @import { Place, Point, Rectangle } from "./geometry.js" */
 /**
- * A step of segmentation, as the service expects it: a click, a line, or a mask to continue from.
+ * A step of segmentation, as the service expects it: a click, a line, an outline, or a mask to continue from.
  *
  * @typedef {{ kind: "click", x: number, y: number, add: boolean }
- *   | { kind: "scribble", line: [number, number][], add: boolean }
+ *   | { kind: "scribble" | "lasso", line: [number, number][], add: boolean }
  *   | { kind: "choose", index: number }
  *   | { kind: "mask", mask: string }} Step
  */
@@ -184,9 +184,9 @@ export const UNMASKED = Object.freeze({ steps: [], marks: [], mask: null, place:
 /** Returns the dots to show for steps: clicks, and the first point of lines. @type {(steps: Step[]) => Mark[]} */
 export function marksOf(steps) {
   return steps.flatMap((step) => {
-    if (step.kind === "click") return [{ x: step.x + 0.5, y: step.y + 0.5, add: step.add }];
-    if (step.kind === "scribble") return [{ x: step.line[0][0] + 0.5, y: step.line[0][1] + 0.5, add: step.add }];
-    return [];
+    if (step.kind === "choose" || step.kind === "mask") return [];
+    const [x, y] = step.kind === "click" ? [step.x, step.y] : step.line[0];
+    return [{ x: x + 0.5, y: y + 0.5, add: step.add }];
   });
 }
 

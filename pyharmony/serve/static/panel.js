@@ -131,8 +131,8 @@ function showCut({ doc, about, ready, way }) {
   $("save-mask").hidden = $("save-cutout").hidden = !doc.mask;
   if (doc.mask) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
   $("brush-field").hidden = !["paint", "edge"].includes(chosen("tool"));
+  for (const name of ["edge", "lasso"]) $(`${name}-note`).hidden = chosen("tool") !== name;
   // What is seen through an edge is neither added nor removed.
-  $("edge-note").hidden = chosen("tool") !== "edge";
   $("signs").hidden = !$("edge-note").hidden;
   showBrush();
 }

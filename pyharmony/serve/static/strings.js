@@ -212,6 +212,8 @@ export const TEXTS = {
   strokeBegun: "It begins here. Continue to its end.",
   lineEnds: `${CLICK} where the line ends`,
   pointFirst: `${CLICK} first on the object.`,
+  drawAround: "Draw a line around it.",
+  noEffect: `The last ${CLICKED} changed nothing. Draw around the part with the lasso.`,
   nextClick: `The next ${CLICKED} uses it`,
   nothingThere: (/** @type {string} */ reason) => `Nothing was found there. ${reason}`,
   cut: "Cut out. It is shown with its outline.",

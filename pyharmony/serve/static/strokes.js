@@ -27,6 +27,8 @@ export class Strokes {
     this.brush = 40;
     /** Whether the stroke removes. */
     this.removes = false;
+    /** Whether a line is an outline, which is closed. */
+    this.isClosed = false;
     /** The start of a line by a click. @type {Point | null} */
     this.anchor = null;
     /** The points of a stroke that a key began, and whether it removes. @type {Point[] | null} */
@@ -56,7 +58,7 @@ export class Strokes {
     const painted = this.stage.mode === "paint";
     this.line.setAttrs({
       points: dotted(points), strokeWidth: painted ? this.brush : LINE / this.stage.view.zoom, visible: true,
-      stroke: this.colour, opacity: painted ? 0.55 : 0.9,
+      stroke: this.colour, opacity: painted ? 0.55 : 0.9, closed: this.isClosed && !painted,
     });
     this.stage.tools.batchDraw();
   }
