@@ -43,6 +43,9 @@ from .scores import Weights, expected, facts_of, surely_best_first
 GUESSED = 0.5
 #: The least score with which the mask of a person whose part was clicked comes first.
 _WEARER = 0.4
+#: By how much a score is above that of a person's mask, which comes first otherwise: on val 0.2 moves the mean IoU of
+#: 59 drawn masks from 0.705 to 0.730 and none of 92 others; less of a margin costs these 0.004.
+_SURER = 0.2
 _ONE_COLOUR = Reason("one-colour", "the image has one colour, nothing in it can be segmented")
 _NOTHING_LEFT = Reason("nothing-left", "nothing of the mask is left")
 _NO_EFFECT = Reason(
@@ -441,14 +444,19 @@ class Session:
             return better
         rated = self._rated(self._scored, better, prompts)
         # In a box the network's first mask is the person.
-        if better[0] is not before[0] or not one_click:
+        if not one_click:
             return [rated[0], *by_scores(rated[1:])]
-        rated = whole_first(cutter, by_scores(rated), RATED)
-        whole = wearer(cutter, rated[0], prompts.points[0])
-        if whole is None:
-            return rated
-        score = self._rated(self._scored, [whole, *better], prompts)[0].score
-        return [whole._replace(score=score), *rated][:COUNT] if score >= _WEARER else rated
+        if better[0] is not before[0]:
+            rated = [rated[0], *by_scores(rated[1:])]
+        else:
+            rated = whole_first(cutter, by_scores(rated), RATED)
+        whole = wearer(cutter, rated[0], prompts.points[0]) if better[0] is before[0] else None
+        if whole is not None:
+            score = self._rated(self._scored, [whole, *better], prompts)[0].score
+            rated = [whole._replace(score=score), *rated][:COUNT] if score >= _WEARER else rated
+        surest = max(rated, key=lambda layer: layer.score)
+        # What a person holds or eats is meant if that is far likelier.
+        return by_scores(rated) if surest.score > rated[0].score + _SURER else rated
 
     def _rated(self, weights: Weights, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
         """Returns masks with their expected intersection over union as their scores."""

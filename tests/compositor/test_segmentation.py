@@ -20,7 +20,7 @@ from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, Ma
 from pyharmony.io import Picture
 from pyharmony.learn import data
 from pyharmony.runs import batch
-from pyharmony.segmentation import _clicks, _edges, _methods, _prompts, _segment, heads, layers, people
+from pyharmony.segmentation import Session, _clicks, _edges, _methods, _prompts, _segment, heads, layers, people
 from pyharmony.segmentation import masks as masks_module
 from pyharmony.segmentation._closer import closer, windows_of
 from pyharmony.segmentation._edges import at_full_size
@@ -1465,6 +1465,27 @@ def test_one_click_at_a_part_of_somebody_means_all_of_them(monkeypatch: pytest.M
     assert not is_whole(points=(60, 40))
     score, where = 0.55, np.zeros((200, 300), np.float32)
     assert not is_whole(points=(60, 40))
+
+
+@pytest.mark.parametrize(("score", "is_held"), [(0.65, False), (0.75, True)])
+def test_what_a_person_holds_is_meant_where_that_is_far_likelier(
+    monkeypatch: pytest.MonkeyPatch, score: float, is_held: bool
+) -> None:
+    session, whole = segmentation.Session(np.indices((200, 300)).sum(0).astype(np.uint8)), figure(60)
+    thing = np.zeros_like(whole)
+    thing[60:80, 50:70] = True
+    person, held = (Layer((0, 0, 300, 200), mask.astype(np.float32), 0.5) for mask in (whole, thing))
+    monkeypatch.setattr(NetworkCutter, "cut", lambda self, prompts, last: [person, held])
+    monkeypatch.setattr(_segment, "posed", lambda cutter, layers, prompts: [person._replace(), held])
+    monkeypatch.setattr(
+        Session,
+        "_rated",
+        lambda self, weights, layers, prompts: [person._replace(score=0.5), held._replace(score=score)],
+    )
+    found = session.segment(points=(60, 70))
+    assert found.areas[0] == np.count_nonzero(thing if is_held else whole) and len(found) == 2
+    # Whoever draws a box around the person means the person.
+    assert session.segment(points=(60, 70), box=(30, 10, 60, 120)).areas[0] > np.count_nonzero(thing)
 
 
 def test_a_part_of_somebody_is_theirs_where_the_map_of_people_agrees() -> None:
