@@ -581,7 +581,9 @@ VALUES: dict[str, Callable[[Make], Any]] = {
     "segmentation.Session.__init__": lambda k: ph.segmentation.Session(k(IMAGE)).picture,
     "segmentation.Session.segment": lambda k: ph.segmentation.Session(IMAGE).segment(mask=k(SOFT_MASK)).mask,
     "segmentation.Session.combine": lambda k: ph.segmentation.Session(IMAGE).combine(k(SOFT_MASK)).mask,
-    "segmentation.Session.other_people": lambda k: ph.segmentation.Session(IMAGE).other_people([k(SOFT_MASK)], (64, 48)),
+    "segmentation.Session.other_people": lambda k: ph.segmentation.Session(IMAGE).other_people(
+        [k(SOFT_MASK)], (64, 48)
+    ),
     "segmentation.Session.shows_people": lambda k: ph.segmentation.Session(IMAGE).shows_people(k(SOFT_MASK)),
     "segmentation.Session.posture": lambda k: ph.segmentation.Session(IMAGE).posture(k(SOFT_MASK)),
     "placement.contact_sheet": lambda k: placement.contact_sheet(
@@ -652,7 +654,7 @@ def test_every_public_function_on_images_is_in_the_tables() -> None:
 #: What runs the networks of cut-outs on a picture, seconds under a sanitizer for each kind of image.
 BY_NETWORKS = {
     "segment", "composition.contact_sheet",
-    *(f"segmentation.Session.{name}" for name in ("segment", "combine", "others", "shows_people", "posture")),
+    *(f"segmentation.Session.{name}" for name in ("segment", "combine", "other_people", "shows_people", "posture")),
 }  # fmt: skip
 
 
