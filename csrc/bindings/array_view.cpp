@@ -10,6 +10,7 @@
 namespace pyharmony {
 
 void (*array_view_observer)(const ArrayView& view, bool exists) = nullptr;
+MemoryMeter* (*meter_of_context)() = nullptr;
 
 namespace {
 

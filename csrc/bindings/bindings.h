@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <functional>
+#include <utility>
 
 #include "core/array.h"
+#include "core/buffer.h"
 
 namespace pyharmony {
 
@@ -24,13 +26,21 @@ std::function<R(A..., B...)> chain(Made (*make)(A...), R (*use)(Taken, B...)) {
   };
 }
 
-// Lets other threads of Python run until the end of its scope. Where Python has shut down by then,
+// Returns the meter of the present context of Python; null until the first `_C.Memory` is entered.
+extern MemoryMeter* (*meter_of_context)();
+
+// Lets other threads of Python run until the end of its scope, in which memory is counted by the
+// meter of the context. Where Python has shut down by then,
 // the thread waits for the end of the process: Python would end the thread by unwinding its stack,
 // which ends the process with std::terminate at the first destructor.
 class GilRelease {
  public:
-  GilRelease() : state_(PyEval_SaveThread()) {}
+  GilRelease()
+      : meter_(std::exchange(current_meter(),
+                             meter_of_context == nullptr ? nullptr : meter_of_context())),
+        state_(PyEval_SaveThread()) {}
   ~GilRelease() {
+    current_meter() = meter_;
     try {
       if (!Py_IsInitialized()) wait_for_end();
       PyEval_RestoreThread(state_);
@@ -46,6 +56,7 @@ class GilRelease {
     for (;;) pause();
   }
 
+  MemoryMeter* meter_;  // of what this thread did before
   PyThreadState* state_;
 };
 
@@ -79,6 +90,7 @@ void bind_instance_norm_cuda(py::module_& m);
 void bind_laplacian(py::module_& m);
 void bind_mask_facts(py::module_& m);
 void bind_matting(py::module_& m);
+void bind_memory(py::module_& m);
 void bind_partial_conv(py::module_& m);
 void bind_partial_conv_cuda(py::module_& m);
 void bind_paste(py::module_& m);

@@ -62,7 +62,7 @@ py::dict chebyshev_info(const gp::ChebyshevResult& result) {
   return py::dict("steps"_a = result.steps, "total_steps"_a = result.total_steps,
                   "finite"_a = result.finite, "residual"_a = result.residual,
                   "max_error"_a = result.max_error, "converged"_a = result.converged,
-                  "peak_bytes"_a = result.peak_bytes, "clipped"_a = result.clipped);
+                  "clipped"_a = result.clipped);
 }
 
 py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
@@ -84,10 +84,10 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
 }
 
 // Where b is given, it takes the place of the images, which are not read.
-py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
-             const ArrayView& base, const ArrayView& out, double weight, double w0, double w1,
-             bool double_precision, const std::optional<ArrayView>& rhs,
-             const std::optional<std::vector<double>>& mean) {
+std::int64_t dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                 const ArrayView& base, const ArrayView& out, double weight, double w0, double w1,
+                 bool double_precision, const std::optional<ArrayView>& rhs,
+                 const std::optional<std::vector<double>>& mean) {
   HM_CHECK(out.writable, "out: not writable");
   gp::DctParams params;
   params.out = as_image(out, "out");
@@ -97,9 +97,7 @@ py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
   if (mean) params.mean = *mean;
   params.double_precision = double_precision;
   gp::check_dct(params);
-  const gp::DctResult result =
-      without_gil([&] { return HM_SIMD_CALL(gaussian_poisson_dct, params); });
-  return py::dict("peak_bytes"_a = result.peak_bytes, "clipped"_a = result.clipped);
+  return without_gil([&] { return HM_SIMD_CALL(gaussian_poisson_dct, params); });
 }
 
 ImageView plane_of(const ArrayView& array, const char* name, const ImageView& image) {

@@ -9,9 +9,7 @@ void bind_laplacian(py::module_& m) {
       "laplacian",
       [](const ArrayView& src, const ArrayView& dst, const ArrayView& mask, int levels, bool adapt,
          const ArrayView& out) {
-        const LaplacianInfo info =
-            without_gil([&] { return laplacian(src, dst, mask, levels, adapt, out); });
-        return py::dict("clipped"_a = info.clipped, "peak_bytes"_a = info.peak_bytes);
+        return without_gil([&] { return laplacian(src, dst, mask, levels, adapt, out); });
       },
       "src"_a, "dst"_a, "mask"_a, "levels"_a, "adapt"_a, "out"_a);
 }

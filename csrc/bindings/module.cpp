@@ -37,6 +37,7 @@ PYBIND11_MODULE(_C, m) {
   bind_laplacian(m);
   bind_mask_facts(m);
   bind_matting(m);
+  bind_memory(m);
   bind_partial_conv(m);
   bind_paste(m);
   bind_pyramid(m);

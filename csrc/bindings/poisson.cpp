@@ -44,8 +44,7 @@ py::dict run(const Hierarchy& hierarchy, const SolveParams& params) {
                   "residual"_a = params.certify ? report.residual : kUnknown,
                   "estimate"_a = report.estimate,
                   "max_error"_a = params.certify ? report.max_error : kUnknown,
-                  "converged"_a = report.converged, "peak_bytes"_a = report.peak_bytes,
-                  "clipped"_a = report.clipped);
+                  "converged"_a = report.converged, "clipped"_a = report.clipped);
 }
 
 py::dict solve(const Hierarchy& hierarchy, const ArrayView& src, const ArrayView& dst,

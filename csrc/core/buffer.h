@@ -1,4 +1,5 @@
-// Scratch memory of the CPU kernels: aligned, counted, released with its owner.
+// Scratch memory of the CPU kernels: aligned, counted where it is measured, released with its
+// owner.
 #pragma once
 
 #ifdef __linux__
@@ -15,38 +16,76 @@
 
 namespace pyharmony {
 
-// The bytes of scratch that a solve holds at the moment and held at most; Buffers update it.
-struct MemoryMeter {
-  std::atomic<std::int64_t> now{0}, peak{0};
+// The bytes that a part of a program holds at the moment and held at most, with those of the parts
+// within it. Whatever counts its bytes here keeps it alive, and it keeps `outer` alive.
+class MemoryMeter {
+ public:
+  explicit MemoryMeter(MemoryMeter* outer) : outer_(outer) {
+    if (outer_ != nullptr) outer_->keep();
+  }
+
+  std::int64_t peak() const { return peak_.load(); }
+  void keep() { users_.fetch_add(1, std::memory_order_relaxed); }
+  void drop() {
+    if (users_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    if (outer_ != nullptr) outer_->drop();
+    delete this;
+  }
 
   void add(std::int64_t bytes) {
-    const std::int64_t total = now.fetch_add(bytes) + bytes;
-    std::int64_t seen = peak.load();
-    while (total > seen && !peak.compare_exchange_weak(seen, total)) {
+    for (MemoryMeter* meter = this; meter != nullptr; meter = meter->outer_) {
+      const std::int64_t total = meter->now_.fetch_add(bytes) + bytes;
+      std::int64_t seen = meter->peak_.load();
+      while (total > seen && !meter->peak_.compare_exchange_weak(seen, total)) {
+      }
     }
   }
+  // Counts a block until `leave` is called with its size.
+  void enter(std::size_t bytes) {
+    keep();
+    add(static_cast<std::int64_t>(bytes));
+  }
+  void leave(std::size_t bytes) {
+    add(-static_cast<std::int64_t>(bytes));
+    drop();
+  }
+
+ private:
+  ~MemoryMeter() = default;
+
+  std::atomic<std::int64_t> now_{0}, peak_{0}, users_{1};
+  MemoryMeter* const outer_;
 };
 
-// Uninitialised memory, aligned to 64 bytes.
+// The meter of what this thread works for; null: none. A job of core/parallel.h hands it on.
+MemoryMeter*& current_meter();
+
+// Large blocks ask for huge pages; the first touch of small pages costs as much as a pass.
+constexpr std::size_t kHugePage = std::size_t(1) << 21, kHugeBlock = 2 * kHugePage;
+inline void ask_for_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr std::size_t kPage = 4096;
+  const std::size_t skipped = (kPage - reinterpret_cast<std::uintptr_t>(data) % kPage) % kPage;
+  if (bytes < kHugeBlock) return;
+  madvise(static_cast<char*>(data) + skipped, bytes - skipped, MADV_HUGEPAGE);
+#endif
+}
+
+// Uninitialised memory, aligned to 64 bytes and counted by the meter of the thread that takes it.
 template <typename T>
 class Buffer {
  public:
-  static constexpr std::size_t kAlignment = 64, kHugePage = std::size_t(1) << 21;
-
   Buffer() = default;
-  explicit Buffer(std::size_t count, MemoryMeter* meter = nullptr) : count_(count), meter_(meter) {
-    // Large blocks ask for huge pages; the first touch of small pages costs as much as a pass.
-    const std::size_t unit = count * sizeof(T) < 2 * kHugePage ? kAlignment : kHugePage;
-    const std::size_t bytes = (count * sizeof(T) + unit - 1) / unit * unit;
-    data_ = static_cast<T*>(std::aligned_alloc(unit, bytes ? bytes : unit));
+  explicit Buffer(std::size_t count) : count_(count), meter_(current_meter()) {
+    const std::size_t unit = bytes() < kHugeBlock ? kAlignment : kHugePage;
+    const std::size_t block = (bytes() + unit - 1) / unit * unit;
+    data_ = static_cast<T*>(std::aligned_alloc(unit, block ? block : unit));
     if (data_ == nullptr) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-    if (unit == kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);
-#endif
-    if (meter_) meter_->add(static_cast<std::int64_t>(count_ * sizeof(T)));
+    ask_for_huge_pages(data_, block);
+    if (meter_ != nullptr) meter_->enter(bytes());
   }
-  static Buffer zeros(std::size_t count, MemoryMeter* meter = nullptr) {
-    Buffer buffer(count, meter);
+  static Buffer zeros(std::size_t count) {
+    Buffer buffer(count);
     std::fill_n(buffer.data_, count, T{});
     return buffer;
   }
@@ -59,7 +98,7 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
     std::free(data_);
-    if (meter_) meter_->add(-static_cast<std::int64_t>(count_ * sizeof(T)));
+    if (meter_ != nullptr) meter_->leave(bytes());
   }
 
   void swap(Buffer& other) noexcept {
@@ -71,10 +110,13 @@ class Buffer {
   T* data() { return data_; }
   const T* data() const { return data_; }
   std::size_t size() const { return count_; }
+  std::size_t bytes() const { return count_ * sizeof(T); }
   T& operator[](std::size_t i) { return data_[i]; }
   const T& operator[](std::size_t i) const { return data_[i]; }
 
  private:
+  static constexpr std::size_t kAlignment = 64;
+
   T* data_ = nullptr;
   std::size_t count_ = 0;
   MemoryMeter* meter_ = nullptr;

@@ -23,6 +23,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/buffer.h"
 #include "core/interrupt.h"
 
 namespace pyharmony {
@@ -45,6 +46,7 @@ void call_hook();  // if it is time to, on the first thread; throws Interrupt
 
 struct Job;
 thread_local const Job* current_job = nullptr;  // the innermost job whose body this thread runs
+thread_local MemoryMeter* meter_of_thread = nullptr;
 thread_local Clock::time_point next_interrupt_check{};
 
 struct Job {
@@ -58,6 +60,7 @@ struct Job {
   std::atomic<bool> failed{false};
   std::mutex error_mutex{};
   const Job* outer = current_job;  // waits for this one, so it lives longer
+  MemoryMeter* meter = meter_of_thread;
 
   bool exhausted() const { return next.load(std::memory_order_relaxed) >= n; }
 
@@ -86,6 +89,7 @@ struct Job {
 
   void run() {
     const Job* const before = std::exchange(current_job, this);
+    MemoryMeter* const meter_before = std::exchange(meter_of_thread, meter);
     for (;;) {
       poll();
       if (abandoned()) break;
@@ -100,6 +104,7 @@ struct Job {
       }
     }
     current_job = before;
+    meter_of_thread = meter_before;
   }
 };
 
@@ -275,6 +280,8 @@ int default_threads() {
 }
 
 }  // namespace
+
+MemoryMeter*& current_meter() { return meter_of_thread; }
 
 int num_threads() {
   int n = g_threads.load();

@@ -94,7 +94,6 @@ class ChebyshevRuns {
   double rounding() const { return rounding_; }
   const Plan& plan() const { return plan_; }
   const ChebyshevResult& result() const { return result_; }
-  MemoryMeter& meter() { return meter_; }
 
   ChebyshevPass pass(const Problem& problem, const ImageView& out) {
     ChebyshevPass pass;
@@ -104,7 +103,6 @@ class ChebyshevRuns {
     pass.damping = damping();
     pass.excess_slope = op_.slope;
     pass.want_norm = op_.excess <= 0;
-    pass.meter = &meter_;
     return pass;
   }
 
@@ -127,7 +125,6 @@ class ChebyshevRuns {
     result_.residual = certificate.residual;
     result_.max_error = certificate.max_error;
     result_.converged = certificate.max_error <= tolerance_;
-    result_.peak_bytes = meter_.peak.load();
     // Further steps cannot help below the rounding of this bound or of the state.
     const double left = certificate.max_error - certificate.floor;
     const double limit = tolerance_ - certificate.floor;
@@ -160,7 +157,6 @@ class ChebyshevRuns {
   const int max_steps_;
   double rounding_ = 0;
   Plan plan_;
-  MemoryMeter meter_;
   int runs_ = 0;
   double before_ = std::numeric_limits<double>::infinity();
   ChebyshevResult result_;

@@ -21,7 +21,6 @@ struct ChebyshevPass {
   double damping;
   double excess_slope;  // with a map, row i of A has at least the excess slope * c_i
   bool want_norm;       // whether the Euclidean norm of r is measured as well
-  MemoryMeter* meter;
   std::int64_t strip_floats, segment_rows;  // size of a tile; the answer does not depend on it
   // The wanted pixels of a problem cut out of a larger one, which holds steps + 1 more pixels on
   // each side, unless the image ends before; x1 = 0: all pixels.

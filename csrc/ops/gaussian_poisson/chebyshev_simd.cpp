@@ -551,8 +551,7 @@ const Kernels& kernels_of(const Problem& problem, std::int64_t channels) {
 // Holds rows of floats for one tile at a time; a row starts kLanes floats into its pitch.
 class Workspace {
  public:
-  Workspace(std::int64_t steps, std::int64_t strip, std::int64_t channels, bool map,
-            MemoryMeter* meter)
+  Workspace(std::int64_t steps, std::int64_t strip, std::int64_t channels, bool map)
       : halo(steps + 1),
         margin(round_up(halo * channels, kLanes)),
         ring(steps + 1 + kAdvanceRows + 3),
@@ -560,7 +559,7 @@ class Workspace {
     if (pitch % 1024 < 3 * kLanes) pitch += 3 * kLanes;  // rows a page apart share cache sets
     const std::int64_t bands = map ? 4 : 3;
     const std::int64_t rows = bands * ring + kSingleRows;
-    memory_ = Buffer<float>::zeros(static_cast<std::size_t>(rows * pitch), meter);
+    memory_ = Buffer<float>::zeros(static_cast<std::size_t>(rows * pitch));
     float* next = memory_.data() + kLanes;
     auto take = [&](std::int64_t n) {
       float* band = next;
@@ -962,11 +961,11 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
 
   Pool<Workspace> pool([&] {
     return std::make_unique<Workspace>(static_cast<std::int64_t>(pass.steps.size()), strip, group,
-                                       problem.has_map(), pass.meter);
+                                       problem.has_map());
   });
   const std::int64_t rows = problem.height();
-  auto row_norms = Buffer<double>::zeros(
-      static_cast<std::size_t>(pass.want_norm ? groups * strips * rows : 0), pass.meter);
+  auto row_norms =
+      Buffer<double>::zeros(static_cast<std::size_t>(pass.want_norm ? groups * strips * rows : 0));
 
   ChebyshevMeasure total;
   std::mutex mutex;

@@ -47,16 +47,11 @@ std::vector<double> known_mean(const DctParams& params, const std::vector<double
 // Throws std::invalid_argument unless shapes and dtypes fit together.
 void check_dct(const DctParams& params);
 
-struct DctResult {
-  std::int64_t peak_bytes = 0;
-  std::int64_t clipped = 0;  // values that were clipped where they were stored
-};
-
 }  // namespace pyharmony::gaussian_poisson
 
 namespace pyharmony {
 
-HM_SIMD_DECLARE(
-    gaussian_poisson::DctResult gaussian_poisson_dct(const gaussian_poisson::DctParams& params))
+// Returns how many values were clipped where they were stored.
+HM_SIMD_DECLARE(std::int64_t gaussian_poisson_dct(const gaussian_poisson::DctParams& params))
 
 }  // namespace pyharmony

@@ -63,7 +63,6 @@ namespace pyharmony::HM_SIMD_NS {
 namespace {
 
 using gaussian_poisson::DctParams;
-using gaussian_poisson::DctResult;
 using gaussian_poisson::Problem;
 
 constexpr double kPi = 3.14159265358979323846;
@@ -152,8 +151,8 @@ class DctSolver {
         row_blocks_((h_ + kV - 1) / kV),
         row_transform_(static_cast<std::size_t>(n_)) {}
 
-  DctResult run() {
-    work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_), &meter_);
+  std::int64_t run() {
+    work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_));
     sums_.assign(static_cast<std::size_t>(row_blocks_ * c_), 0.0);
     parallel_each(row_blocks_, 1, [&](std::int64_t i) { forward_rows(i); });
     std::vector<double> total(static_cast<std::size_t>(c_));
@@ -171,10 +170,7 @@ class DctSolver {
     });
     for (std::int64_t k = 0; k < c_; ++k) set_mean(k);
     parallel_each(row_blocks_, 1, [&](std::int64_t i) { inverse_rows(i); });
-    DctResult result;
-    result.peak_bytes = meter_.peak.load();
-    result.clipped = clipped_.load();
-    return result;
+    return clipped_.load();
   }
 
  private:
@@ -204,14 +200,14 @@ class DctSolver {
     double* sum = sums_.data() + block * c_;
     for (std::int64_t x0 = 0; x0 < w_; x0 += kStrip) {
       const std::int64_t x1 = std::min(w_, x0 + kStrip);
-      RhsRows<Real> rhs(params_, x0, x1, &meter_);
+      RhsRows<Real> rhs(params_, x0, x1);
       for (std::int64_t y = y0; y < y0 + rows; ++y) split_row(rhs.next(y, sum), x0, x1, y);
       rhs.finish(sum);
     }
     for (std::int64_t t = (w_ + kV - 1) / kV; t < tiles_; ++t) {
       for (std::int64_t k = 0; k < c_; ++k) std::fill_n(tile(k, t) + y0, rows, Vec{});
     }
-    Buffer<Vec> lines(static_cast<std::size_t>(tiles_ * kV), &meter_);
+    Buffer<Vec> lines(static_cast<std::size_t>(tiles_ * kV));
     for (std::int64_t k = 0; k < c_; ++k) transform_rows<2>(k, y0, rows, lines.data());
   }
 
@@ -319,7 +315,7 @@ class DctSolver {
     }
     // T = (I - ratio S) D (I - ratio S^T), where D is the pivots; `inverse` is scale / D.
     const std::size_t rows = static_cast<std::size_t>(h_);
-    Buffer<Vec> ratio(rows, &meter_), inverse(rows, &meter_), column(kStore ? 0 : rows, &meter_);
+    Buffer<Vec> ratio(rows), inverse(rows), column(kStore ? 0 : rows);
     const Vec one = Vec{} + Real(1);
     // A smaller last pivot of the constant turns rounding into a constant that hides the rest.
     constexpr Real kLostPivot = std::numeric_limits<Real>::epsilon() / 16;
@@ -448,10 +444,10 @@ class DctSolver {
   void inverse_rows(std::int64_t block) {
     const std::int64_t y0 = block * kV, rows = std::min(kV, h_ - y0);
     {
-      Buffer<Vec> lines(static_cast<std::size_t>(tiles_ * kV), &meter_);
+      Buffer<Vec> lines(static_cast<std::size_t>(tiles_ * kV));
       for (std::int64_t k = 0; k < c_; ++k) transform_rows<3>(k, y0, rows, lines.data());
     }
-    Buffer<Real> pixels(static_cast<std::size_t>(c_ * kStrip), &meter_);
+    Buffer<Real> pixels(static_cast<std::size_t>(c_ * kStrip));
     for (std::int64_t x0 = 0; x0 < w_; x0 += kStrip) {
       const std::int64_t x1 = std::min(w_, x0 + kStrip);
       const ImageView out = columns(params_.out, x0, x1);
@@ -474,7 +470,6 @@ class DctSolver {
   const std::int64_t row_blocks_;
   const Transform row_transform_;
   std::unique_ptr<Transform> column_transform_;
-  MemoryMeter meter_;
   Buffer<Vec> work_;
   std::vector<double> sums_, mean_;
   std::vector<Real> padding_;  // [C, tiles, H]: each tile's part of the row sums over the padding
@@ -484,7 +479,7 @@ class DctSolver {
 
 }  // namespace
 
-DctResult gaussian_poisson_dct(const DctParams& params) {
+std::int64_t gaussian_poisson_dct(const DctParams& params) {
   if (params.double_precision) return DctSolver<double>(params).run();
   return DctSolver<float>(params).run();
 }

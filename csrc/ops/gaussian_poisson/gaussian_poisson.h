@@ -61,8 +61,7 @@ struct ChebyshevResult {
   double residual = 0;   // a bound of |b - A x| of the answer
   double max_error = 0;  // a bound of |x - x*|, before rounding to out's dtype
   bool converged = false;
-  std::int64_t peak_bytes = 0;  // bytes of scratch memory
-  std::int64_t clipped = 0;     // values that were clipped where they were stored
+  std::int64_t clipped = 0;  // values that were clipped where they were stored
 };
 
 // Runs the Chebyshev iteration in float32 with a certified error: the steps that photographs need,

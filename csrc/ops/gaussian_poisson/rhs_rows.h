@@ -68,11 +68,10 @@ __attribute__((always_inline)) inline void prefetch_row(const ImageView& image, 
 template <typename Real>
 class RhsRows {
  public:
-  RhsRows(const gaussian_poisson::DctParams& params, std::int64_t x0, std::int64_t x1,
-          MemoryMeter* meter)
+  RhsRows(const gaussian_poisson::DctParams& params, std::int64_t x0, std::int64_t x1)
       : params_(params), x0_(x0), x1_(x1), channels_(params.channels()), sums_(channels_) {
     const std::int64_t n = (x1 - x0) * channels_, padding = 16 * channels_;
-    row_ = Buffer<Real>(static_cast<std::size_t>(n + padding), meter);
+    row_ = Buffer<Real>(static_cast<std::size_t>(n + padding));
     std::fill(row_.data() + n, row_.data() + n + padding, Real(0));
     if (params.has_rhs()) {
       rhs_ = columns(params.rhs, x0, x1);
@@ -86,7 +85,7 @@ class RhsRows {
     mask_ = columns(problem.mask, x0 - left_, x1 + right_);
     base_ = columns(problem.base, x0, x1);
     pitch_ = (n + 2 * channels_ + 31) / 16 * 16;
-    memory_ = Buffer<Real>(static_cast<std::size_t>(13 * pitch_), meter);
+    memory_ = Buffer<Real>(static_cast<std::size_t>(13 * pitch_));
     for (int i = 0; i < 9; ++i) window_[i / 3][i % 3] = memory_.data() + i * pitch_;
     horizontal_ = memory_.data() + 9 * pitch_;
     up_ = memory_.data() + 10 * pitch_;

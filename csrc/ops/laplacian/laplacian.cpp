@@ -36,14 +36,14 @@ ImageView view_of(float* data, Size size, std::int64_t channels) {
   return dense_image(data, DType::kFloat32, size.height, size.width, channels);
 }
 
-Buffer<float> image_buffer(Size size, std::int64_t channels, MemoryMeter& meter) {
-  Buffer<float> buffer(static_cast<std::size_t>(size.cells() * channels + kPast), &meter);
+Buffer<float> image_buffer(Size size, std::int64_t channels) {
+  Buffer<float> buffer(static_cast<std::size_t>(size.cells() * channels + kPast));
   std::fill_n(buffer.data() + size.cells() * channels, kPast, 0.0f);
   return buffer;
 }
 
-Buffer<std::uint8_t> plane_buffer(Size size, MemoryMeter& meter) {
-  return Buffer<std::uint8_t>(static_cast<std::size_t>(size.cells()), &meter);
+Buffer<std::uint8_t> plane_buffer(Size size) {
+  return Buffer<std::uint8_t>(static_cast<std::size_t>(size.cells()));
 }
 
 void halve(const ImageView& x, const ImageView* less, double sigma, float range, float* out) {
@@ -118,24 +118,24 @@ bool is_thin(const Level& level) {
 }
 
 // Returns the levels with their masks and ramps, the finest first.
-std::vector<Level> levels_of(const ImageView& mask, int count, bool adapt, MemoryMeter& meter) {
+std::vector<Level> levels_of(const ImageView& mask, int count, bool adapt) {
   std::vector<Level> levels;
   for (int k = 0; k <= count; ++k) {
     Level level;
     level.size = k == 0 ? Size{mask.height, mask.width} : levels.back().size.halved();
-    level.inside = plane_buffer(level.size, meter);
+    level.inside = plane_buffer(level.size);
     if (k == 0) {
       HM_SIMD_CALL(inside_kernel, mask, level.inside.data());
     } else {
       const Level& finer = levels.back();
-      level.mask = image_buffer(level.size, 1, meter);
+      level.mask = image_buffer(level.size, 1);
       ImageView before = mask;
       if (k > 1) before = view_of(const_cast<float*>(finer.mask.data()), finer.size, 1);
       halve(before, nullptr, 0.0, static_cast<float>(dtype_range(before.dtype)), level.mask.data());
       halve_inside(finer.inside.data(), finer.size, level.inside.data());
       if (adapt && is_thin(level)) break;
     }
-    level.ramp = plane_buffer(level.size, meter);
+    level.ramp = plane_buffer(level.size);
     const RampParams ramp{level.inside.data(), level.size.height, level.size.width, k == 0 ? 1 : 2,
                           level.ramp.data()};
     HM_SIMD_CALL(ramp_kernel, ramp);
@@ -146,8 +146,8 @@ std::vector<Level> levels_of(const ImageView& mask, int count, bool adapt, Memor
 
 }  // namespace
 
-LaplacianInfo laplacian(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
-                        int levels, bool adapt, const ArrayView& out) {
+std::int64_t laplacian(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                       int levels, bool adapt, const ArrayView& out) {
   const ImageView s = as_image(src, "src"), d = as_image(dst, "dst"), m = as_image(mask, "mask"),
                   o = as_image(out, "out");
   HM_CHECK(out.writable, "out: expected a writable array");
@@ -160,55 +160,51 @@ LaplacianInfo laplacian(const ArrayView& src, const ArrayView& dst, const ArrayV
   HM_CHECK(o.channels >= 1 && o.channels <= kMaxChannels, "out: ", o.channels,
            " channels, expected 1 to ", kMaxChannels);
   HM_CHECK(levels >= 0, "levels: ", levels, ", expected at least 0");
-  LaplacianInfo info;
-  if (o.height == 0 || o.width == 0) return info;
-  MemoryMeter meter;
+  std::int64_t clipped = 0;
+  if (o.height == 0 || o.width == 0) return clipped;
   const std::int64_t c = o.channels;
-  {
-    std::vector<Level> all = levels_of(m, levels, adapt, meter);
-    Part rows, columns;
-    box_of(all[0].inside.data(), all[0].size, rows, columns);
-    std::vector<std::pair<Part, Part>> parts{{rows, columns}};
-    for (std::size_t k = 1; k < all.size(); ++k) {
-      Level& level = all[k];
-      const Level& finer = all[k - 1];
-      parts.emplace_back(parts.back().first.halved(finer.size.height),
-                         parts.back().second.halved(finer.size.width));
-      level.x = image_buffer(level.size, c, meter);
-      if (k == 1) {
-        halve(s, &d, kSmoothSigma, 1.0f, level.x.data());
-      } else {
-        halve(view_of(all[k - 1].x.data(), finer.size, c), nullptr, kSmoothSigma, 1.0f,
-              level.x.data());
-      }
-    }
-    for (std::size_t k = all.size(); k-- > 0;) {
-      Level& level = all[k];
-      const auto [y, x] = parts[k];
-      if (y.begin >= y.end) break;
-      BandParams p{};
-      p.x = k == 0 ? s : view_of(level.x.data(), level.size, c);
-      p.mask = k == 0 ? m : view_of(level.mask.data(), level.size, 1);
-      p.ramp = level.ramp.data();
-      p.y0 = y.begin, p.y1 = y.end, p.x0 = x.begin, p.x1 = x.end;
-      if (k + 1 < all.size()) {
-        p.coarse = all[k + 1].x.data();
-        p.coarse_sum = all[k + 1].sum.data();
-      }
-      if (k == 0) {
-        p.dst = d;
-        p.out = o;
-        p.inside = level.inside.data();
-      } else {
-        level.sum = image_buffer(level.size, c, meter);
-        p.out = view_of(level.sum.data(), level.size, c);
-      }
-      info.clipped = HM_SIMD_CALL(band_kernel, p);
-      if (k + 1 < all.size()) all.pop_back();
+  std::vector<Level> all = levels_of(m, levels, adapt);
+  Part rows, columns;
+  box_of(all[0].inside.data(), all[0].size, rows, columns);
+  std::vector<std::pair<Part, Part>> parts{{rows, columns}};
+  for (std::size_t k = 1; k < all.size(); ++k) {
+    Level& level = all[k];
+    const Level& finer = all[k - 1];
+    parts.emplace_back(parts.back().first.halved(finer.size.height),
+                       parts.back().second.halved(finer.size.width));
+    level.x = image_buffer(level.size, c);
+    if (k == 1) {
+      halve(s, &d, kSmoothSigma, 1.0f, level.x.data());
+    } else {
+      halve(view_of(all[k - 1].x.data(), finer.size, c), nullptr, kSmoothSigma, 1.0f,
+            level.x.data());
     }
   }
-  info.peak_bytes = meter.peak;
-  return info;
+  for (std::size_t k = all.size(); k-- > 0;) {
+    Level& level = all[k];
+    const auto [y, x] = parts[k];
+    if (y.begin >= y.end) break;
+    BandParams p{};
+    p.x = k == 0 ? s : view_of(level.x.data(), level.size, c);
+    p.mask = k == 0 ? m : view_of(level.mask.data(), level.size, 1);
+    p.ramp = level.ramp.data();
+    p.y0 = y.begin, p.y1 = y.end, p.x0 = x.begin, p.x1 = x.end;
+    if (k + 1 < all.size()) {
+      p.coarse = all[k + 1].x.data();
+      p.coarse_sum = all[k + 1].sum.data();
+    }
+    if (k == 0) {
+      p.dst = d;
+      p.out = o;
+      p.inside = level.inside.data();
+    } else {
+      level.sum = image_buffer(level.size, c);
+      p.out = view_of(level.sum.data(), level.size, c);
+    }
+    clipped = HM_SIMD_CALL(band_kernel, p);
+    if (k + 1 < all.size()) all.pop_back();
+  }
+  return clipped;
 }
 
 }  // namespace pyharmony

@@ -41,16 +41,12 @@ HM_SIMD_DECLARE(std::int64_t core_kernel(const std::uint8_t* inside, std::int64_
 // Returns how many values were clipped.
 HM_SIMD_DECLARE(std::int64_t band_kernel(const BandParams& params))
 
-struct LaplacianInfo {
-  std::int64_t clipped = 0;     // values of out that were clipped
-  std::int64_t peak_bytes = 0;  // of scratch memory
-};
-
 // Writes dst plus the weighted bands of src - dst into out where mask is above zero. src, dst and
 // out [H, W, C] of at most 4 channels, of image dtypes and in one unit, mask [H, W] of any dtype;
 // out may be the same memory as dst. levels: the number of halvings, at most; adapt: whether bands
-// are left out whose weight is full in too small a share of the mask.
-LaplacianInfo laplacian(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
-                        int levels, bool adapt, const ArrayView& out);
+// are left out whose weight is full in too small a share of the mask. Returns how many values of
+// out were clipped.
+std::int64_t laplacian(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                       int levels, bool adapt, const ArrayView& out);
 
 }  // namespace pyharmony

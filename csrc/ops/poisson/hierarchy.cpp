@@ -17,7 +17,7 @@ constexpr std::int64_t kDirectNodes = 96;
 
 constexpr int round_up(int n) { return (n + kPad - 1) / kPad * kPad; }
 
-void shape_level(Level& level, int height, int width, MemoryMeter* meter) {
+void shape_level(Level& level, int height, int width) {
   LevelView& view = level.view;
   view.height = height;
   view.width = width;
@@ -25,7 +25,7 @@ void shape_level(Level& level, int height, int width, MemoryMeter* meter) {
   view.stride = (kPad + round_up(width)) / kPad | 1;
   view.stride *= kPad;
   level.spans.assign(static_cast<std::size_t>(height) * 4, 0);
-  level.zero_row = Buffer<float>::zeros(static_cast<std::size_t>(view.stride + kPad), meter);
+  level.zero_row = Buffer<float>::zeros(static_cast<std::size_t>(view.stride + kPad));
   view.zero_row = level.zero_row.data() + kPad;
   view.lo = level.spans.data();
   view.hi = view.lo + height;
@@ -160,7 +160,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   const int height = bottom - top, width = right - left;
   levels_.push_back(std::make_unique<Level>());
   Level& level = *levels_.back();
-  shape_level(level, height, width, meter_.get());
+  shape_level(level, height, width);
   LevelView& view = level.view;
   level.bottom = bottom == height_;
   level.right = right == width_;
@@ -170,7 +170,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   }
   finish_spans(level);
 
-  level.active = Buffer<std::int8_t>(level.plane_floats(), meter_.get());
+  level.active = Buffer<std::int8_t>(level.plane_floats());
   std::int8_t* active = level.active.data() + level.origin();
   view.active = active;
   std::vector<std::int64_t> counts(static_cast<std::size_t>(height), 0);
@@ -208,7 +208,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
     map_left_ = std::max(left - 1, 0);
     map_height_ = std::min(bottom + 1, height_) - map_top_;
     map_width_ = std::min(right + 1, width_) - map_left_;
-    map_ = Buffer<double>(static_cast<std::size_t>(map_height_) * map_width_, meter_.get());
+    map_ = Buffer<double>(static_cast<std::size_t>(map_height_) * map_width_);
     for (int i = 0; i < map_height_; ++i) {
       for (int j = 0; j < map_width_; ++j) {
         map_[static_cast<std::size_t>(i) * map_width_ + j] =
@@ -230,7 +230,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   view.inverse_all = 0.5f / (4 + view.excess_all);
   view.stencil = map ? Stencil::kFiveMap : touches ? Stencil::kFiveColumns : Stencil::kFive;
   if (!map && !touches) return;
-  level.columns = Buffer<float>::zeros(3 * view.stride + kPad, meter_.get());
+  level.columns = Buffer<float>::zeros(3 * view.stride + kPad);
   float* on_left = level.columns.data() + kPad;
   float* on_right = on_left + view.stride;
   float* links = on_right + view.stride;
@@ -243,7 +243,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
     links[j] = 2 + on_left[j] + on_right[j];
   }
   if (!map) return;
-  level.excess = Buffer<float>::zeros(level.plane_floats(), meter_.get());
+  level.excess = Buffer<float>::zeros(level.plane_floats());
   float* excess = level.excess.data() + level.origin();
   view.excess = excess;
   for (int i = 0; i < height; ++i) {
@@ -252,7 +252,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
       excess[i * view.stride + j] = static_cast<float>(weight * w0_ * w0_);
     }
   }
-  level.coefficients = Buffer<float>::zeros(level.plane_floats(), meter_.get());
+  level.coefficients = Buffer<float>::zeros(level.plane_floats());
   float* inverse = level.coefficients.data() + level.origin();
   view.inverse = inverse;
   for (int i = 0; i < height; ++i) {
@@ -289,7 +289,7 @@ void Hierarchy::build_finest_nine(const ImageView& weight_map) {
   LevelView& view = level.view;
   constexpr int kPlanes = 7;
   const std::size_t plane = level.plane_floats();
-  level.coefficients = Buffer<float>::zeros(kPlanes * plane, meter_.get());
+  level.coefficients = Buffer<float>::zeros(kPlanes * plane);
   const Coefficients to(level.coefficients.data() + level.origin(), plane);
   to.show(view);
   float* row_sum = to.inverse + plane;
@@ -344,7 +344,7 @@ bool Hierarchy::build_coarser() {
   auto next = std::make_unique<Level>();
   Level& level = *next;
   LevelView& view = level.view;
-  shape_level(level, coarse_size(fine_view.height), coarse_size(fine_view.width), meter_.get());
+  shape_level(level, coarse_size(fine_view.height), coarse_size(fine_view.width));
   view.stencil = Stencil::kNine;
   level.bottom = fine.bottom;
   level.right = fine.right;
@@ -352,7 +352,7 @@ bool Hierarchy::build_coarser() {
   view.merge_right = level.right && view.width % 2 == 0;
   constexpr int kPlanes = 6;
   const std::size_t plane = level.plane_floats();
-  level.coefficients = Buffer<float>(kPlanes * plane, meter_.get());
+  level.coefficients = Buffer<float>(kPlanes * plane);
   const Coefficients to(level.coefficients.data() + level.origin(), plane);
   const int rows = band_rows(view);
   std::vector<std::int64_t> counts(static_cast<std::size_t>(band_count(view)), 0);
@@ -481,7 +481,7 @@ void Hierarchy::factor_coarsest() {
     const double pivot = l[i * n + i];
     for (std::size_t k = 0; k < n; ++k) own[k] /= pivot;
   }
-  inverse_ = Buffer<float>(n * n, meter_.get());
+  inverse_ = Buffer<float>(n * n);
   for (std::size_t k = 0; k < n; ++k) {
     double sum = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -490,6 +490,15 @@ void Hierarchy::factor_coarsest() {
     }
     reach_ = std::max(reach_, sum * static_cast<double>(unknowns_) / static_cast<double>(n));
   }
+}
+
+std::int64_t Hierarchy::bytes() const {
+  std::size_t sum = map_.bytes() + inverse_.bytes();
+  for (const auto& level : levels_) {
+    sum += level->active.bytes() + level->zero_row.bytes() + level->columns.bytes() +
+           level->excess.bytes() + level->coefficients.bytes();
+  }
+  return static_cast<std::int64_t>(sum);
 }
 
 }  // namespace pyharmony::poisson

@@ -39,7 +39,6 @@ struct Report {
   double estimate = 0;   // estimated error, from the last preconditioned residual
   double max_error = 0;  // proven bound, NaN without a certificate
   bool converged = true;
-  std::int64_t peak_bytes = 0;
   std::int64_t clipped = 0;  // values that were clipped where they were stored
 };
 
@@ -47,11 +46,12 @@ struct Report {
 class WarmStart {
  public:
   void reset() { e_.clear(); }
-  std::int64_t bytes() const { return meter_->now; }
+  std::int64_t bytes() const {
+    return e_.empty() ? 0 : static_cast<std::int64_t>(e_.size() * e_[0].bytes());
+  }
 
  private:
   friend class Solver;
-  std::unique_ptr<MemoryMeter> meter_ = std::make_unique<MemoryMeter>();
   std::vector<Buffer<float>> e_;  // [C] planes of the finest level; none before the first frame
   double largest_ = 0;            // largest value in them
   // The largest values that earlier frames showed for this mask: the contraction by Ritz values,
@@ -77,7 +77,7 @@ class Hierarchy {
   Report solve(const SolveParams& params) const;
 
   std::int64_t unknowns() const { return unknowns_; }
-  std::int64_t bytes() const { return meter_->now; }
+  std::int64_t bytes() const;
   int levels() const { return static_cast<int>(levels_.size()); }
   int height() const { return height_; }
   int width() const { return width_; }
@@ -89,8 +89,6 @@ class Hierarchy {
   bool build_coarser();
   void factor_coarsest();
 
-  // It comes first so that it outlives the buffers it counts.
-  std::unique_ptr<MemoryMeter> meter_ = std::make_unique<MemoryMeter>();
   int height_, width_;  // size of the image
   double weight_, w0_, w1_;
   int top_ = 0, left_ = 0;  // origin of the box

@@ -82,8 +82,8 @@ template <typename T>
 class Plane {
  public:
   Plane() = default;
-  Plane(const Level& level, MemoryMeter* meter, int count = 1)
-      : buffer_(level.plane_floats() * count, meter),
+  Plane(const Level& level, int count = 1)
+      : buffer_(level.plane_floats() * count),
         origin_(level.origin()),
         size_(static_cast<std::ptrdiff_t>(level.plane_floats())) {
     const LevelView& view = level.view;
@@ -110,9 +110,10 @@ class Plane {
 class Solver {
  public:
   Solver(const Hierarchy& hierarchy, const SolveParams& params)
-      : h_(hierarchy), params_(params), finest_(*hierarchy.levels_.front()), scratch_([this] {
-          return std::make_unique<Buffer<float>>(scratch_floats(finest_.view), &meter_);
-        }) {
+      : h_(hierarchy),
+        params_(params),
+        finest_(*hierarchy.levels_.front()),
+        scratch_([this] { return std::make_unique<Buffer<float>>(scratch_floats(finest_.view)); }) {
     static_cast<Sources&>(eq_) = params;
     eq_.weight = h_.weight_;
     eq_.w0 = h_.w0_;
@@ -145,7 +146,6 @@ class Solver {
     add_start();
     finish();
     if (prove && certify(amplification)) finish();
-    report_.peak_bytes = meter_.peak + h_.bytes();
     return std::move(report_);
   }
 
@@ -198,21 +198,21 @@ class Solver {
         if (!interpolated) used.push_back(&w.fmg_x);
         if (is_one_band(level(k).view)) used.insert(used.end(), {&w.d, &w.rest});
       }
-      w.planes = Plane<float>(level(k), &meter_, static_cast<int>(used.size()));
+      w.planes = Plane<float>(level(k), static_cast<int>(used.size()));
       for (std::size_t i = 0; i < used.size(); ++i) *used[i] = w.planes.get(static_cast<int>(i));
       if (interpolated) {  // nested iteration is over before the first cycle
         w.fmg_b = w.after;
         w.fmg_x = w.before;
       }
     }
-    for (Plane<float>* plane : {&x_, &p_, &z_}) *plane = Plane<float>(finest_, &meter_);
-    if (!in_place()) spare_ = Plane<float>(finest_, &meter_);
+    for (Plane<float>* plane : {&x_, &p_, &z_}) *plane = Plane<float>(finest_);
+    if (!in_place()) spare_ = Plane<float>(finest_);
     partial_.resize(static_cast<std::size_t>(band_count(finest_.view)));
   }
 
   float* own_scratch(const LevelView& level) {
     const std::size_t floats = scratch_floats(level);
-    if (own_scratch_.size() < floats) own_scratch_ = Buffer<float>(floats, &meter_);
+    if (own_scratch_.size() < floats) own_scratch_ = Buffer<float>(floats);
     return own_scratch_.data();
   }
 
@@ -569,7 +569,7 @@ class Solver {
   template <typename T>
   std::vector<Plane<T>> planes(int count) {
     std::vector<Plane<T>> result;
-    for (int k = 0; k < count; ++k) result.emplace_back(finest_, &meter_);
+    for (int k = 0; k < count; ++k) result.emplace_back(finest_);
     return result;
   }
 
@@ -630,7 +630,7 @@ class Solver {
     const LevelView& view = finest_.view;
     std::vector<double> largest(static_cast<std::size_t>(band_count(view)), 0.0);
     while (static_cast<int>(warm.e_.size()) < channels_) {
-      warm.e_.push_back(Buffer<float>::zeros(finest_.plane_floats(), warm.meter_.get()));
+      warm.e_.push_back(Buffer<float>::zeros(finest_.plane_floats()));
     }
     for (int k = 0; k < channels_; ++k) {
       float* out = warm.e_[k].data() + finest_.origin();
@@ -924,7 +924,6 @@ class Solver {
   const Level& finest_;
   Equation eq_;
   int channels_ = 1;
-  MemoryMeter meter_;
   Pool<Buffer<float>> scratch_;  // ring buffers of the passes
   Buffer<float> own_scratch_;    // those of levels of one band
   std::vector<Work> work_;
