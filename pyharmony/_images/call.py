@@ -253,6 +253,7 @@ class Call:
                 dst_valid=opened.dst_valid,
                 place=place,
                 keep_alpha=bool(self.keep_alpha),
+                measures=bool(self.return_info),
             )
             infos = work(frame, **opened.beside)
         except MemoryError as error:

@@ -19,7 +19,6 @@ from ..errors import ArgumentError, DTypeError, Reason, ShapeError
 from ..ops.images_cuda import planes_of, unsupported, weight_on
 from ..ops.pyramid import lay, lay_mask, limit
 from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, positions_of, size_of, sizes_differ
-from .memory import Memory
 from .region import Region, to_border
 
 
@@ -223,7 +222,6 @@ class DeviceJob:
             base=None if base is None else region.of(base),
             weight=weight,
             target=lambda part: part.of(frame.out.items(self.item)),
-            memory=Memory(),
             unit=VALUE_RANGE[frame.dtype],
         )
 

@@ -18,10 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._native import get_num_threads
 from ..ops.matting import MEANS, Edges, relaxed
 from ..ops.pyramid import downsample, upsample
-from .memory import Memory
 from .region import Region, bounding_box, check_finite
 from .threads import in_threads
 
@@ -57,7 +55,7 @@ class _Level(NamedTuple):
 
 
 def decontaminated(
-    colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory, *, background: bool = False
+    colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], *, background: bool = False
 ) -> NumpyArray:
     """Returns colours in which those where alpha is between 0 and 1 are the object's alone, all others unchanged.
 
@@ -75,8 +73,7 @@ def decontaminated(
     """
     frame, level = Region.whole(alpha.shape), VALUE_RANGE[colours.dtype.name]
     opaque = alpha >= _OPAQUE * level
-    soft = memory.hold((alpha > 0) & ~opaque)
-    memory.touch(2 * opaque.nbytes)
+    soft = (alpha > 0) & ~opaque
     box = bounding_box(soft)
     if box.empty or not (background or opaque.any()):
         return colours
@@ -90,14 +87,14 @@ def decontaminated(
     whole = Region(top, top + high * _CELL, left, left + wide * _CELL)
     edges = Edges(colours, alpha, soft, _OPAQUE, background)
     read_tiles = [tile for tile in whole.tiles(_TILE) if _is_read(edges, tile)]
-    coarse, limits = _coarse(edges, whole, read_tiles, memory)
-    cells = memory.hold(_solved(coarse, limits))
+    coarse, limits = _coarse(edges, whole, read_tiles)
+    cells = _solved(coarse, limits)
     object_box = bounding_box(alpha)
-    certain = None if background else memory.hold(_certainty(coarse, min(object_box.shape) // _CELL))
-    result = memory.hold(colours.copy())
+    certain = None if background else _certainty(coarse, min(object_box.shape) // _CELL)
+    result = colours.copy()
 
-    def clean(tile: Region) -> int:
-        """Decontaminates the soft pixels of a tile, and returns the size of its scratch memory."""
+    def clean(tile: Region) -> None:
+        """Decontaminates the soft pixels of a tile."""
         around = _grown(tile, _TILE_MARGIN).overlap(whole)
         levels = [_finest(edges, around)]
         while len(levels) < _LEVELS - 1:
@@ -113,11 +110,8 @@ def decontaminated(
             share = inside.of(share, around.origin)
         origin = inside.y0 - around.y0, inside.x0 - around.x0
         _part(edges, inside).write_own(pairs, origin, limits, inside.of(result), share)
-        # Native code has up to as much again, in addition to the levels.
-        return 2 * sum(one.means.nbytes for one in levels) + (0 if share is None else 2 * share.nbytes)
 
-    todo = [tile for tile in read_tiles if tile.overlap(frame).of(soft).any()]
-    memory.touch(min(get_num_threads(), len(todo)) * max(in_threads(clean, todo), default=0))
+    in_threads(clean, [tile for tile in read_tiles if tile.overlap(frame).of(soft).any()])
     return result
 
 
@@ -171,11 +165,11 @@ def _cells_of(region: Region, whole: Region) -> Region:
     )  # fmt: skip
 
 
-def _coarse(edges: Edges, whole: Region, tiles: list[Region], memory: Memory) -> tuple[_Level, tuple[float, float]]:
+def _coarse(edges: Edges, whole: Region, tiles: list[Region]) -> tuple[_Level, tuple[float, float]]:
     """Returns the level that is solved as a whole, without cells in no tile, and the range of colours in the tiles."""
     cells = whole.shape[0] // _CELL, whole.shape[1] // _CELL
-    means = memory.hold(np.zeros((*cells, MEANS), np.float32))
-    soft = memory.hold(np.zeros(cells, bool))
+    means = np.zeros((*cells, MEANS), np.float32)
+    soft = np.zeros(cells, bool)
 
     def reduce(tile: Region) -> tuple[float, float]:
         part = _cells_of(tile, whole)

@@ -19,6 +19,7 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
+from .._native import native
 from ..errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
 from ..reference.luma import LUMA
@@ -26,7 +27,6 @@ from .fill import fill
 from .flooded import warn_of_flooded
 from .ground import Ground, warn_of_erased
 from .limit import MaskFacts, limit_change, mask_facts, warn_of_faint
-from .memory import Memory
 from .region import Region, check_finite, close_strips, to_border
 from .source import lay_mask, place, place_scaled
 from .threads import copied
@@ -97,7 +97,6 @@ class Crop:
     weight: Any  # color_weight, a number or a map; on a device a `WeightMap`
     #: Returns the array to write the result into over a part of the region; on the CPU it contains dst.
     target: Callable[[Region], Any]
-    memory: Memory  # counts the memory in use on the CPU
     unit: float  # the value of white in the images
     ground: Any = None  # the colours that the result stays near where its mask is soft; on a device dst
     own_mask: Any = None  # the mask that determines how near; mask itself is 1 where dst is unknown
@@ -154,7 +153,6 @@ class Job:
     dst_alpha: NumpyArray | None
     keep_alpha: bool  # whether the alpha of dst stays under the object
     ground: Ground  # the colours of dst where they are known, and their replacement elsewhere
-    memory: Memory  # counts the memory that the blend of this item uses in addition to the caller's arrays
     facts: MaskFacts  # of mask
     strips: bool = False  # whether strips between the mask and dst's border count as inside; see `to_border`
 
@@ -198,7 +196,6 @@ class Job:
         """Lays the object over the alpha of dst, if dst has any and it is not kept."""
         if self.out_alpha is not None and self.dst_alpha is not None and not self.keep_alpha:
             box = self.bbox
-            self.memory.touch(32 * box.shape[0] * box.shape[1])
             lay_over_alpha(self.mask_of(box), box.of(self.dst_alpha), box.of(self.out_alpha))
 
     def unchanged(self) -> Infos:
@@ -238,20 +235,20 @@ class Job:
         src, dst, own_mask = self.src_of(region), self.dst_of(region), mask
         ground, unknown, apart = dst, self.ground.unknown(region), None
         if unknown is not None:
-            apart = self.memory.hold(np.empty(dst.shape, self.dst.dtype))
-            _arrays.round_into(self.memory.hold(dst.copy()), apart)
+            apart = np.empty(dst.shape, self.dst.dtype)
+            _arrays.round_into(dst.copy(), apart)
         if unknown is not None or hide:
             inside = mask > 0
             unknown = inside if hide or unknown is None else unknown & inside
             if unknown.any():
                 guide = luma(src, self.real) if monochrome else src
-                difference = self.memory.hold(np.subtract(dst, guide, dtype=self.real))
+                difference = np.subtract(dst, guide, dtype=self.real)
                 # NaN next to the pixels of the solve must not be extrapolated.
                 absent = unknown | ~np.isfinite(difference).all(2)
-                dst = self.memory.hold(fill(difference, absent, self.memory))
+                dst = fill(difference, absent)
                 dst += guide
                 np.copyto(dst, ground, where=~unknown[..., None])
-                mask = self.memory.hold(mask.copy())
+                mask = mask.copy()
                 mask[unknown] = mask.dtype.type(_arrays.VALUE_RANGE.get(mask.dtype.name, 1))
         return Crop(
             place=None,
@@ -266,7 +263,6 @@ class Job:
             base=base,
             weight=weight if isinstance(weight, float) else region.of(weight),
             target=lambda part: part.of(self.start()) if apart is None else part.of(apart, region.origin),
-            memory=self.memory,
         )
 
     def solved(self, crop: Crop, solve: Solve, *, name: str, everywhere: bool = False, only_on_cpu: str = "") -> Infos:
@@ -335,11 +331,10 @@ class Job:
         if self.src_region.contains(region):
             result = region.of(self.mask, self.src_region.origin)
         else:
-            result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
+            result = np.zeros(region.shape, self.mask.dtype)
             common = self.src_region.overlap(region)
             common.of(result, region.origin)[...] = common.of(self.mask, self.src_region.origin)
-        with_strips = close_strips(result, region, self.shape) if self.strips else result
-        return result if with_strips is result else self.memory.hold(with_strips)
+        return close_strips(result, region, self.shape) if self.strips else result
 
     def src_of(self, region: Region) -> NumpyArray:
         """Returns src over a region of dst: a view of the caller's if src has colour in the whole region.
@@ -356,17 +351,17 @@ class Job:
             holes = None
         if holes is None and common == region:
             return region.of(self.src, origin)
-        values = self.memory.hold(common.of(self.src, origin).astype(self.real))
+        values = common.of(self.src, origin).astype(self.real)
         whole, corner = self.ground.of(region)[0], region.origin
         below = common.of(whole, corner)
-        difference = self.memory.hold(values - below)
+        difference = values - below
         if holes is not None:
-            difference = fill(difference, holes, self.memory)
+            difference = fill(difference, holes)
             np.add(below, difference, out=values, where=holes[..., None])
         if common == region:
             return values
         rows, columns = (common.y0 - region.y0, region.y1 - common.y1), (common.x0 - region.x0, region.x1 - common.x1)
-        result = self.memory.hold(np.pad(difference, (rows, columns, (0, 0)), mode="edge"))
+        result = np.pad(difference, (rows, columns, (0, 0)), mode="edge")
         result += whole
         common.of(result, corner)[...] = values
         return result
@@ -380,8 +375,6 @@ class Job:
         source = common.of(self.src, origin)
         holes = None if self.holes is None else common.of(self.holes, origin)
         near = None if mask is None else common.of(mask, region.origin)
-        if holes is not None and source.dtype.kind == "f":
-            self.memory.touch(source.nbytes)
         check_finite(source, "src", (common.y0 - self.shift[0], common.x0 - self.shift[1]), skip=holes, mask=near)
         skip = self.ground.unknown(region)
         if hide and not self.leaves_source:
@@ -578,7 +571,7 @@ class AnyFrame:
 class Frame(AnyFrame):
     """The checked arguments of a blend; src is None for an edit of dst, which is then called image in messages.
 
-    place is the device on which crops are solved; None: the CPU.
+    place is the device on which crops are solved; None: the CPU. measures: whether infos have the memory of each item.
     """
 
     def __init__(
@@ -594,8 +587,9 @@ class Frame(AnyFrame):
         dst_valid: Array | None = None,
         place: Place | None = None,
         keep_alpha: bool = False,
+        measures: bool = False,
     ) -> None:
-        self._place = place
+        self._place, self.measures = place, measures
         self._keep_alpha = keep_alpha or src is None
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         itself = src is None
@@ -693,68 +687,78 @@ class Frame(AnyFrame):
 
     def jobs(self) -> Iterator[Job]:
         """Yields the job of each item, in order."""
-        for i, (src, dst, out) in enumerate(zip(self._src, self.dst, self._results, strict=True)):
-            memory = Memory()
-            colours = min(dst.shape[2], 3)
-            src_mask = None if self._mask is None else self._mask[i]
-            shift, fraction = self._shifts[i], self._fractions[i]
-            real = np.float64 if dst.dtype == np.float64 else np.float32
-            options: dict[str, Any] = {"real": real, "decontaminate": self._decontaminate, "memory": memory}
-            if self._scale == 1:
-                source = place(src, src_mask, self.shape, shift, fraction, **options)
-            else:
-                position = shift[0] + fraction[0], shift[1] + fraction[1]
-                source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
-            src_region, mask = source.src_region, source.mask
-            facts = self._facts.of(mask)
-            has_alpha = dst.shape[2] == 4
-            dst_alpha = dst[..., 3] if has_alpha else None
-            valid = None if self._valid is None else self._valid[i]
-            yield Job(
-                item=i,
-                place=self._place,
-                src=source.colours,
-                dst=dst[..., :colours],
-                mask=mask,
-                holes=source.holes,
-                src_region=src_region,
-                shift=shift,
-                bbox=facts.box if facts.box.empty else facts.box.moved(*src_region.origin),
-                out=out[..., :colours],
-                out_alpha=out[..., 3] if has_alpha else None,
-                dst_alpha=dst_alpha,
-                keep_alpha=self._keep_alpha,
-                ground=Ground(dst[..., :colours], dst_alpha if self.name == "dst" else None, valid, memory),
-                memory=memory,
-                facts=facts,
-            )
+        return map(self._job, range(len(self.dst)))
+
+    def _job(self, item: int) -> Job:
+        src, dst, out = self._src[item], self.dst[item], self._results[item]
+        colours = min(dst.shape[2], 3)
+        src_mask = None if self._mask is None else self._mask[item]
+        shift, fraction = self._shifts[item], self._fractions[item]
+        real = np.float64 if dst.dtype == np.float64 else np.float32
+        options: dict[str, Any] = {"real": real, "decontaminate": self._decontaminate}
+        if self._scale == 1:
+            source = place(src, src_mask, self.shape, shift, fraction, **options)
+        else:
+            position = shift[0] + fraction[0], shift[1] + fraction[1]
+            source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
+        src_region, mask = source.src_region, source.mask
+        facts = self._facts.of(mask)
+        has_alpha = dst.shape[2] == 4
+        dst_alpha = dst[..., 3] if has_alpha else None
+        valid = None if self._valid is None else self._valid[item]
+        return Job(
+            item=item,
+            place=self._place,
+            src=source.colours,
+            dst=dst[..., :colours],
+            mask=mask,
+            holes=source.holes,
+            src_region=src_region,
+            shift=shift,
+            bbox=facts.box if facts.box.empty else facts.box.moved(*src_region.origin),
+            out=out[..., :colours],
+            out_alpha=out[..., 3] if has_alpha else None,
+            dst_alpha=dst_alpha,
+            keep_alpha=self._keep_alpha,
+            ground=Ground(dst[..., :colours], dst_alpha if self.name == "dst" else None, valid),
+            facts=facts,
+        )
 
     def each(self, blend: Callable[[Any], Any], *, boxes: bool = True) -> Infos:
         """Runs a blend on every item and returns their infos, each with the time and memory of the whole item.
 
         boxes is False if the blend does not need `Job.bbox`, for which it would have to wait for a device.
         """
-        infos = []
-        for job in self.jobs():
-            start = time.perf_counter()
-            if job.soft:
-                source = "src" if self.name == "dst" else self.name
-                name = f"the alpha of {source}" if self._mask is None else "mask"
-                height, width = (length * self._scale for length in self._src[job.item].shape[:2])
-                tiny = f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
-                tiny = tiny if min(height, width) < 1 else ""
-                warn_of_faint(job.facts.inside, job.facts.faint, job.mask.dtype.name, name, tiny)
-            info = blend(job)
-            if isinstance(info, list):
-                (info,) = info
-            if info.method != "copy":
-                job.finish_alpha()
-            milliseconds = (time.perf_counter() - start) * 1e3
-            reason = self._why_nothing(job.item) if info.method == "copy" and job.bbox.empty else info.reason
-            infos.append(
-                dataclasses.replace(info, milliseconds=milliseconds, peak_bytes=job.memory.peak, reason=reason)
-            )
-        return infos
+        return [self._info_of(item, blend) for item in range(len(self.dst))]
+
+    def _info_of(self, item: int, blend: Callable[[Any], Any]) -> Any:
+        """Runs a blend on an item and returns its info; its memory is that of arrays and native calls on the CPU."""
+        if not self.measures:
+            info, facts = self._run(item, blend)
+            return dataclasses.replace(info, **facts)
+        with native.Memory() as memory:
+            info, facts = self._run(item, blend)
+        return dataclasses.replace(info, peak_bytes=memory.peak, **facts)
+
+    def _run(self, item: int, blend: Callable[[Any], Any]) -> tuple[Any, dict[str, Any]]:
+        """Runs a blend on an item; returns its info, and what else is to be in it."""
+        job = self._job(item)
+        start = time.perf_counter()
+        if job.soft:
+            source = "src" if self.name == "dst" else self.name
+            name = f"the alpha of {source}" if self._mask is None else "mask"
+            height, width = (length * self._scale for length in self._src[item].shape[:2])
+            tiny = f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
+            tiny = tiny if min(height, width) < 1 else ""
+            warn_of_faint(job.facts.inside, job.facts.faint, job.mask.dtype.name, name, tiny)
+        info = blend(job)
+        if isinstance(info, list):
+            (info,) = info
+        if info.method != "copy":
+            job.finish_alpha()
+        milliseconds = (time.perf_counter() - start) * 1e3
+        reason = self._why_nothing(item) if info.method == "copy" and job.bbox.empty else info.reason
+        return info, {"milliseconds": milliseconds, "reason": reason}
 
     def _why_nothing(self, item: int) -> Reason:
         """Returns the reason why no pixel of an item is inside."""
@@ -786,17 +790,17 @@ class StepFrame(Frame):
     """
 
     def __init__(self, image: NumpyArray, mask: NumpyArray, at: tuple[int, int], out: NumpyArray) -> None:
-        self.name, self.batch, self.dst, self.result = "image", False, image[None], out
+        self.name, self.batch, self.dst, self.result, self.measures = "image", False, image[None], out, True
         self._src, self._scale, self._src_masks, self._out = self.dst, 1.0, [mask], None
         self._laid_mask = lay_mask(mask, self.shape, at[::-1], (0.0, 0.0))
         self._mask = [self._laid_mask]
 
-    def jobs(self) -> Iterator[Job]:
-        """Yields the job of the step."""
-        (image,), mask, memory = self.dst, self._laid_mask, Memory()
+    def _job(self, item: int) -> Job:
+        """Returns the job of the step."""
+        image, mask = self.dst[item], self._laid_mask
         facts = mask_facts(mask)
-        yield Job(
-            item=0,
+        return Job(
+            item=item,
             place=None,
             src=image,
             dst=image,
@@ -809,7 +813,6 @@ class StepFrame(Frame):
             out_alpha=None,
             dst_alpha=None,
             keep_alpha=True,
-            ground=Ground(image, None, None, memory),
-            memory=memory,
+            ground=Ground(image, None, None),
             facts=facts,
         )

@@ -10,7 +10,6 @@ from .._native import native
 from .._warnings import warn
 from ..errors import MaskWarning
 from .fill import fill
-from .memory import Memory
 from .region import Region
 
 
@@ -20,8 +19,8 @@ class Ground:
     alpha, valid: [H, W], where zero dst is unknown, or None. An alpha that is zero everywhere is ignored.
     """
 
-    def __init__(self, dst: NumpyArray, alpha: NumpyArray | None, valid: NumpyArray | None, memory: Memory) -> None:
-        self._dst, self._memory = dst, memory
+    def __init__(self, dst: NumpyArray, alpha: NumpyArray | None, valid: NumpyArray | None) -> None:
+        self._dst = dst
         self._planes = [plane for plane in (alpha, valid) if plane is not None]
         self._unknown: dict[Region, NumpyArray | None] = {}
         self._colours: dict[Region, NumpyArray] = {}
@@ -33,7 +32,7 @@ class Ground:
         if region not in self._unknown:
             missing = self._missing(region)
             none = not missing.any() or (missing.all() and self._reach(region) is None)
-            self._unknown[region] = None if none else self._memory.hold(missing)
+            self._unknown[region] = None if none else missing
         return self._unknown[region]
 
     def of(self, region: Region) -> tuple[NumpyArray, NumpyArray | None]:
@@ -49,10 +48,10 @@ class Ground:
             around = self._reach(region)
             assert around is not None  # noqa: S101  # `unknown` would have been None
             real = np.float64 if self._dst.dtype == np.float64 else np.float32
-            values = self._memory.hold(around.of(self._dst).astype(real))
+            values = around.of(self._dst).astype(real)
             # NaN next to the pixels that a blend reads must not be extrapolated.
             absent = self._missing(around) | ~np.isfinite(values).all(2)
-            self._colours[region] = region.of(fill(values, absent, self._memory), around.origin)
+            self._colours[region] = region.of(fill(values, absent), around.origin)
         return self._colours[region], missing
 
     def _missing(self, region: Region) -> NumpyArray:

@@ -11,7 +11,6 @@ import numpy as np
 from .._arrays import NumpyArray
 from .edge_colours import decontaminated
 from .fill import fill
-from .memory import Memory
 from .region import Region, as_float, check_finite
 from .resample import CUBIC, TRIANGLE, Kernel, resample
 
@@ -45,7 +44,6 @@ def place(
     *,
     real: type,
     decontaminate: bool,
-    memory: Memory,
 ) -> Source:
     """Returns src [h, w, C] with mask [h, w], placed over a destination of `shape` and cropped to it.
 
@@ -63,30 +61,29 @@ def place(
     colours, alpha, holes = src[..., : min(src.shape[2], 3)], None, None
     if src.shape[2] == 4 and src.size:
         alpha = src[..., 3]
-        holes = memory.hold(alpha == 0)
+        holes = alpha == 0
         if decontaminate:
             corner = src_region.y0 - shift[0], src_region.x0 - shift[1]
             near = Region.whole(src.shape).moved(*corner).expand(_CONTEXT_PIXELS, (h, w))
             part = near.of(whole)
-            own_colours = decontaminated(part[..., :3], part[..., 3], near.origin, memory)
+            own_colours = decontaminated(part[..., :3], part[..., 3], near.origin)
             colours = src_region.of(own_colours, near.moved(*shift).origin)
     if alpha is not None:
-        mask = alpha if mask is None else memory.hold(_product(mask, alpha, memory))
+        mask = alpha if mask is None else _product(mask, alpha)
     elif mask is None:
-        mask = memory.hold(np.ones(src_region.shape, bool))
+        mask = np.ones(src_region.shape, bool)
     if not is_fractional or src_region.empty:
         return Source(colours, mask, holes, src_region)
 
     check_finite(colours, "src", (src_region.y0 - shift[0], src_region.x0 - shift[1]), skip=mask == 0)
-    values = memory.hold(colours.astype(real))
+    values: NumpyArray = colours.astype(real)
     if holes is not None and holes.any():
-        values = fill(values, holes, memory)
-    memory.touch(3 * values.nbytes)
-    values = memory.hold(_shifted(values, fraction, _catmull_rom))
-    soft_mask = memory.hold(_shifted(as_float(mask)[..., None], fraction, _share)[..., 0])
+        values = fill(values, holes)
+    values = _shifted(values, fraction, _catmull_rom)
+    soft_mask = _shifted(as_float(mask)[..., None], fraction, _share)[..., 0]
     if holes is not None:
-        visible = memory.hold((~holes).astype(np.float32))
-        holes = memory.hold(_shifted(visible[..., None], fraction, _share)[..., 0] == 0)
+        visible = (~holes).astype(np.float32)
+        holes = _shifted(visible[..., None], fraction, _share)[..., 0] == 0
     inside, origin = Region.whole(soft_mask.shape).moved(*src_region.origin).overlap(frame), src_region.origin
     holes = None if holes is None else inside.of(holes, origin)
     return Source(inside.of(values, origin), inside.of(soft_mask, origin), holes, inside)
@@ -110,7 +107,6 @@ def place_scaled(
     *,
     real: type,
     decontaminate: bool,
-    memory: Memory,
     within: Region | None = None,
 ) -> Source:
     """Does what `place` does for src [h, w, C] resized to [h * scale, w * scale], its first corner at position (y, x).
@@ -127,7 +123,7 @@ def place_scaled(
         return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, src_region)
     colours, alpha = src[..., : min(src.shape[2], 3)], src[..., 3] if src.shape[2] == 4 else None
     if alpha is not None and decontaminate:
-        colours = decontaminated(colours, alpha, (0, 0), memory)
+        colours = decontaminated(colours, alpha, (0, 0))
     step, (top, left) = 1 / scale, position
     wide = max(step, 1.0)
     reach = 2 * wide + 1
@@ -142,7 +138,7 @@ def place_scaled(
 
     # The arithmetic is that of the whole, so that parts have the same bits.
     part, full = part_for(src_region), part_for(whole)
-    alpha_part = None if alpha is None else memory.hold(as_float(part.of(alpha)))
+    alpha_part = None if alpha is None else as_float(part.of(alpha))
     check_finite(part.of(colours), "src", part.origin, skip=None if alpha_part is None else alpha_part == 0)
     axes = (
         ((whole.y0 - top) * step - full.y0, src_region.y0 - whole.y0, part.y0 - full.y0),
@@ -157,16 +153,16 @@ def place_scaled(
         )  # fmt: skip
 
     def at_size(x: NumpyArray, kernel: Kernel) -> NumpyArray:
-        return memory.hold(along(1, along(0, x, kernel), kernel))
+        return along(1, along(0, x, kernel), kernel)
 
     def ones_at_size(kernel: Kernel) -> NumpyArray:
         """Returns `at_size` of ones, with the same bits: only rows that differ are computed."""
         column = along(0, np.ones((part.shape[0], 1, 1), np.float32), kernel)
         levels, which = np.unique(column, return_inverse=True)
         rows = along(1, np.repeat(levels[:, None, None], part.shape[1], 1), kernel)
-        return memory.hold(rows[which.reshape(-1)])
+        return rows[which.reshape(-1)]
 
-    values = memory.hold(part.of(colours).astype(real))
+    values = part.of(colours).astype(real)
     soft = None
     soft_mask = np.ones(part.shape, np.float32) if mask is None else as_float(part.of(mask))
     if alpha_part is None:
@@ -186,8 +182,8 @@ def place_scaled(
         if (share < 1).any():
             smooth = at_size(values, TRIANGLE) / np.maximum(soft, _NO_SHARE)
             np.copyto(cubic, smooth + share * (cubic - smooth), where=share < 1)
-        values = memory.hold(cubic)
-        holes = memory.hold(soft[..., 0] <= _NO_SHARE)
+        values = cubic
+        holes = soft[..., 0] <= _NO_SHARE
     overlaps = [
         np.minimum(np.arange(low, high) + 1, start + length * scale) - np.maximum(np.arange(low, high), start)
         for (low, high), start, length in zip(src_region.spans, position, src.shape[:2], strict=True)
@@ -197,7 +193,7 @@ def place_scaled(
     soft_mask = soft_mask[..., 0].astype(np.float32)
     soft_mask *= np.outer(*(c.clip(0, 1).astype(np.float32) for c in overlaps))
     soft_mask[soft_mask <= _NO_SHARE] = 0
-    return Source(values, memory.hold(soft_mask.clip(0, 1)), holes, src_region)
+    return Source(values, soft_mask.clip(0, 1), holes, src_region)
 
 
 def lay_mask(
@@ -212,9 +208,8 @@ def lay_mask(
     return result
 
 
-def _product(mask: NumpyArray, alpha: NumpyArray, memory: Memory) -> NumpyArray:
+def _product(mask: NumpyArray, alpha: NumpyArray) -> NumpyArray:
     result, scaled = as_float(mask), as_float(alpha)
-    memory.touch(scaled.nbytes)
     result *= scaled
     return result
 

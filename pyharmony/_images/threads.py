@@ -1,12 +1,15 @@
-"""Threads that share the work of NumPy and Pillow, in parts."""
+"""Threads that share the work of NumPy and Pillow, in parts.
+
+Each runs in a copy of its caller's context, so that what holds there, such as the measuring of memory, holds in it.
+"""
 
 from __future__ import annotations
 
 import _thread
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
 import numpy as np
@@ -27,12 +30,8 @@ class _Progress:
     stop = False
 
 
-#: `calls` is the progress of the calls that this thread works for, the innermost last.
-_state = threading.local()
-
-
-def _calls() -> tuple[_Progress, ...]:
-    return getattr(_state, "calls", ())
+#: The progress of the calls that this thread works for, the innermost last.
+_calls: ContextVar[tuple[_Progress, ...]] = ContextVar("calls", default=())
 
 
 @contextlib.contextmanager
@@ -44,14 +43,14 @@ def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
     other thread would wait for ever.
     """
     progress = _Progress()
-    calls = (*_calls(), progress)
+    calls = (*_calls.get(), progress)
     results: list[Result] = []
     errors: list[BaseException] = []
     lock = _thread.allocate_lock()
     lock.acquire()
 
     def run() -> None:
-        _state.calls = calls
+        _calls.set(calls)
         try:
             results.append(work())
         except BaseException as error:
@@ -70,7 +69,7 @@ def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
             raise errors[0]
         return results[0]
 
-    _thread.start_new_thread(run, ())
+    _thread.start_new_thread(copy_context().run, (run,))
     try:
         yield result
     except BaseException:
@@ -96,12 +95,12 @@ def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Re
         return [one(part) for part in parts]
 
     def share() -> list[Result]:
-        calls = _calls()
-        with ThreadPoolExecutor(count, initializer=setattr, initargs=(_state, "calls", calls)) as pool:
+        contexts = [copy_context() for _ in parts]
+        with ThreadPoolExecutor(count) as pool:
             try:
-                return list(pool.map(one, parts))
+                return list(pool.map(lambda context, part: context.run(one, part), contexts, parts))
             except BaseException:
-                calls[-1].stop = True
+                _calls.get()[-1].stop = True
                 raise
 
     with beside(share) as result:
@@ -125,5 +124,5 @@ def copied(source: NumpyArray, target: NumpyArray | None = None) -> NumpyArray:
 
 def check_ended() -> None:
     """Raises CancelledError if the call that this thread works for has ended; to be called regularly by long work."""
-    if any(call.stop for call in _calls()):
+    if any(call.stop for call in _calls.get()):
         raise CancelledError

@@ -76,8 +76,7 @@ def _check_finite(
 ) -> None:
     """Refuses NaN and Inf inside the mask, where x is known."""
     if x.dtype.kind == "f" and not is_finite(x):
-        skip = job.memory.hold(mask == 0)
-        job.memory.touch(x.nbytes)  # check_finite makes a copy without the pixels outside.
+        skip = mask == 0
         check_finite(x, name, origin, skip=skip if unknown is None else skip | unknown)
 
 
@@ -88,8 +87,7 @@ def _ramp(job: Job, feather: float) -> NumpyArray:
     """
     box = job.bbox
     around = box.expand(1, job.shape)
-    ramp = job.memory.hold(distance_inside(job.mask_of(around)))
-    job.memory.touch(ramp.nbytes)  # distance_inside allocates the distances along the columns.
+    ramp = distance_inside(job.mask_of(around))
     ramp -= np.float32(0.5)
     ramp /= np.float32(feather)
     np.clip(ramp, 0, 1, out=ramp)

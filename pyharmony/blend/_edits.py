@@ -16,7 +16,6 @@ from .._images.call import Call, on_one_image, solved
 from .._images.fill import fill
 from .._images.frame import Frame, Infos, Job, store
 from .._images.limit import limit_change
-from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._native import native
 from ..errors import ArgumentError, MaskError
@@ -81,8 +80,8 @@ def texture_flattening(
     def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
         region, image = _read(job)
         unit = _arrays.VALUE_RANGE[job.dst.dtype.name] / 255
-        norm = _norm(image, smooth=True, real=np.float32, memory=job.memory)
-        gain = job.memory.hold(np.empty_like(norm))
+        norm = _norm(image, smooth=True, real=np.float32)
+        gain = np.empty_like(norm)
         native.edge_map(
             _arrays.view(norm, "norm"), weak * unit, strong * unit, _arrays.view(gain, "gain", writable=True)
         )
@@ -278,14 +277,14 @@ def _colours(job: Job, region: Region, without: NumpyArray | None = None) -> Num
     if holes is None or not holes.any():
         return image
     absent = holes if without is None else holes | without
-    colours = fill(job.memory.hold(image.astype(job.real)), absent, job.memory)
+    colours = fill(image.astype(job.real), absent)
     if without is not None:
         np.copyto(colours, image, where=(without & ~holes)[..., None])
     return colours
 
 
-def _norm(image: NumpyArray, *, smooth: bool, real: type, memory: Memory) -> NumpyArray:
-    norm = memory.hold(np.empty(image.shape[:2], real))
+def _norm(image: NumpyArray, *, smooth: bool, real: type) -> NumpyArray:
+    norm: NumpyArray = np.empty(image.shape[:2], real)
     native.gradient_norm(_arrays.view(image, "image"), smooth=smooth, out=_arrays.view(norm, "norm", writable=True))
     return norm
 
@@ -304,9 +303,9 @@ def _write_edit(
     target = region.of(job.start())
     plain = image.dtype == job.dst.dtype
     # Colours extrapolated into holes must not be written to the image.
-    result = target if plain else job.memory.hold(np.empty(target.shape, job.real))
+    result = target if plain else np.empty(target.shape, job.real)
     level = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[image.dtype.name]
-    options: Any = {"tolerance": limit * level, "certify": certify, "memory": job.memory}
+    options: Any = {"tolerance": limit * level, "certify": certify}
     info = solve_edit(image, mask, result, gain=gain, color_weight=weight, **options)
     if not plain:
         info = dataclasses.replace(in_levels(info, level), clipped=store(result, target, mask > 0))
@@ -319,11 +318,11 @@ def _relight(
     job: Job, weight: float | NumpyArray, limit: float, certify: bool, *, alpha: float, beta: float
 ) -> _checks.SolveInfo:
     region, image = _read(job)
-    memory, mask = job.memory, job.mask_of(region)
+    mask = job.mask_of(region)
     white = _arrays.VALUE_RANGE[job.dst.dtype.name]
     offset = LOG_OFFSET * white
-    y = memory.hold(_logarithm(image, offset, job.real))
-    norm = _norm(y, smooth=False, real=job.real, memory=memory)
+    y = _logarithm(image, offset, job.real)
+    norm = _norm(y, smooth=False, real=job.real)
     mean = float(norm.mean(where=mask > 0, dtype=np.float64))
     if mean > 0:
         np.fmax(norm, LEAST_GRADIENT * mean, out=norm)  # norm is NaN next to pixels that are not read
@@ -331,7 +330,7 @@ def _relight(
         np.power(norm, beta, out=norm)
     else:
         norm[...] = 1
-    solved = memory.hold(np.empty_like(y))
+    solved = np.empty_like(y)
     error = limit * white / 255
     most = white
     if job.dst.dtype.kind == "f":
@@ -339,7 +338,7 @@ def _relight(
     for _ in range(4):
         # An error of d in the logarithm is an error of at most (exp(d) - 1) (x + offset) in x.
         tolerance = math.log1p(error / (most + offset))
-        info = solve_edit(y, mask, solved, gain=norm, tolerance=tolerance * 255, certify=certify, memory=memory)
+        info = solve_edit(y, mask, solved, gain=norm, tolerance=tolerance * 255, certify=certify)
         if job.dst.dtype.kind != "f":
             break
         largest = math.exp(float(solved.max(where=(mask > 0)[..., None], initial=-math.inf))) - offset
@@ -378,7 +377,6 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
     inside = mask > 0
     if job.bbox.shape == job.shape and inside.all():
         raise MaskError("mask: covers all of the image, expected some pixels at zero to interpolate from")
-    memory = job.memory
     full = mask if mask.dtype == np.bool_ else mask == mask.dtype.type(_arrays.VALUE_RANGE[mask.dtype.name])
     holes = None if job.holes is None else region.of(job.holes)
     _check_finite(job, region, mask, full if holes is None else full | holes)
@@ -386,9 +384,9 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
     target = region.of(job.start())
     soft = bool((inside & ~full).any())  # then the blend with the image precedes rounding
     plain = image.dtype == job.dst.dtype and not soft
-    result = target if plain else memory.hold(np.zeros(target.shape, job.real))
+    result = target if plain else np.zeros(target.shape, job.real)
     scale = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[image.dtype.name]
-    info = solve_membrane(image, mask, result, tolerance=limit * scale, certify=certify, memory=memory)
+    info = solve_membrane(image, mask, result, tolerance=limit * scale, certify=certify)
     if soft:
         weight = np.divide(mask, _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0), dtype=job.real)[..., None]
         result -= image

@@ -144,7 +144,6 @@ def _paste(job: Job, view: Region, region: Region, levels: list[Level], size: in
     dst is halved while size pixels are left, then src, whose halved images are in levels, is pasted, and the
     composite is resampled.
     """
-    memory = job.memory
     halvings = min(len(levels) - 1, max(min(view.shape) // size, 1).bit_length() - 1)
     cell = 1 << halvings
     aligned = Region(
@@ -154,13 +153,13 @@ def _paste(job: Job, view: Region, region: Region, levels: list[Level], size: in
     pasted, unknown = job.ground.of(aligned)
     check_finite(aligned.of(job.dst), "dst", (aligned.y0, aligned.x0), skip=unknown)
     for _ in range(halvings):
-        pasted = memory.hold(downsample(pasted, smooth_sigma))
+        pasted = downsample(pasted, smooth_sigma)
     if halvings == 0:
-        pasted = memory.hold(pasted.astype(np.float32))
+        pasted = pasted.astype(np.float32)
     level = levels[halvings]
     y, x = (region.y0 - aligned.y0) >> halvings, (region.x0 - aligned.x0) >> halvings
     part = pasted[y : y + level.mask.shape[0], x : x + level.mask.shape[1]]
-    difference = memory.hold(level.src.astype(np.float32))
+    difference = level.src.astype(np.float32)
     difference -= part
     difference *= as_float(level.mask)[..., None]
     part += difference

@@ -65,7 +65,6 @@ def laplacian(call: Call, *, levels: int | None = None) -> Any:
 def _blend(job: Job, levels: int | None) -> Infos:
     if job.bbox.empty:
         return job.unchanged()
-    memory = job.memory
     count = _MAX_LEVELS if levels is None else levels
     # The image is halved at most to one cell.
     count = min(count, max(job.shape).bit_length())
@@ -78,9 +77,8 @@ def _blend(job: Job, levels: int | None) -> Infos:
     job.warn_of_erased()
     source, (dst, _), mask = job.src_of(region), job.ground.of(region), job.mask_of(region)
     result = region.of(job.start())
-    ground = memory.hold(dst.copy()) if job.soft and job.in_place else dst
-    clipped, scratch = add_bands(source, dst, mask, result, levels=count, adapt=levels is None)
-    memory.touch(scratch)
+    ground = dst.copy() if job.soft and job.in_place else dst
+    clipped = add_bands(source, dst, mask, result, levels=count, adapt=levels is None)
     if job.soft:
         limit_change(source, ground, mask, result)
     return [direct_info("laplacian", clipped / (max(job.facts.inside, 1) * result.shape[2]))]

@@ -14,7 +14,6 @@ from .._arrays import NumpyArray
 from .._cuda import Place
 from .._images.call import Call
 from .._images.frame import Crop, Infos
-from .._images.memory import Memory
 from .._images.region import Region, as_float, covered_by, regions_of
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_REFERENCE_SIGMA, MAX_SIGMA, REFERENCE_SIGMAS
@@ -159,31 +158,31 @@ def _descend(
     regions are the regions to solve on each level, finest first; a device solves the whole level. no_background: the
     mask covers dst, so that no pixel of dst is known.
     """
-    equation, place, memory = options.equation, crop.place, crop.memory
+    equation, place = options.equation, crop.place
     pinned = equation.preserve_background and not no_background
-    known_share = None if place is not None else memory.hold(crop.mask == 0)
+    known_share = None if place is not None else crop.mask == 0
     levels = [Level(crop.src, crop.dst, crop.mask, known_share, crop.weight)]
     del known_share
     for _ in regions[1:]:
-        levels.append(levels[-1].coarser(equation.smooth_sigma, place, memory))
+        levels.append(levels[-1].coarser(equation.smooth_sigma, place))
     count = len(levels) - 1
     if guess is not None:
-        colours = memory.hold(guess(job, crop.region, levels))
+        colours = guess(job, crop.region, levels)
     elif crop.base is not None:
         colours = crop.base
         for _ in range(count):
-            colours = memory.hold(halve([colours], equation.smooth_sigma, place)[0])
+            colours = halve([colours], equation.smooth_sigma, place)[0]
     else:
         tolerance = coarse_tolerance_of(options.tolerance)
         only_src = no_background and place is None
         how: Any = {"coarse": count > 0, "contour": equation.contour}
-        colours = first_base(levels[-1], options.base, only_src, tolerance, crop.unit, place, memory, **how)
+        colours = first_base(levels[-1], options.base, only_src, tolerance, crop.unit, place, **how)
     infos: Infos = []
     for k in range(count, -1, -1):
         whole = crop.region.halved(k)
         region = regions[k] if place is None else whole
         level = levels.pop().over(region, (whole.y0, whole.x0))
-        result = crop.target(region) if k == 0 else memory.hold(empty_like(level.dst, place))
+        result = crop.target(region) if k == 0 else empty_like(level.dst, place)
         infos = solve_gaussian_poisson(
             level,
             colours,
@@ -192,7 +191,6 @@ def _descend(
             pinned=pinned,
             tolerance=coarse_tolerance_of(options.tolerance) if k > 0 else options.tolerance,
             unit=crop.unit,
-            memory=memory,
             place=place,
             half_base=k < count,
             reference=equation.as_published,
@@ -216,7 +214,6 @@ def first_base(
     tolerance: float,
     unit: float,
     place: Place | None,
-    memory: Memory,
     *,
     coarse: bool,
     contour: str = "half",
@@ -225,29 +222,28 @@ def first_base(
     if kind == "copy-paste":
         if place is not None:
             return copy_paste(place, level.src, level.dst, level.mask)
-        m = memory.hold(as_float(level.mask))[..., None]
-        base = memory.hold(level.src.astype(np.float32))
+        m = as_float(level.mask)[..., None]
+        base = level.src.astype(np.float32)
         base *= m
-        rest = memory.hold(level.dst.astype(np.float32))
-        rest *= memory.hold(1 - m)
+        rest = level.dst.astype(np.float32)
+        rest *= 1 - m
         base += rest
         return base
     if only_src:
         return level.src
     weights = None
     if coarse:
-        weights = _anchor_weights(level.known_share, memory) if place is None else hold(place, level.known_share)
-    return membrane(level, weights, tolerance, unit, place, memory, contour)
+        weights = _anchor_weights(level.known_share) if place is None else hold(place, level.known_share)
+    return membrane(level, weights, tolerance, unit, place, contour)
 
 
-def _anchor_weights(known_share: NumpyArray, memory: Memory) -> NumpyArray | None:
+def _anchor_weights(known_share: NumpyArray) -> NumpyArray | None:
     """Returns weights [h, w] that pull the membrane of a coarse level to dst, from the known share of each pixel.
 
     A coarse pixel on the contour is known in part: the larger its known share, the larger its weight.
     Without weights, known strips and spots finer than a coarse pixel would have no effect there. The weight is
     2 + 4 share / (1 - share), and 0 where nothing is known.
     """
-    share = memory.hold(np.clip(as_float(known_share), 0, 0.999))
-    weight = memory.hold(np.where(share > 0, 2 + 4 * share / (1 - share), 0).astype(np.float32))
-    memory.touch(4 * share.nbytes)
+    share = np.clip(as_float(known_share), 0, 0.999)
+    weight = np.where(share > 0, 2 + 4 * share / (1 - share), 0).astype(np.float32)
     return weight if weight.any() else None

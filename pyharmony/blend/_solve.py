@@ -1,8 +1,8 @@
 """The solves of `pyharmony.ops` for validated arrays, on the CPU or on a device.
 
 src, dst, base and out may have different dtypes in a common unit: a source extended beyond its border is float32 over
-a uint8 destination. Tolerances are in 8-bit levels of dst's dtype. The scratch of a solve on the CPU is counted in
-memory; a solve on a device takes a batch, enqueues its work, and waits only if it returns infos.
+a uint8 destination. Tolerances are in 8-bit levels of dst's dtype. A solve on a device takes a batch, enqueues its
+work, and waits only if it returns infos.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from .._checks import SolveInfo
 from .._cuda import Place
 from .._images.frame import Crop, Infos, WeightMap
-from .._images.memory import Memory
 from .._images.region import Region
 from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, target_field
 from ..ops.hierarchies import setup_of_masks
@@ -43,16 +42,14 @@ class Level:
     known_share: Any
     weight: Any
 
-    def coarser(self, smooth_sigma: float, place: Place | None, memory: Memory) -> Level:
+    def coarser(self, smooth_sigma: float, place: Place | None) -> Level:
         src, dst = halve([self.src, self.dst], smooth_sigma, place)
         mask, known_share = halve_masks(self.mask, self.known_share, place)
         weight = self.weight
         if isinstance(weight, WeightMap):
             weight = dataclasses.replace(weight, values=halve_map(weight.values, place))
         elif not isinstance(weight, float):
-            weight = memory.hold(halve_map(weight))
-        for array in (src, dst, mask, known_share):
-            memory.hold(array)
+            weight = halve_map(weight)
         return Level(src, dst, mask, known_share, weight)
 
     def over(self, region: Region, origin: tuple[int, int]) -> Level:
@@ -81,14 +78,13 @@ def solve_poisson(crop: Crop, *, gradients: str, contour: str, tolerance: float,
             certify=certify,
             read=certify or crop.fetched,
         )
-    weight = _contiguous(crop.weight, crop.memory)
+    weight = _contiguous(crop.weight)
     images = crop.src, crop.dst, None, out
     scale = _scale(crop.unit, crop.dst.dtype)
     info = solve_image(
         setup_of_masks()(crop.mask, weight), crop.mask, *images, gradients, tolerance * scale, certify,
         contour=contour, weight=weight,
     )  # fmt: skip
-    crop.memory.touch(info.peak_bytes)
     return [in_levels(info, scale)]
 
 
@@ -110,7 +106,6 @@ def membrane(
     tolerance: float,
     unit: float,
     place: Place | None,
-    memory: Memory,
     contour: str = "half",
 ) -> Any:
     """Returns the membrane of a level's src over dst, float32, to a tolerance in 8-bit levels; unit is white.
@@ -125,14 +120,13 @@ def membrane(
             place, eq, out, gradients="source", levels=tolerance, unit=unit, certify=False, read=False
         )
         return out
-    src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
-    out = memory.hold(dst.copy())
+    src, dst = (x.astype(np.float32) for x in (level.src, level.dst))
+    out = dst.copy()
     weight = 0.0 if weights is None else weights
-    info = solve_image(
+    solve_image(
         setup_of_masks()(level.mask, weight), level.mask, src, dst, dst, out, "source", tolerance * unit, False,
         contour=contour, weight=weight,
     )  # fmt: skip
-    memory.touch(info.peak_bytes)
     return out
 
 
@@ -145,7 +139,6 @@ def solve_gaussian_poisson(
     pinned: bool,
     tolerance: float,
     unit: float,
-    memory: Memory,
     place: Place | None = None,
     half_base: bool = False,
     reference: bool = False,
@@ -172,15 +165,13 @@ def solve_gaussian_poisson(
             on_device.half_base = False
         return solve_on(place, on_device, out, method="auto", levels=tolerance, unit=unit, info=report, certify=certify)
     if half_base:
-        base = memory.hold(double(base, level.dst, pinned_mask, level.known_share))
-    weight = _contiguous(level.weight, memory)
+        base = double(base, level.dst, pinned_mask, level.known_share)
+    weight = _contiguous(level.weight)
     equation = Equation.of(level.src, level.dst, level.mask, base, weight, w0, w1, pinned)
     if gradient_kernel != "normal" or contour != "half":
-        field = target_field(level.src, level.dst, level.mask, gradient_kernel, contour=contour)
-        equation.field = memory.hold(field)
+        equation.field = target_field(level.src, level.dst, level.mask, gradient_kernel, contour=contour)
     scale = _scale(unit, level.dst.dtype)  # coarser levels are float32 in the unit of dst
     info = solve(equation, out, method="auto", tolerance=tolerance * scale, certify=certify)
-    memory.touch(info.peak_bytes)
     return [in_levels(info, scale)]
 
 
@@ -193,39 +184,36 @@ def solve_edit(
     color_weight: float | NumpyArray = 0.0,
     tolerance: float,
     certify: bool,
-    memory: Memory,
 ) -> SolveInfo:
     """Solves for image [H, W, C] with its differences on the mask times gain, a number or a float32 map [H, W].
 
     The result is written to out. If the mask covers the whole image, the mean of image is preserved.
     """
-    weight = _contiguous(color_weight, memory)
+    weight = _contiguous(color_weight)
     if isinstance(gain, float):
         real = np.float64 if image.dtype == np.float64 else np.float32
-        src = memory.hold(np.multiply(image, gain, dtype=real))
+        src = np.multiply(image, gain, dtype=real)
     else:
         src = image
     equation = Equation.of(src, image, mask, image, weight)
     if not isinstance(gain, float):
-        equation.field = memory.hold(target_field(image, image, mask, gain=gain))
+        equation.field = target_field(image, image, mask, gain=gain)
     info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
-    memory.touch(info.peak_bytes)
     return info
 
 
 def solve_membrane(
-    image: NumpyArray, mask: NumpyArray, out: NumpyArray, *, tolerance: float, certify: bool, memory: Memory
+    image: NumpyArray, mask: NumpyArray, out: NumpyArray, *, tolerance: float, certify: bool
 ) -> SolveInfo:
     """Writes image, continued harmonically into mask > 0, to out [H, W, C], whose values in the mask are not read."""
     outside = image
     if image.dtype.kind == "f":  # zeros keep NaN and Inf inside the mask out of the solve
-        outside = memory.hold(np.where((mask > 0)[..., None], image.dtype.type(0), image))
+        outside = np.where((mask > 0)[..., None], image.dtype.type(0), image)
     nothing = np.broadcast_to(np.zeros(1, image.dtype), image.shape)
     everywhere = np.broadcast_to(np.ones(1, bool), mask.shape)
     info = solve_image(
         hierarchy_of(mask, 0.0), mask, nothing, outside, None, out, "source", tolerance, certify, edges=everywhere
     )
-    memory.touch(info.peak_bytes)
     return info
 
 
@@ -237,8 +225,5 @@ def _on_device(images: Level | Crop, base: Any, **options: Any) -> DeviceEquatio
     return DeviceEquation(images.src, images.dst, images.mask, base, least, weight_map, most=most, **options)
 
 
-def _contiguous(color_weight: float | NumpyArray, memory: Memory) -> float | NumpyArray:
-    if isinstance(color_weight, float):
-        return color_weight
-    crop = np.ascontiguousarray(color_weight, np.float32)
-    return crop if np.may_share_memory(crop, color_weight) else memory.hold(crop)
+def _contiguous(color_weight: float | NumpyArray) -> float | NumpyArray:
+    return color_weight if isinstance(color_weight, float) else np.ascontiguousarray(color_weight, np.float32)

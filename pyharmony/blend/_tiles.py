@@ -16,8 +16,8 @@ from .._arrays import NumpyArray
 from .._images.call import solved
 from .._images.frame import direct_info
 from .._images.limit import limit_change, mask_facts, warn_of_faint
-from .._images.memory import Memory
 from .._images.region import STRIP, Region, bounding_box, close_strips, covered_by, regions_of, to_border
+from .._native import native
 from .._warnings import warn
 from ..errors import Reason, ShapeError, UnchangedWarning
 from ..ops.gaussian_poisson import MAX_SIGMA
@@ -118,12 +118,14 @@ def gaussian_poisson_tiles(
         reason = Reason("mask-empty", "mask is zero everywhere", mask="mask")
         warn(UnchangedWarning.because("nothing was blended: ", reason))
         return (out, dataclasses.replace(direct_info("copy"), reason=reason)) if return_info else out
-    with tempfile.TemporaryDirectory(dir=None if folder is None else _checks.folder(folder, "folder")) as place:
+    within = None if folder is None else _checks.folder(folder, "folder")
+    with tempfile.TemporaryDirectory(dir=within) as place, native.Memory() as memory:
         pyramid = _Pyramid(images, (src, dst, mask, out), regions, Path(place), smoothing)
         info = pyramid.solve(tile, limit, tolerance, options)
     if preserve_background:
         _limit(src, dst, mask, out, bbox)
-    info = dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3)
+    milliseconds = (time.perf_counter() - start) * 1e3
+    info = dataclasses.replace(info, milliseconds=milliseconds, peak_bytes=memory.peak)
     if warning := solved("blended")(info):
         warn(warning)
     return (out, info) if return_info else out
@@ -220,7 +222,6 @@ class _Pyramid:
         self._regions, self._place, self._smoothing = regions, place, smoothing
         self._frame = covered_by(regions, images.shape)
         self._unit = _arrays.VALUE_RANGE[images.dtype]
-        self._memory = Memory()
         known_share = _View(_OutsideMask(mask), self._frame, image=False)
         parts = [_View(x, self._frame, image=True) for x in (src, dst)]
         self._levels = [[*parts, _View(mask, self._frame, image=False), known_share]]
@@ -232,7 +233,7 @@ class _Pyramid:
 
     def _array(self, name: str, shape: tuple[int, ...]) -> Any:
         if shape[0] * shape[1] <= IN_MEMORY:
-            return self._memory.hold(np.zeros(shape, np.float32))
+            return np.zeros(shape, np.float32)
         return np.memmap(self._place / name, np.float32, "w+", shape=shape)
 
     def _halve(self, k: int, finer: list[_View]) -> list[_View]:
@@ -261,17 +262,16 @@ class _Pyramid:
     def solve(self, tile: Any, limit: float, tolerance: float | None, options: dict[str, Any]) -> _checks.SolveInfo:
         count = len(self._regions) - 1
         coarse_tolerance, unit = coarse_tolerance_of(limit), self._unit
-        memory = self._memory
         last = self._levels[-1]
         src, dst, mask, known_share = (part.whole() for part in last)
         level = Level(src, dst, mask, known_share, 0.0)
         only_src = not self._anything_known
-        colours: Any = first_base(level, None, only_src, coarse_tolerance, unit, None, memory, coarse=count > 0)
+        colours: Any = first_base(level, None, only_src, coarse_tolerance, unit, None, coarse=count > 0)
         for k in range(count, -1, -1):
             region = self._regions[k]
             source, ground, inside, _ = self._parts(region, k)
             if k > 0 and not isinstance(self._levels[k][0]._array, np.memmap):
-                result = memory.hold(np.empty((*region.shape, ground.shape[2]), np.float32))
+                result = np.empty((*region.shape, ground.shape[2]), np.float32)
                 solve_gaussian_poisson(
                     Level(source.whole(), ground.whole(), inside.whole(), None, options["color_weight"]),
                     np.asarray(colours[slice(0, region.shape[0]), slice(0, region.shape[1])]),
@@ -280,7 +280,6 @@ class _Pyramid:
                     pinned=options["preserve_background"],
                     tolerance=coarse_tolerance,
                     unit=unit,
-                    memory=memory,
                 )
             else:
                 into: Any = _View(self._out, region, image=True)
@@ -296,7 +295,7 @@ class _Pyramid:
                 meets = options["preserve_background"] and self._anything_known
                 below = self._parts(finer, k - 1)
                 colours = _UpsampledColors(coarse, finer.shape, below[1], below[3] if meets else None)
-        return dataclasses.replace(info, peak_bytes=info.peak_bytes + memory.peak)
+        return info
 
     def _parts(self, region: Region, k: int) -> list[_View]:
         """Returns the views of level k over a region; its first stored pixel is that of the frame."""

@@ -11,7 +11,6 @@ import numpy as np
 from .._arrays import Float32, NumpyArray
 from .._images.fill import fill
 from .._images.levels import in_dtype, rounded
-from .._images.memory import Memory
 from .._images.planes import gaussian
 from .._images.region import as_float
 from .._images.sizes import resized
@@ -68,7 +67,7 @@ def with_edge(alpha: NumpyArray, colours: NumpyArray, edge: Edge, there: NumpyAr
         share = feathered(share, edge.deviation)
     changed = in_dtype(share, alpha.dtype)
     if (changed[holes] > 0).any():
-        filled = fill(colours.astype(np.float32), holes, Memory())
+        filled = fill(colours.astype(np.float32), holes)
         colours = np.where(holes[..., None], rounded(filled, colours.dtype), colours)
     return changed, colours
 

@@ -16,7 +16,6 @@ import numpy as np
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.edge_colours import decontaminated
 from .._images.levels import in_dtype, rounded
-from .._images.memory import Memory
 from .._images.region import Region, bounding_box
 from .._images.sizes import block_means
 from .._images.source import place, place_scaled, scaled_region
@@ -113,7 +112,7 @@ def place_subject(
     if not all(-far - 2 < at < end + far + 2 for at, far, end in zip(middle, reach, shape[::-1], strict=True)):
         return nothing
     pixels = block_means(_part(photo.pixels, top, bottom, left, right), every)
-    colours = decontaminated(pixels, alpha, (0, 0), Memory(), background=photo.alpha is None)
+    colours = decontaminated(pixels, alpha, (0, 0), background=photo.alpha is None)
     if edge.reach:
         own_alpha = None if photo.alpha is None else block_means(_part(photo.alpha, top, bottom, left, right), every)
         alpha, colours = with_edge(alpha, colours, edge, None if own_alpha is None else own_alpha > 0)
@@ -161,7 +160,7 @@ def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float,
     if scale == 1:
         shift = math.floor(y), math.floor(x)
         fraction = (y - shift[0], x - shift[1])
-        layer = place(source, None, shape, shift, fraction, real=real, decontaminate=False, memory=Memory())
+        layer = place(source, None, shape, shift, fraction, real=real, decontaminate=False)
         origin = layer.src_region.origin
         return layer.src_region, lambda tile: (tile.of(layer.colours, origin), tile.of(layer.mask, origin))
     region = scaled_region((source.shape[0], source.shape[1]), shape, (y, x), scale)
@@ -169,9 +168,7 @@ def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float,
     def part(tile: Region) -> tuple[NumpyArray, NumpyArray] | None:
         if not _is_visible(source, [(tile.x0 - x, tile.y0 - y), (tile.x1 - x, tile.y1 - y)], scale):
             return None
-        layer = place_scaled(
-            source, None, shape, (y, x), scale, real=real, decontaminate=False, memory=Memory(), within=tile
-        )
+        layer = place_scaled(source, None, shape, (y, x), scale, real=real, decontaminate=False, within=tile)
         return layer.colours, layer.mask
 
     return region, part

@@ -71,7 +71,8 @@ class HarmonizeInfo(_reprs.Line):
         map: the colour map that was applied, including strength; the identity if the image was not changed.
         device: where the network ran, 'cpu' or 'cuda'; 'cpu' without a network.
         milliseconds: the wall time of the item.
-        peak_bytes: the peak of scratch memory, without the caller's arrays, the result and networks.
+        peak_bytes: the peak of scratch memory, without the caller's arrays, the result and what torch allocates. The
+            call that loads a network includes it.
         change: the size of the change: the mean under the mask, at the method's working size, of the
             largest change of a channel, in 8-bit levels (1/255 of white).
         asked: the same for the full change of the method, with strength, before the guard reduced it (for
@@ -381,8 +382,6 @@ class _Harmonizer:
         scene: Scene | None = None
         if memory is not None or (strength > 0 and not job.bbox.empty):
             scene = scene_of(job.dst, job.mask, holes, method.size(job.shape))
-            job.memory.hold(scene.image)
-            job.memory.hold(scene.mask)
         if memory is not None and scene is not None:
             memory.detect_cut(scene)
         if job.bbox.empty or strength == 0 or scene is None:
@@ -395,9 +394,6 @@ class _Harmonizer:
             answer = Answer(IDENTITY, 0.0, NO_BACKGROUND)
         else:
             looked_at = with_close(scene, job.dst, job.mask, holes) if method.closer else scene
-            if looked_at.close is not None:
-                job.memory.hold(looked_at.close.image)
-                job.memory.hold(looked_at.close.mask)
             answer = method.find(looked_at, self.care)
         trusted = answer.confidence >= TRUSTED if self.guard else answer.map is not IDENTITY
         applied = answer.map if trusted else IDENTITY

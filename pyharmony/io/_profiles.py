@@ -13,6 +13,7 @@ import logging
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -294,7 +295,8 @@ def in_threads(work: Callable[[T], Result], parts: Sequence[T]) -> list[Result]:
     if threads < 2:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, parts))
+        contexts = [copy_context() for _ in parts]
+        return list(pool.map(lambda context, part: context.run(work, part), contexts, parts))
 
 
 def _strips(height: int, width: int, work: Callable[[slice], None], size: int = _STRIP) -> None:

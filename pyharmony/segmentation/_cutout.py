@@ -11,7 +11,6 @@ from .._arrays import NumpyArray
 from .._images.edge_colours import decontaminated
 from .._images.kinds import checked_image, checked_mask
 from .._images.levels import in_dtype
-from .._images.memory import Memory
 from .._images.region import bounding_box
 from ..errors import ArgumentError
 from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
@@ -71,7 +70,7 @@ def cutout(
     mask_like: Any = mask.alpha() if isinstance(mask, Masks) else mask
     inside = checked_mask(mask_like, "mask", height, width)
     alpha = in_dtype(inside, pixels.dtype)
-    colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory(), background=True)
+    colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), background=True)
     rgba: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
     if not keep_background:
         rgba[alpha == 0] = 0

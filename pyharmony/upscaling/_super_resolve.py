@@ -17,7 +17,6 @@ from .._cuda import Place, is_device_array
 from .._images.call import Call, Item, Work, deliver, on_one_image, open_item
 from .._images.fill import fill
 from .._images.frame import layout
-from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._images.threads import in_threads
 from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarmonyError
@@ -180,7 +179,7 @@ def enlarge(
     check_finite(values, "image", skip=transparent)
     if transparent is not None:
         # Colours of transparent pixels are arbitrary, and would bleed across the contour.
-        values = fill(values.astype(np.float32), transparent, Memory())
+        values = fill(values.astype(np.float32), transparent)
     unit = VALUE_RANGE[image.dtype.name]
 
     def read(part: Region) -> Float32:

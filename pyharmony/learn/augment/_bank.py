@@ -20,7 +20,6 @@ from ..._images.cutouts import cutout_alpha, warn_of_opaque
 from ..._images.fill import fill
 from ..._images.kinds import is_file
 from ..._images.levels import image_levels, in_levels, mask_levels, picture_levels
-from ..._images.memory import Memory
 from ..._images.region import Region, bounding_box
 from ...errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
 from ...io.folders import images_in, tell_of_others
@@ -542,7 +541,7 @@ def _filled(image: Pixels, alpha: Pixels) -> Pixels:
     holes = alpha == 0
     if not holes.any():
         return image
-    colours = fill(image.astype(np.float32), holes, Memory())
+    colours = fill(image.astype(np.float32), holes)
     return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
 
 
