@@ -46,7 +46,6 @@ from tables import bootstrap, numbered, rows_of, write_json
 import pyharmony
 from pyharmony import segmentation
 from pyharmony._images.edge_colours import decontaminated
-from pyharmony._images.memory import Memory
 from pyharmony.learn import data
 from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
@@ -696,7 +695,7 @@ def _cleaned(image: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> dict
     estimates: dict[str, Any] = {
         "as they are": image,
         "`cutout`": segmentation.cutout(image, alpha)[..., :3],
-        "a blend, which does not know the background": decontaminated(image, alpha, (0, 0), Memory()),
+        "a blend, which does not know the background": decontaminated(image, alpha, (0, 0)),
     }
     if importlib.util.find_spec("pymatting") is not None:
         import pymatting

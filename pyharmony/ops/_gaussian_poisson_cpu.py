@@ -27,7 +27,7 @@ from ._gaussian_poisson import (
     warn_of_bound,
 )
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
-from ._solve_call import Outcome
+from ._solve_call import Outcome, measured
 
 _MAX_CYCLES = 30
 MAX_STEPS = 400
@@ -40,15 +40,15 @@ _ROUNDING_RATIO = 2.0**29  # the ratio of the rounding units of float32 and floa
 
 def solve_by_dct(
     eq: Equation, out: NumpyArray, double: bool, rhs: NumpyArray | None = None, mean: list[float] | None = None
-) -> dict[str, Any]:
-    """Solves the rectangle exactly into out, and returns the report.
+) -> int:
+    """Solves the rectangle exactly into out, and returns how many values were clipped.
 
     Args:
         double: whether to compute in float64.
         rhs: replaces the b of the images.
         mean: the mean of the result by channel, if it is known more exactly than from b.
     """
-    stats: dict[str, Any] = native.gaussian_poisson_dct(
+    clipped: int = native.gaussian_poisson_dct(
         *eq.views(),
         _arrays.view(out, "out", writable=True),
         weight=eq.weight,
@@ -58,24 +58,24 @@ def solve_by_dct(
         rhs=None if rhs is None else _arrays.view(rhs, "rhs"),
         mean=mean,
     )
-    return stats
+    return clipped
 
 
-def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tuple[float, int]:
-    """Returns a proven bound of |x - x*|, x float32 or float64 on the rectangle with one weight, and bytes of scratch.
+def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> float:
+    """Returns a proven bound of |x - x*|, x float32 or float64 on the rectangle with one weight.
 
     The bound is |r| / excess if that is within the tolerance. Otherwise an exact solve gives x + e, whose residual
     r2 is far smaller, and |x - x*| <= |e| + |A^-1 r2|. Both include the rounding errors of such a residual in float64.
     """
     excess, rounding = eq.row_excess(), _rounding_error(eq)
     if excess > 0 and residual / excess + rounding <= tolerance:
-        return residual / excess + rounding, 0
+        return residual / excess + rounding
     e = np.empty(x.shape, np.float64)
     eq.residual(x, out=e)
     # The mean of the solution is known; with a small weight the residual determines it poorly.
     mean = eq.base.mean((0, 1), dtype=np.float64) / eq.gain() - x.mean((0, 1), dtype=np.float64)
     # rhs and out may share memory: the solve copies the rows of rhs before it writes the first row of out.
-    stats = solve_by_dct(eq, e, True, rhs=e, mean=mean.tolist())
+    solve_by_dct(eq, e, True, rhs=e, mean=mean.tolist())
     e += mean - e.mean((0, 1))
     size = max(float(e.max()), -float(e.min()))
     e += x
@@ -87,7 +87,7 @@ def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float)
     bound = size + (norm / least if least > 0 else math.inf)
     if excess > 0:
         bound = min(bound, size + rest / excess, residual / excess)
-    return bound + rounding, e.nbytes + max(r.nbytes, stats["peak_bytes"])
+    return bound + rounding
 
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> Outcome:
@@ -105,14 +105,7 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> 
         if check and not stats["finite"]:
             eq.check_finite()
         if stats["converged"]:
-            return Outcome(
-                "chebyshev",
-                stats["steps"],
-                stats["residual"],
-                stats["max_error"],
-                stats["peak_bytes"],
-                stats["clipped"],
-            )
+            return Outcome("chebyshev", stats["steps"], stats["residual"], stats["max_error"], stats["clipped"])
     elif check:
         eq.check_finite()
     return _refined_chebyshev(eq, out, tolerance)
@@ -126,8 +119,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
     r = np.empty(x.shape, np.float32)
     e = np.empty(x.shape, np.float32)
     excess, weight, size = eq.row_excess(), eq.largest_weight(), _size(eq)
-    own = x.nbytes + r.nbytes + e.nbytes
-    steps, peak = 0, own
+    steps = 0
 
     def bound_of(residual: float) -> float:
         bound = residual / excess if excess > 0 else math.inf
@@ -155,12 +147,11 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
             **eq.operator(),
         )
         steps += stats["steps"]
-        peak = max(peak, own + stats["peak_bytes"])
         x += e
     else:
         residual = eq.residual(x)
         bound = bound_of(residual)
-    return Outcome("chebyshev", steps, residual, bound, peak, _store(x, out))
+    return Outcome("chebyshev", steps, residual, bound, _store(x, out))
 
 
 def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outcome:
@@ -171,19 +162,15 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outc
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
     rhs = eq.rhs(np.float64 if double else np.float32)
-    stats = solve_by_dct(eq, x, double, rhs, eq.mean())
+    clipped = solve_by_dct(eq, x, double, rhs, eq.mean())
     residual = bound = math.nan
-    peak = stats["peak_bytes"] + (0 if rhs is None else rhs.nbytes)
     del rhs
     if certify:
         residual = eq.residual(x)
-        bound, scratch = proven_bound(eq, x, residual, tolerance)
-        peak = max(peak, scratch)
-    clipped = stats["clipped"]
+        bound = proven_bound(eq, x, residual, tolerance)
     if x is not out:
         clipped = _store(x, out)
-        peak += x.nbytes
-    return Outcome("dct", 1, residual, bound, peak, clipped)
+    return Outcome("dct", 1, residual, bound, clipped)
 
 
 def _corrected_dct(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
@@ -199,13 +186,13 @@ def _corrected_dct(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
     c = c / c.sum()
     mean = np.einsum("ij,ijc->c", c, eq.base, dtype=np.float64) / eq.gain()
     x += mean - np.einsum("ij,ijc->c", c, x)
-    bound, rounds, peak, residual = math.inf, 0, 0, math.inf
+    bound, rounds, residual = math.inf, 0, math.inf
     best = math.inf
     share = SMALL_WEIGHTS * eq.gain()
     while rounds < _MAX_CORRECTIONS:
         residual = eq.residual(x, out=r)
         r -= r.mean((0, 1))
-        peak = max(peak, solve_by_dct(flat, e, True, rhs=r)["peak_bytes"])
+        solve_by_dct(flat, e, True, rhs=r)
         # With e of zero mean and A f = r the error is f = m + g: |g| <= |e| + share (|g| + 3 |g|) in the Euclidean
         # norm, as |C| <= 3 gain max(c), and the mean m weighted by c is that of -g.
         norm = float(np.sqrt(np.einsum("ijc,ijc->c", e, e).max()))
@@ -216,9 +203,8 @@ def _corrected_dct(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
         x += e
         x += mean - np.einsum("ij,ijc->c", c, x)
         rounds += 1
-    peak += x.nbytes + r.nbytes + e.nbytes + c.nbytes
     bound += _rounding_error(flat)
-    return Outcome("dct", rounds, residual, bound, peak, _store(x, out))
+    return Outcome("dct", rounds, residual, bound, _store(x, out))
 
 
 def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outcome:
@@ -246,23 +232,13 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         x = out if out.dtype in (np.float32, np.float64) else np.empty(out.shape, np.float64)
         stats = solve_into(x, False)
         residual = eq.residual(x)
-        bound, scratch = proven_bound(eq, x, residual, tolerance)
+        bound = proven_bound(eq, x, residual, tolerance)
         if bound <= tolerance:
-            peak = max(stats["peak_bytes"], hierarchy.bytes + scratch)
-            clipped = 0
-            if x is not out:
-                clipped = _store(x, out)
-                peak += x.nbytes
-            return Outcome("multigrid", stats["iterations"], residual, bound, peak, clipped, stats["estimate"])
+            clipped = 0 if x is out else _store(x, out)
+            return Outcome("multigrid", stats["iterations"], residual, bound, clipped, stats["estimate"])
     stats = solve_into(out, certify)
     return Outcome(
-        "multigrid",
-        stats["iterations"],
-        stats["residual"],
-        stats["max_error"],
-        stats["peak_bytes"],
-        stats["clipped"],
-        stats["estimate"],
+        "multigrid", stats["iterations"], stats["residual"], stats["max_error"], stats["clipped"], stats["estimate"]
     )
 
 
@@ -287,9 +263,7 @@ def _galerkin_of_field(
     bound = stats["max_error"]
     if real is np.float32:  # e and the sum are rounded to float32
         bound += 2.0**-23 * float(max(x.max(), -x.min(), e.max(), -e.min()))
-    peak = stats["peak_bytes"] + x.nbytes + r.nbytes + e.nbytes
-    clipped = _store(x, out)
-    return Outcome("multigrid", stats["iterations"], stats["residual"], bound, peak, clipped, stats["estimate"])
+    return Outcome("multigrid", stats["iterations"], stats["residual"], bound, _store(x, out), stats["estimate"])
 
 
 def _store(x: NumpyArray, out: NumpyArray) -> int:
@@ -408,7 +382,7 @@ def solve(
     outcome: Outcome | None = None
     if eq.pinned and not eq.mask.max() > 0:
         out[...] = eq.dst
-        outcome = Outcome("copy", 0, 0.0, 0.0, 0)
+        outcome = Outcome("copy", 0, 0.0, 0.0)
     else:
         if eq.pinned and eq.mask.min() > 0:
             eq.pinned = False
@@ -448,12 +422,15 @@ def run(call: BlendCall) -> Any:
     weight = _checks.color_weight(call.color_weight, *target.shape[-3:-1])
     masks = masks_of(call.mask, target)
     result = np.empty(target.shape, target.dtype)
-    infos = []
-    for i, (src, dst, base, out) in enumerate(zip(*map(batch_of, (source, target, ground, result)))):
-        mask = masks[i if len(masks) > 1 else 0]
+
+    def solve_item(item: int, src: NumpyArray, dst: NumpyArray, base: NumpyArray, out: NumpyArray) -> SolveInfo:
+        mask = masks[item if len(masks) > 1 else 0]
         equation = Equation.of(src, dst, mask, base, weight, call.w0, call.w1, call.preserve_background)
         if call.gradient_kernel != "normal":
             equation.check_finite()
             equation.field = target_field(src, dst, mask, call.gradient_kernel)
-        infos.append(solve(equation, out, method=call.method, tolerance=levels, certify=call.return_info, check=True))
+        return solve(equation, out, method=call.method, tolerance=levels, certify=call.return_info, check=True)
+
+    items = enumerate(zip(*map(batch_of, (source, target, ground, result))))
+    infos = [measured(functools.partial(solve_item, i, *images), call.return_info) for i, images in items]
     return deliver(call, result, infos)

@@ -145,7 +145,7 @@ def _chebyshev(
     }
     reports, nbytes = _chebyshev_runs(place, eq, out, options, info)
     _refuse_nonfinite(r["finite"] for r in reports)
-    return [Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], nbytes) for r in reports]
+    return [Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], peak_bytes=nbytes) for r in reports]
 
 
 def _chebyshev_runs(
@@ -262,7 +262,7 @@ def _dct(
     _tables.used(place, keep)
     nbytes = workspace.nbytes + tables[1]
     if not certify:
-        return [Outcome("dct", 1, math.nan, math.nan, nbytes) for _ in range(count if info else 0)]
+        return [Outcome("dct", 1, math.nan, math.nan, peak_bytes=nbytes) for _ in range(count if info else 0)]
     residuals = place.empty((count,), np.dtype(np.float32))[1]
     native.gaussian_poisson_direct_residual(*views, **arguments, residuals=residuals.pointer, stream=place.stream)
     if x is not out:
@@ -275,7 +275,8 @@ def _dct(
     rounding = 12 * 2.0**-24 * (16 + 2 * eq.weight) * 2 * unit
     excess = eq.row_excess()
     outcomes = [
-        Outcome("dct", 1, float(r), (float(r) + rounding) / excess if excess > 0 else math.inf, nbytes) for r in values
+        Outcome("dct", 1, float(r), (float(r) + rounding) / excess if excess > 0 else math.inf, peak_bytes=nbytes)
+        for r in values
     ]
     if any(outcome.max_error > tolerance for outcome in outcomes):
         _prove_on_cpu(place, eq, x, outcomes, tolerance)
@@ -288,8 +289,7 @@ def _prove_on_cpu(place: Place, eq: DeviceEquation, x: DeviceArray, outcomes: li
     for outcome, src, dst, mask, base, solution in zip(outcomes, *batches, strict=True):
         there = Equation(src, dst, mask, base, eq.weight, None, eq.w0, eq.w1, pinned=False)
         outcome.residual = there.residual(solution)
-        outcome.max_error, nbytes = proven_bound(there, solution, outcome.residual, tolerance)
-        outcome.peak_bytes += nbytes
+        outcome.max_error = proven_bound(there, solution, outcome.residual, tolerance)
 
 
 def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:

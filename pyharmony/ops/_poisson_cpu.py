@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from typing import Any
@@ -18,7 +19,7 @@ from . import _gaussian_poisson_cpu
 from ._gaussian_poisson import LOOSE_MEAN, Equation
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
 from ._poisson import UNDETERMINED_MESSAGE, PoissonCall, check_base, warn_of_errors
-from ._solve_call import Outcome
+from ._solve_call import Outcome, measured
 
 MAX_ITERATIONS = 30
 
@@ -110,9 +111,7 @@ def solve_image(
     if stats["max_error"] == math.inf:
         stats["max_error"] = math.nan
     method = "multigrid" if hierarchy.unknowns else "copy"
-    outcome = Outcome(
-        method, stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"], stats["clipped"]
-    )
+    outcome = Outcome(method, stats["iterations"], stats["residual"], stats["max_error"], stats["clipped"])
     return outcome.info(unit, elapsed * 1e3, values=hierarchy.unknowns * out.shape[2])
 
 
@@ -137,11 +136,11 @@ def _solve(
     for i, (src, dst, out) in enumerate(zip(*map(batch_of, (source, target, result)))):
         hierarchy, mask = systems[i if len(systems) > 1 else 0]
         base = None if ground is None else batch_of(ground)[i]
-        info = solve_image(
-            hierarchy, mask, src, dst, base, out, call.gradients, levels, call.return_info, warm=warm,
+        solve = functools.partial(
+            solve_image, hierarchy, mask, src, dst, base, out, call.gradients, levels, call.return_info, warm=warm,
             contour=call.contour, weight=weight,
         )  # fmt: skip
-        infos.append(info)
+        infos.append(measured(solve, call.return_info, held=hierarchy.bytes))
     return deliver(call, result, infos)
 
 

@@ -425,5 +425,10 @@ def outcome_of(report: dict[str, Any], nbytes: int) -> Outcome:
     """Returns the outcome in a report of `DeviceHierarchy.solve`."""
     method = "multigrid" if report["unknowns"] else "copy"
     return Outcome(
-        method, report["iterations"], report["residual"], report["max_error"], nbytes, estimate=report["estimate"]
+        method,
+        report["iterations"],
+        report["residual"],
+        report["max_error"],
+        estimate=report["estimate"],
+        peak_bytes=nbytes,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from .. import _checks
 from .._checks import SolveInfo
+from .._native import native
 
 
 @dataclass
@@ -38,15 +40,16 @@ class Outcome:
     Attributes:
         clipped: the number of values clipped when they were stored, on the CPU.
         estimate: the estimate of the error by which the solve stopped; NaN if the method has none.
+        peak_bytes: the scratch memory of a solve on a device.
     """
 
     method: str
     iterations: int
     residual: float
     max_error: float
-    peak_bytes: int
     clipped: int = 0
     estimate: float = math.nan
+    peak_bytes: int = 0
 
     def info(self, level: float, milliseconds: float, device: str = "cpu", values: int = 1) -> SolveInfo:
         """Returns the public info in 8-bit levels, each of the value `level`; values: the number of solved ones."""
@@ -60,3 +63,12 @@ class Outcome:
             peak_bytes=self.peak_bytes,
             clipped=float(self.clipped / max(values, 1)) if device == "cpu" else math.nan,
         )
+
+
+def measured(solve: Callable[[], SolveInfo], measures: bool, held: int = 0) -> SolveInfo:
+    """Returns the info of a solve on the CPU, if it is to be measured with its memory and that which it held before."""
+    if not measures:
+        return solve()
+    with native.Memory() as memory:
+        info = solve()
+    return replace(info, peak_bytes=held + memory.peak)

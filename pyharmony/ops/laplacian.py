@@ -14,7 +14,7 @@ __all__ = ["laplacian"]
 
 def laplacian(
     src: NumpyArray, dst: NumpyArray, mask: NumpyArray, out: NumpyArray, *, levels: int, adapt: bool = False
-) -> tuple[int, int]:
+) -> int:
     """Writes dst plus the faded bands of src - dst into out where mask is above zero.
 
     Args:
@@ -26,13 +26,13 @@ def laplacian(
         adapt: whether to halve only as long as the coarsest band has its full weight in a quarter of the mask.
 
     Returns:
-        The number of values that were clipped, and the bytes of scratch memory.
+        The number of values that were clipped.
     """
     src, dst, mask, target = (_arrays.aligned(x) for x in (src, dst, mask, out))
-    info = native.laplacian(
+    clipped: int = native.laplacian(
         _arrays.view(src, "src"), _arrays.view(dst, "dst"), _arrays.view(mask, "mask"), levels, adapt,
         _arrays.view(target, "out", writable=True),
     )  # fmt: skip
     if target is not out:
         out[...] = target
-    return info["clipped"], info["peak_bytes"]
+    return clipped

@@ -131,12 +131,12 @@ def gaussian_poisson_tiles(
     if tolerance is None and limit * unit < _ROUNDING_MARGIN * solver.rounding:
         limit = _ROUNDING_MARGIN * solver.rounding / unit
         solver = solver_to(limit)
-    peak = 0
     complete = False
-    while not complete:
-        for y, x in tiles_of(images.shape, rows, columns):
-            peak = max(peak, _solve_tile(solver, images, y, x, weight, low, options))
-        complete = solver.finish()
+    with native.Memory() as memory:
+        while not complete:
+            for y, x in tiles_of(images.shape, rows, columns):
+                _solve_tile(solver, images, y, x, weight, low, options)
+            complete = solver.finish()
     stats = solver.result()
     if not stats["converged"]:
         warnings.warn(
@@ -154,7 +154,7 @@ def gaussian_poisson_tiles(
         max_error=stats["max_error"] / unit,
         device="cpu",
         milliseconds=(time.perf_counter() - start) * 1e3,
-        peak_bytes=peak + stats["peak_bytes"],
+        peak_bytes=memory.peak,
         clipped=float(stats["clipped"] and stats["clipped"] / images.values_inside(bool(preserve_background))),
     )
 
@@ -287,8 +287,8 @@ def tiles_of(shape: tuple[int, int], rows: int, columns: int) -> Iterator[tuple[
 
 def _solve_tile(
     solver: Any, images: Images, y: slice, x: slice, weight: Any, least: float, options: dict[str, Any]
-) -> int:
-    """Solves and writes one tile; returns the bytes it used."""
+) -> None:
+    """Solves and writes one tile."""
     halo = solver.steps + 1
     rows = slice(max(y.start - halo, 0), min(y.stop + halo, images.shape[0]))
     columns = slice(max(x.start - halo, 0), min(x.stop + halo, images.shape[1]))
@@ -313,4 +313,3 @@ def _solve_tile(
             for name in ("src", "dst", "base"):
                 _checks.finite(parts[name], name, region, (rows.start, columns.start))
     images.write(y, x, result)
-    return sum(a.nbytes for a in parts.values()) + result.nbytes + (0 if crop is None else crop.nbytes)

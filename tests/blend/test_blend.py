@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from pyharmony.reference import gaussian_poisson as gp_reference
 from pyharmony.reference import poisson as poisson_reference
 
 from ..blends import BLENDS, GRADIENTS, NETWORKS, TABLE, gaussian_poisson_of
-from ..shared import CLIPS, DTYPES, FLOODS, closed, image_stays
+from ..shared import DTYPES, FLOODS, closed, image_stays
 
 RANGE = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}
 #: The error of each dtype's default tolerance, and its rounding, in 8-bit levels.
@@ -204,69 +203,6 @@ def test_info_comes_with_the_same_blend(name, scene):
         assert info.max_error <= 0.25
     infos = call(name, src[None], dst[None], mask, return_info=True)[1]
     assert [i.method for i in infos] == [info.method]
-
-
-class Recorded:
-    """The native module, which notes the most memory that NumPy and a solve held together."""
-
-    def __init__(self, native: Any, peak: list[int]) -> None:
-        self._native, self._peak = native, peak
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._native, name)
-        if not callable(attribute):
-            return attribute
-
-        def recorded(*args: Any, **options: Any) -> Any:
-            size = tracemalloc.get_traced_memory()[0]
-            result = attribute(*args, **options)
-            if isinstance(result, dict):
-                self._peak[0] = max(self._peak[0], size + result["peak_bytes"])
-            return Recorded(result, self._peak) if hasattr(result, "solve") else result
-
-        return recorded
-
-
-@pytest.mark.covering(1)
-@CLIPS
-@pytest.mark.large  # memory is the same whatever the instructions and the checks; other tests make these calls
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        *((name, {}) for name in BLENDS),
-        *((name, {"at": (-60, 50), "cut-out": True}) for name in BLENDS),
-        ("alpha", {"feather": 9}),
-        ("poisson", {"gradients": "mixed", "color_weight": "map"}),
-        ("gaussian_poisson", {"color_weight": 0.01, "preserve_background": False}),
-        ("gaussian_poisson", {"color_weight": "map", "base": "copy-paste"}),
-    ],
-)
-def test_peak_bytes_is_what_the_call_held(monkeypatch, name, options, dtype):
-    rng = np.random.default_rng(14)
-    src, dst = (cast(rng.random((250, 300, 3)), dtype) for _ in range(2))
-    mask, options = ellipse(250, 300, 0.45), dict(options)
-    if options.pop("cut-out", False):
-        src, mask = np.dstack([src, (mask * RANGE[dtype]).astype(dtype)]), None
-    if options.get("color_weight") == "map":
-        options["color_weight"] = 0.2 + rng.random((250, 300)).astype(np.float32)
-    solves = [0]
-    for name_of_module in ("_gaussian_poisson", "_gaussian_poisson_cpu", "_poisson_cpu", "laplacian"):
-        module = sys.modules[f"pyharmony.ops.{name_of_module}"]
-        monkeypatch.setattr(module, "native", Recorded(module.native, solves))
-    out = np.empty_like(dst)
-    call(name, src, dst, mask, out=out, return_info=True, **options)  # loads what NumPy loads on first use
-    solves[0] = 0
-    tracemalloc.start()
-    try:
-        info = call(name, src, dst, mask, out=out, return_info=True, **options)[1]
-        size = max(tracemalloc.get_traced_memory()[1], solves[0])
-    finally:
-        tracemalloc.stop()
-    if "feather" in options:  # tracemalloc does not see the scratch of the native distance
-        size += 4 * np.prod(region.bounding_box(mask).shape)
-    # The tolerance is for objects, and for arrays that do not grow with the image, such as samples of its values.
-    assert abs(info.peak_bytes - size) <= 0.02 * size + 80_000 + 20_000 * dst.itemsize
 
 
 @pytest.mark.parametrize("name", BLENDS)

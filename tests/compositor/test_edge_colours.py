@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyharmony
 from pyharmony import blend, segmentation
 from pyharmony._images import edge_colours
 from pyharmony._images.edge_colours import decontaminated
-from pyharmony._images.memory import Memory
+from pyharmony._native import native
 from pyharmony.errors import ArgumentError
 from pyharmony.ops import matting
 from pyharmony.reference import matting as reference
@@ -106,7 +105,7 @@ def errors() -> dict[str, dict[tuple[str, str], float]]:
             image = composite(OBJECT, alpha, background)
             estimates = {
                 "uncleaned": image, "cut-out": segmentation.cutout(image, mask),
-                "unknown background": decontaminated(image, mask, (0, 0), Memory()),
+                "unknown background": decontaminated(image, mask, (0, 0)),
             }  # fmt: skip
             for way, colours in estimates.items():
                 errors_by_way[way][name, behind] = seen_error(colours, OBJECT, mask / 255)
@@ -147,7 +146,7 @@ def test_only_soft_pixels_change(dtype: str, background: bool) -> None:
     alpha = to_dtype(ALPHAS["strands"], dtype)
     image = to_dtype(composite(OBJECT, ALPHAS["strands"], BACKGROUNDS["leaves"]) / 255, dtype)
     before = image.copy(), alpha.copy()
-    result = decontaminated(image, alpha, (0, 0), Memory(), background=background)
+    result = decontaminated(image, alpha, (0, 0), background=background)
     sure = (alpha == 0) | (alpha >= 0.99 * RANGE[dtype])
     np.testing.assert_array_equal(result[sure], image[sure])
     assert result.dtype == image.dtype and (result[~sure] != image[~sure]).any(-1).mean() > 0.8
@@ -210,7 +209,7 @@ def test_a_cut_out_that_is_clean_already_is_hardly_changed() -> None:
     for alpha in ALPHAS.values():
         image = composite(OBJECT, alpha, BACKGROUNDS["white"])
         once = segmentation.cutout(image, levels_of(alpha))
-        again = decontaminated(once[..., :3], once[..., 3], (0, 0), Memory())
+        again = decontaminated(once[..., :3], once[..., 3], (0, 0))
         # What alpha hides is still the white background: it is not read.
         assert seen_error(again, once[..., :3].astype(np.float64), once[..., 3] / 255) < 2
 
@@ -221,13 +220,13 @@ def test_tiles_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, tile: in
     alpha = levels_of(strands(400, 5))
     rng = np.random.default_rng(6)
     image = rng.integers(0, 256, (400, 400, 3), np.uint8)
-    whole = decontaminated(image, alpha, (0, 0), Memory(), background=background)
+    whole = decontaminated(image, alpha, (0, 0), background=background)
     monkeypatch.setattr(edge_colours, "_TILE", tile)
     before = pyharmony.get_num_threads()
     try:
         for threads in (1, 3):
             pyharmony.set_num_threads(threads)
-            tiled = decontaminated(image, alpha, (0, 0), Memory(), background=background)
+            tiled = decontaminated(image, alpha, (0, 0), background=background)
             np.testing.assert_array_equal(tiled, whole)
     finally:
         pyharmony.set_num_threads(before)
@@ -251,15 +250,15 @@ def test_what_alpha_hides_is_not_read() -> None:
     mask = ALPHAS["fur"].astype(np.float32)
     image = (composite(OBJECT, ALPHAS["fur"], BACKGROUNDS["sky"]) / 255).astype(np.float32)
     hidden = np.where(mask[..., None] == 0, np.float32(np.nan), image)
-    result = decontaminated(hidden, mask, (0, 0), Memory())
+    result = decontaminated(hidden, mask, (0, 0))
     visible = mask > 0
-    np.testing.assert_array_equal(result[visible], decontaminated(image, mask, (0, 0), Memory())[visible])
+    np.testing.assert_array_equal(result[visible], decontaminated(image, mask, (0, 0))[visible])
     # A background that is not all known does without what is not.
-    assert np.isfinite(decontaminated(hidden, mask, (0, 0), Memory(), background=True)[visible]).all()
+    assert np.isfinite(decontaminated(hidden, mask, (0, 0), background=True)[visible]).all()
     y, x = np.argwhere((mask > 0) & (mask < 0.9))[0]
     hidden[y, x, 2] = np.inf
     with pytest.raises(ArgumentError, match=rf"src: inf at pixel \(y={y + 5}, x={x + 7}\), channel 2"):
-        decontaminated(hidden, mask, (5, 7), Memory())
+        decontaminated(hidden, mask, (5, 7))
 
 
 @pytest.mark.parametrize("background", [True, False])
@@ -268,7 +267,7 @@ def test_tiny_images_and_edges_at_the_frame(shape: tuple[int, int], background: 
     rng = np.random.default_rng(7)
     image = rng.integers(0, 256, (*shape, 3), np.uint8)
     for mask in (np.full(shape, 90, np.uint8), rng.integers(0, 256, shape, np.uint8), np.full(shape, 255, np.uint8)):
-        result = decontaminated(image, mask, (0, 0), Memory(), background=background)
+        result = decontaminated(image, mask, (0, 0), background=background)
         assert result.shape == image.shape and result.dtype == np.uint8
         np.testing.assert_array_equal(result[mask == 255], image[mask == 255])
 
@@ -278,28 +277,24 @@ def test_flat_glass_without_a_background_stays() -> None:
     image = rng.integers(0, 256, (160, 160, 3), np.uint8)
     alpha = np.full((160, 160), 120, np.uint8)
     alpha[:20] = 255
-    result = decontaminated(image, alpha, (0, 0), Memory())
+    result = decontaminated(image, alpha, (0, 0))
     np.testing.assert_array_equal(result[64:], image[64:])
-    np.testing.assert_array_equal(decontaminated(image, np.full_like(alpha, 120), (0, 0), Memory()), image)
+    np.testing.assert_array_equal(decontaminated(image, np.full_like(alpha, 120), (0, 0)), image)
 
 
 @pytest.mark.large
 def test_four_megapixels_take_little_memory() -> None:
     alpha = levels_of(np.kron(ALPHAS["strands"], np.ones((11, 11))))
     image = np.kron(composite(OBJECT, ALPHAS["strands"], BACKGROUNDS["leaves"]), np.ones((11, 11, 1), np.uint8))
-    memory = Memory()
     before = pyharmony.get_num_threads()
     pyharmony.set_num_threads(1)
-    tracemalloc.start()
     try:
-        decontaminated(image, alpha, (0, 0), memory, background=True)
-        _, peak = tracemalloc.get_traced_memory()
+        with native.Memory() as memory:
+            decontaminated(image, alpha, (0, 0), background=True)
     finally:
-        tracemalloc.stop()
         pyharmony.set_num_threads(before)
     # The result, three bytes a pixel, where soft pixels are, and a part of that for levels and tiles.
-    assert peak < 7 * alpha.size
-    assert 0.7 * peak < memory.peak < 1.3 * peak
+    assert memory.peak < 7 * alpha.size
 
 
 def test_cleaned_colours_do_not_depend_on_where_a_source_is_cut_off() -> None:
