@@ -132,14 +132,13 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  Memory& enter() {
+  void enter() {
     if (meter_ != nullptr) throw std::runtime_error("Memory: entered before");
     meter_of_context = &find_meter;
     meter_ = new MemoryMeter(find_meter());
     before_ = exchange_handler(handler_of(meter_));
-    return *this;
   }
-  void exit(const py::args&) { exchange_handler(std::exchange(before_, py::object())); }
+  void exit() { exchange_handler(std::exchange(before_, py::object())); }
   std::int64_t peak() const { return meter_ == nullptr ? 0 : meter_->peak(); }
 
  private:
@@ -153,8 +152,13 @@ void bind_memory(py::module_& m) {
   find_functions();
   py::class_<Memory>(m, "Memory", py::module_local())
       .def(py::init<>())
-      .def("__enter__", &Memory::enter, py::return_value_policy::reference)
-      .def("__exit__", &Memory::exit)
+      .def("__enter__",
+           [](const py::object& self) {
+             self.cast<Memory&>().enter();
+             return self;
+           })
+      .def("__exit__", [](Memory& self, const py::object&, const py::object&,
+                          const py::object&) { self.exit(); })
       .def_property_readonly("peak", &Memory::peak);
 }
 

@@ -6,6 +6,7 @@ W, C] views; the blends read crops of it and write into its target. Regions are 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -36,6 +37,7 @@ LARGEST_COORDINATE = 1 << 31  # pixels; a position beyond this is refused
 _LARGEST_SCALE = 1e6  # one pixel of src then covers any image
 
 
+@functools.lru_cache(16)
 def direct_info(method: str, clipped: float = 0.0) -> _checks.SolveInfo:
     """Returns the report of a blend without a solve, such as 'copy' if no pixel is inside."""
     return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0, clipped=clipped)
@@ -687,78 +689,70 @@ class Frame(AnyFrame):
 
     def jobs(self) -> Iterator[Job]:
         """Yields the job of each item, in order."""
-        return map(self._job, range(len(self.dst)))
-
-    def _job(self, item: int) -> Job:
-        src, dst, out = self._src[item], self.dst[item], self._results[item]
-        colours = min(dst.shape[2], 3)
-        src_mask = None if self._mask is None else self._mask[item]
-        shift, fraction = self._shifts[item], self._fractions[item]
-        real = np.float64 if dst.dtype == np.float64 else np.float32
-        options: dict[str, Any] = {"real": real, "decontaminate": self._decontaminate}
-        if self._scale == 1:
-            source = place(src, src_mask, self.shape, shift, fraction, **options)
-        else:
-            position = shift[0] + fraction[0], shift[1] + fraction[1]
-            source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
-        src_region, mask = source.src_region, source.mask
-        facts = self._facts.of(mask)
-        has_alpha = dst.shape[2] == 4
-        dst_alpha = dst[..., 3] if has_alpha else None
-        valid = None if self._valid is None else self._valid[item]
-        return Job(
-            item=item,
-            place=self._place,
-            src=source.colours,
-            dst=dst[..., :colours],
-            mask=mask,
-            holes=source.holes,
-            src_region=src_region,
-            shift=shift,
-            bbox=facts.box if facts.box.empty else facts.box.moved(*src_region.origin),
-            out=out[..., :colours],
-            out_alpha=out[..., 3] if has_alpha else None,
-            dst_alpha=dst_alpha,
-            keep_alpha=self._keep_alpha,
-            ground=Ground(dst[..., :colours], dst_alpha if self.name == "dst" else None, valid),
-            facts=facts,
-        )
+        for i, (src, dst, out) in enumerate(zip(self._src, self.dst, self._results, strict=True)):
+            colours = min(dst.shape[2], 3)
+            src_mask = None if self._mask is None else self._mask[i]
+            shift, fraction = self._shifts[i], self._fractions[i]
+            real = np.float64 if dst.dtype == np.float64 else np.float32
+            options: dict[str, Any] = {"real": real, "decontaminate": self._decontaminate}
+            if self._scale == 1:
+                source = place(src, src_mask, self.shape, shift, fraction, **options)
+            else:
+                position = shift[0] + fraction[0], shift[1] + fraction[1]
+                source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
+            src_region, mask = source.src_region, source.mask
+            facts = self._facts.of(mask)
+            has_alpha = dst.shape[2] == 4
+            dst_alpha = dst[..., 3] if has_alpha else None
+            valid = None if self._valid is None else self._valid[i]
+            yield Job(
+                item=i,
+                place=self._place,
+                src=source.colours,
+                dst=dst[..., :colours],
+                mask=mask,
+                holes=source.holes,
+                src_region=src_region,
+                shift=shift,
+                bbox=facts.box if facts.box.empty else facts.box.moved(*src_region.origin),
+                out=out[..., :colours],
+                out_alpha=out[..., 3] if has_alpha else None,
+                dst_alpha=dst_alpha,
+                keep_alpha=self._keep_alpha,
+                ground=Ground(dst[..., :colours], dst_alpha if self.name == "dst" else None, valid),
+                facts=facts,
+            )
 
     def each(self, blend: Callable[[Any], Any], *, boxes: bool = True) -> Infos:
         """Runs a blend on every item and returns their infos, each with the time and memory of the whole item.
 
+        The memory is that of arrays and native calls on the CPU, without what was there before and that of torch.
         boxes is False if the blend does not need `Job.bbox`, for which it would have to wait for a device.
         """
-        return [self._info_of(item, blend) for item in range(len(self.dst))]
-
-    def _info_of(self, item: int, blend: Callable[[Any], Any]) -> Any:
-        """Runs a blend on an item and returns its info; its memory is that of arrays and native calls on the CPU."""
-        if not self.measures:
-            info, facts = self._run(item, blend)
-            return dataclasses.replace(info, **facts)
-        with native.Memory() as memory:
-            info, facts = self._run(item, blend)
-        return dataclasses.replace(info, peak_bytes=memory.peak, **facts)
-
-    def _run(self, item: int, blend: Callable[[Any], Any]) -> tuple[Any, dict[str, Any]]:
-        """Runs a blend on an item; returns its info, and what else is to be in it."""
-        job = self._job(item)
-        start = time.perf_counter()
-        if job.soft:
-            source = "src" if self.name == "dst" else self.name
-            name = f"the alpha of {source}" if self._mask is None else "mask"
-            height, width = (length * self._scale for length in self._src[item].shape[:2])
-            tiny = f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
-            tiny = tiny if min(height, width) < 1 else ""
-            warn_of_faint(job.facts.inside, job.facts.faint, job.mask.dtype.name, name, tiny)
-        info = blend(job)
-        if isinstance(info, list):
-            (info,) = info
-        if info.method != "copy":
-            job.finish_alpha()
-        milliseconds = (time.perf_counter() - start) * 1e3
-        reason = self._why_nothing(item) if info.method == "copy" and job.bbox.empty else info.reason
-        return info, {"milliseconds": milliseconds, "reason": reason}
+        infos: Infos = []
+        jobs = self.jobs()
+        while len(infos) < len(self.dst):
+            with native.Memory() if self.measures else contextlib.nullcontext() as memory:
+                job = next(jobs)
+                start = time.perf_counter()
+                if job.soft:
+                    source = "src" if self.name == "dst" else self.name
+                    name = f"the alpha of {source}" if self._mask is None else "mask"
+                    height, width = (length * self._scale for length in self._src[job.item].shape[:2])
+                    tiny = f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
+                    tiny = tiny if min(height, width) < 1 else ""
+                    warn_of_faint(job.facts.inside, job.facts.faint, job.mask.dtype.name, name, tiny)
+                info = blend(job)
+                if isinstance(info, list):
+                    (info,) = info
+                if info.method != "copy":
+                    job.finish_alpha()
+            milliseconds = (time.perf_counter() - start) * 1e3
+            reason = self._why_nothing(job.item) if info.method == "copy" and job.bbox.empty else info.reason
+            peak = 0 if memory is None else memory.peak
+            infos.append(object.__new__(type(info)))  # dataclasses.replace takes longer than to measure
+            vars(infos[-1]).update(vars(info), milliseconds=milliseconds, peak_bytes=peak, reason=reason)
+        return infos
 
     def _why_nothing(self, item: int) -> Reason:
         """Returns the reason why no pixel of an item is inside."""
@@ -795,12 +789,12 @@ class StepFrame(Frame):
         self._laid_mask = lay_mask(mask, self.shape, at[::-1], (0.0, 0.0))
         self._mask = [self._laid_mask]
 
-    def _job(self, item: int) -> Job:
-        """Returns the job of the step."""
-        image, mask = self.dst[item], self._laid_mask
+    def jobs(self) -> Iterator[Job]:
+        """Yields the job of the step."""
+        (image,), mask = self.dst, self._laid_mask
         facts = mask_facts(mask)
-        return Job(
-            item=item,
+        yield Job(
+            item=0,
             place=None,
             src=image,
             dst=image,

@@ -13,7 +13,6 @@ import logging
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -295,8 +294,7 @@ def in_threads(work: Callable[[T], Result], parts: Sequence[T]) -> list[Result]:
     if threads < 2:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
-        contexts = [copy_context() for _ in parts]
-        return list(pool.map(lambda context, part: context.run(work, part), contexts, parts))
+        return list(pool.map(work, parts))
 
 
 def _strips(height: int, width: int, work: Callable[[slice], None], size: int = _STRIP) -> None:
