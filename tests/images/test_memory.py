@@ -121,6 +121,7 @@ def test_an_error_ends_the_block() -> None:
         outer.__enter__()
 
 
+@pytest.mark.house  # AddressSanitizer ends a process that asks for so much
 @pytest.mark.parametrize("create", [np.empty, np.zeros])
 def test_memory_that_is_not_there_is_an_error(create: Callable[..., Any]) -> None:
     with native.Memory() as memory:
@@ -134,6 +135,7 @@ def test_memory_that_is_not_there_is_an_error(create: Callable[..., Any]) -> Non
     assert x.nbytes <= memory.peak <= 200
 
 
+@pytest.mark.house  # sanitizers need memory of their own
 def test_zeros_do_not_touch_their_pages() -> None:
     def resident() -> int:
         with open("/proc/self/statm") as file:
