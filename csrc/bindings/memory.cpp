@@ -75,9 +75,9 @@ void* reallocate(void* meter, void* data, std::size_t bytes) {
   return counted(meter, block, bytes);
 }
 
-// Functions of NumPy's C API.
-PyObject* (*set_handler)(PyObject* handler);
-PyObject* (*get_handler)();
+// Functions of NumPy's C API; null until they are needed.
+PyObject* (*set_handler)(PyObject* handler) = nullptr;
+PyObject* (*get_handler)() = nullptr;
 
 void find_functions() {
   py::object core;
@@ -88,8 +88,8 @@ void find_functions() {
     core = py::module_::import("numpy.core.multiarray");  // of NumPy 1
   }
   auto** const api = static_cast<void**>(core.attr("_ARRAY_API").cast<py::capsule>().get_pointer());
-  set_handler = reinterpret_cast<PyObject* (*)(PyObject*)>(api[304]);
   get_handler = reinterpret_cast<PyObject* (*)()>(api[305]);
+  set_handler = reinterpret_cast<PyObject* (*)(PyObject*)>(api[304]);
 }
 
 // Makes a handler that of the context, and returns the one before.
@@ -134,6 +134,7 @@ class Memory {
 
   void enter() {
     if (meter_ != nullptr) throw std::runtime_error("Memory: entered before");
+    if (set_handler == nullptr) find_functions();  // not at import, which Ctrl-C may end
     meter_of_context = &find_meter;
     meter_ = new MemoryMeter(find_meter());
     before_ = exchange_handler(handler_of(meter_));
@@ -149,7 +150,6 @@ class Memory {
 }  // namespace
 
 void bind_memory(py::module_& m) {
-  find_functions();
   py::class_<Memory>(m, "Memory", py::module_local())
       .def(py::init<>())
       .def("__enter__",
