@@ -130,8 +130,7 @@ class Session:
     def lasso(self, lasso: Sequence[Point], *, add: bool = True, tolerance: float | None = None) -> Masks:
         """Returns the masks after a rough outline of the object, or of a part to add or, with add=False, to remove.
 
-        The method segments what the outline surrounds, and its mask counts near the outline only. So thin parts and
-        objects on which clicks fail can be drawn.
+        The method's mask counts near the outline only: thin parts, and objects on which clicks fail, can be drawn.
 
         Args:
             lasso: the corners (x, y), (x, y), … of the outline, which is closed.
@@ -175,7 +174,7 @@ class Session:
             >>> bool(session.combine(np.eye(60, 80, dtype=bool)).mask[2, 2] > before[2, 2])
             True
         """
-        return self._combined(self._mask(mask), 0.0, "mask", add)
+        return self._combined(mask_levels(mask, self.size[1], self.size[0]), 0.0, "mask", add)
 
     def segment(
         self,
@@ -351,12 +350,12 @@ class Session:
         posture = posture_of(self._cutter, levels)
         return posture if posture is None or self._scale is None else posture.scaled(1 / self._scale[1])
 
-    def _mask(self, mask: MaskLike, name: str = "mask") -> Pixels:
-        """Returns a mask of the image's size, or of a smaller one, as levels; name: that of the argument."""
+    def _mask(self, mask: MaskLike) -> Pixels:
+        """Returns a mask of the image's size, or of a smaller one, as levels."""
         width, height = self.size
         if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.size:
             height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
-        return mask_levels(mask, height, width, name)
+        return mask_levels(mask, height, width)
 
     @property
     def finds_people(self) -> bool:
@@ -415,7 +414,7 @@ class Session:
         """Returns the masks for prompts and the last step, with parts of the image's size."""
         last = self._steps[-1].layers if self._steps else ()
         layers: list[Layer] = []
-        if _of_one_colour(self.picture):
+        if _of_one_colour(self.picture) and prompts.tolerance is None:
             masks = self._masks(layers, _ONE_COLOUR)
         else:
             layers = [layer for layer in self._cut(prompts, last) if box_of(layer) is not None]
@@ -516,8 +515,8 @@ def segment(
     lasso: Sequence[Point] | None = None,
     mask: MaskLike | None = None,
     tolerance: float | None = None,
-    include: MaskLike | Sequence[MaskLike] = (),
-    exclude: MaskLike | Sequence[MaskLike] = (),
+    include: MaskLike | Sequence[MaskLike] | None = None,
+    exclude: MaskLike | Sequence[MaskLike] | None = None,
     all_people: bool = False,
     method: str | Method = "auto",
 ) -> Masks:
@@ -570,7 +569,7 @@ def segment(
     parts: list[tuple[str, Any]] = [
         (name, part)
         for name, several in (("include", include), ("exclude", exclude))
-        for part in (several if isinstance(several, (list, tuple)) else [several])
+        for part in (several if isinstance(several, (list, tuple)) else [] if several is None else [several])
     ]
     if all_people:
         if any(x is not None for x in (*prompts.values(), lasso, tolerance)) or parts:
@@ -581,7 +580,8 @@ def segment(
     if lasso is not None:
         masks = session.lasso(lasso, tolerance=tolerance)
     for name, part in parts:
-        masks = session._combined(session._mask(part, name), 0.0, name, add=name == "include")
+        levels = mask_levels(part, session.size[1], session.size[0], name)
+        masks = session._combined(levels, 0.0, name, add=name == "include")
     return masks
 
 

@@ -2018,6 +2018,12 @@ def test_masks_are_added_and_removed() -> None:
     assert iou(smaller.combine(large).mask, large) == 1
 
 
+def test_a_shape_needs_no_colours() -> None:
+    for tolerance in (None, 0):
+        masks = segmentation.segment(np.zeros_like(scene()), lasso=outline(box_mask(), 0), tolerance=tolerance)
+        assert iou(masks.mask, box_mask()) > 0.9 and masks.reason == ""
+
+
 def test_a_click_without_effect_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     session = segmentation.Session(scene())
     layer = layers_of(session.click(40, 40))[0]
@@ -2039,8 +2045,10 @@ def test_a_click_without_effect_is_told(monkeypatch: pytest.MonkeyPatch) -> None
         (lambda: segmentation.segment(scene(), points=(4, 4), include=box_mask() & False), "include: empty"),
         (lambda: segmentation.Session(scene()).combine(box_mask(), add=False), "mask: removed, and there is no mask"),
         (lambda: segmentation.segment(scene(), all_people=True, exclude=box_mask()), "all_people: True together"),
+        (lambda: segmentation.segment(scene(), points=(4, 4), exclude=box_mask()[::2, ::2]), "exclude: shape"),
+        (lambda: segmentation.Session(scene()).combine(box_mask()[::2, ::2]), "mask: shape"),
     ],
 )
 def test_shapes_that_mean_nothing_are_refused(call: Any, says: str) -> None:
-    with pytest.raises(ArgumentError, match=says):
+    with pytest.raises((ArgumentError, ShapeError), match=says):
         call()
