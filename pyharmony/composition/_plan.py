@@ -443,13 +443,13 @@ def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[f
 def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectangle]) -> Reason:
     """Returns the reason for a person who is much smaller or larger than the nearest ones; else an empty one.
 
-    A person near the camera, cropped at the bottom, has a larger head on the line of the others' heads.
+    A person nearer to the camera has a larger head on the line of the others' heads.
     """
     if not cut.person or cut.head is None or not heads:
         return NO_REASON
     near = nearest_heads(heads, entry["x"], entry["y"])
     times = cut.head[3] * entry["scale"] / float(np.mean([head[3] for head in near]))
-    if times > _MAX_HEAD_RATIO and is_cut_below(entry):
+    if times > _MAX_HEAD_RATIO:
         left, top, wide, high = cut.head
         matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
         row = float(matrix[1] @ (left + wide / 2, top + high / 2, 1.0))
