@@ -476,7 +476,7 @@ def test_photographs_that_cannot_be_read_are_left_out(triples: Path, tmp_path: P
     """The first one, too, by which a run tells what its samples are."""
     root = as_photographs(Path(shutil.copytree(triples, tmp_path / "set")))
     spoiled(root, "images/00.png", "images/04.png")
-    changes = {"data__validation": 0.0, "data__crop": 0.0}
+    changes = {"data__validation": 0.0, "data__crop_share": 0.0}
     with pytest.raises(DecodeError, match=r"00\.png"):
         training.train(config(root, **changes), tmp_path / "none", device="cpu")
     with pytest.warns(PyHarmonyWarning, match="2 samples could not be read and were left out: 00, 04"):
@@ -532,7 +532,7 @@ def test_another_sample_stands_in_for_an_object_that_vanishes(
         as_photographs(root)
     assert data.open_dataset(root).check() == []
     assert [problem.name for problem in data.open_dataset(root).check(size=SIZE)] == ["03", "05"]
-    changes = {"data__crop": 0.0, "data__validation": 0.0, "data__workers": workers, "schedule__steps": 12}
+    changes = {"data__crop_share": 0.0, "data__validation": 0.0, "data__workers": workers, "schedule__steps": 12}
     replaced = r"4 samples whose object has no pixel at 32 x 32 were replaced by others; `pyharmony data check"
     settled = config(root, **changes, run__keep=9)
     with pytest.warns(PyHarmonyWarning, match=replaced):
@@ -594,7 +594,7 @@ def test_photographs_to_vary_are_taken_without_those_whose_object_vanishes(
     triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = as_photographs(with_masks(triples, tmp_path / "set", {3: dot()}))
-    varied = {"data__inverted": 0.1, "data__borrowed": 0.5, "data__crop": 0.0, "data__validation": 0.0}
+    varied = {"data__inverted": 0.1, "data__borrowed": 0.5, "data__crop_share": 0.0, "data__validation": 0.0}
     training_set, _ = datasets(config(root, **varied))
     assert "03" not in training_set.names and len(training_set) == 11
     assert "a sample is left out: 03: its mask is empty at 32 x 32 pixels" in caplog.text

@@ -1303,6 +1303,8 @@ def test_a_list_by_several_processes_is_the_same(command_: str, photos: Path, tm
         )  # fmt: skip
         assert process.returncode == 5, process.stderr
         answers.append(json.loads(process.stdout.replace(str(output), "OUT")))
+    for item in (one for answer in answers for one in answer["items"]):
+        item.get("harmonize", {}).pop("peak_bytes", None)  # the first item of a process loads the network
     first, second = answers
     assert timeless(first["items"]) == timeless(second["items"])
     assert first["failed"] == second["failed"] == 2
