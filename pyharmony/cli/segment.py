@@ -123,7 +123,9 @@ def _segmenter(
         raise RunError("--encoder and --decoder need each other", Code.USAGE)
     if sum((method != "auto", network is not None, encoder is not None, salient is not None)) > 1:
         raise RunError("--method, --network, --encoder and --salient exclude each other", Code.USAGE)
-    with reading("--network" if network else "--salient" if salient else "--encoder"):
+    with reading(
+        f"--network: {network}" if network else f"--salient: {salient}" if salient else f"--encoder: {encoder}"
+    ):
         if network is not None:
             return segmentation.trained(network)
         if encoder is not None and decoder is not None:

@@ -64,6 +64,7 @@ class _Step(NamedTuple):
     layers: Sequence[Layer]
     masks: Masks
     parts: Parts = ()  # those since the last other prompt; the layers contain them, too
+    drawn: Sequence[Layer] = ()  # the layers before those parts, if there are any
 
 
 class Session:
@@ -201,10 +202,11 @@ class Session:
         count = len(self._steps[-1].layers) if self._steps else 0
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
             raise ArgumentError(f"index: {index!r}, the last answer has {count} masks; expected 0 to {count - 1}")
-        prompts, before, masks, parts = self._steps[-1]
-        layers = [before[index], *(layer for i, layer in enumerate(before) if i != index)]
-        masks = self._masks(layers, masks.reason, prompts=prompts, parts=parts)
-        self._steps[-1] = _Step(prompts, layers, masks, parts)
+        prompts, before, masks, parts, drawn = self._steps[-1]
+        order = sorted(range(len(before)), key=lambda i: i != index)
+        layers, drawn = [before[i] for i in order], [drawn[i] for i in order if drawn]
+        masks = self._masks(layers, masks.reason, prompts=prompts, parts=parts, drawn=drawn)
+        self._steps[-1] = _Step(prompts, layers, masks, parts, drawn)
         return masks
 
     def undo(self) -> Masks | None:
@@ -389,13 +391,17 @@ class Session:
             if not add:
                 raise ArgumentError(f"{name}: removed, and there is no mask; expected a prompt on the object first")
             return self._answer(part, () if tolerance else alone(shape))
-        parts = () if tolerance else (*last.parts, (shape, add))
-        layer = combined(last.layers[0], self._cut(part, ())[0], add=add)
-        layers = [layer] if box_of(layer) is not None else []
-        # A box would limit further corrections.
-        prompts = last.prompts._replace(box=None, since=len(last.prompts.points))
-        masks = self._masks(layers, NO_REASON if layers else _NOTHING_LEFT, prompts=prompts, parts=parts)
-        self._steps.append(_Step(prompts, layers, masks, parts))
+        # What is combined as it is changes no pixel elsewhere, so the masks are drawn as before it.
+        parts, before = ((), last.layers[:1]) if tolerance else ((*last.parts, (shape, add)), last.layers)
+        piece = self._cut(part, ())[0]
+        both = [(combined(layer, piece, add=add), i) for i, layer in enumerate(before)]
+        both = [(layer, i) for layer, i in both if box_of(layer) is not None]
+        layers, drawn = [layer for layer, _ in both], [(last.drawn or before)[i] for _, i in both if parts]
+        # A box would limit further corrections; without a mask all begins anew.
+        prompts = last.prompts._replace(box=None, since=len(last.prompts.points)) if layers else Prompts()
+        reason = NO_REASON if layers else _NOTHING_LEFT
+        masks = self._masks(layers, reason, prompts=prompts, parts=parts, drawn=drawn)
+        self._steps.append(_Step(prompts, layers, masks, parts, drawn))
         return masks
 
     def _cut(self, prompts: Prompts, last: Sequence[Layer]) -> list[Layer]:
@@ -464,12 +470,12 @@ class Session:
 
     def _masks(
         self, layers: Sequence[Layer], reason: Reason, heads: tuple[Box, ...] = (), prompts: Prompts | None = None,
-        parts: Parts = (),
+        parts: Parts = (), drawn: Sequence[Layer] = (),
     ) -> Masks:  # fmt: skip
         cutter = self._cutter
 
         def refined(index: int) -> Layer:
-            return self._layer_at_size(closer(cutter, layers[index], prompts or Prompts()))
+            return self._layer_at_size(closer(cutter, (drawn or layers)[index], prompts or Prompts()))
 
         at_size = tuple(self._layer_at_size(layer) for layer in layers)
         boxes = tuple(rectangle_of(box_of(layer) or layer.box) for layer in at_size)
@@ -477,7 +483,7 @@ class Session:
         refine = refined if isinstance(cutter, NetworkCutter) else None
         return Masks(
             scores, boxes, head_boxes, self.method, reason, self.picture, at_size, self.size, refine,
-            _copies=self._copies, _parts=parts,
+            _copies=self._copies, _parts=parts, _drawn=tuple(self._layer_at_size(layer) for layer in drawn),
         )  # fmt: skip
 
     def _reduced(self, prompts: Prompts) -> Prompts:

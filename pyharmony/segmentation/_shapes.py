@@ -22,7 +22,7 @@ from .masks import Parts
 #: with errors of 2 to 6 % around 59 objects of val, 0.04 to 0.1 are best, and the network alone is worse.
 _TOLERANCE_SHARE = 0.06
 _MIN_TOLERANCE = 2.0  # in pixels
-#: The longer side of the grid on which masks are combined: thin parts have a few pixels.
+#: The largest side of the grid on which masks are combined: thin parts have a few pixels.
 _GRID_SIDE = 512
 #: The number of samples of a pixel along each side by which a shape covers it.
 _SAMPLES = 4
@@ -75,7 +75,8 @@ def default_tolerance(shape: Pixels) -> float:
 def within(layer: Layer, shape: Layer, tolerance: float) -> Layer:
     """Returns a layer near the contour of a shape, within a tolerance in pixels, and the shape elsewhere."""
     box = around_both(layer.box, shape.box)
-    values, rough = (sampled(one, box, _grid(box)) for one in (layer, shape))
+    grid = fitted((box[2] - box[0], box[3] - box[1]), _GRID_SIDE)  # of square cells, for distances
+    values, rough = (sampled(one, box, grid) for one in (layer, shape))
     inside = np.pad(rough > 0.5, 1, mode="edge")
     away = np.maximum(distance_inside(inside), distance_inside(~inside))[1:-1, 1:-1] - np.float32(0.5)
     reach = tolerance * values.shape[1] / (box[2] - box[0])
@@ -104,4 +105,5 @@ def has_no_effect(before: Layer, after: Layer, points: Sequence[Point], labels: 
 
 
 def _grid(box: Box) -> Size:
-    return fitted((box[2] - box[0], box[3] - box[1]), _GRID_SIDE)
+    """Returns the size of a grid over a box that is as fine along the shorter side: thin parts stay thin."""
+    return min(box[2] - box[0], _GRID_SIDE), min(box[3] - box[1], _GRID_SIDE)

@@ -60,6 +60,7 @@ class Masks:
     _copies: Copies | None = field(default=None, repr=False, compare=False)
     #: Masks of the image that are added to each of the masks, or removed, in order.
     _parts: Parts = field(default=(), repr=False)
+    _drawn: tuple[Layer, ...] = field(default=(), repr=False)  # the layers without them, if there are any
 
     def __repr__(self) -> str:
         width, height = self.size
@@ -92,7 +93,7 @@ class Masks:
         """The best mask, or all people together, [H, W] uint8, 0 outside and 255 inside, soft at the edge."""
         if self._mask is None:
             copies = self._copies_at_size()
-            layers = self._layers if self.heads else self._layers[:1]
+            layers = self._layers if self.heads else drawn_layers(self)[:1]
             masks = (at_full_size(copies, layer) for layer in layers)
             mask = next(masks, None)
             mask = np.zeros(copies.picture.shape[:2], np.uint8) if mask is None else mask
@@ -120,7 +121,7 @@ class Masks:
         return len(self._layers)
 
     def __getitem__(self, index: int) -> Pixels:
-        return self._with_parts(at_full_size(self._copies_at_size(), self._layers[index]))
+        return self._with_parts(at_full_size(self._copies_at_size(), drawn_layers(self)[index]))
 
     def alpha(self, index: int | None = None) -> Pixels:
         """Returns the alpha of a cut-out, [H, W] uint8: how far each pixel near the contour belongs to the object.
@@ -161,7 +162,7 @@ class Masks:
             (30, 40)
         """
         image = resized(self._image, size_within(size, self.size))
-        return in_threads(lambda layer: self._with_parts(layer_mask(image, layer, self.size)), self._layers)
+        return in_threads(lambda layer: self._with_parts(layer_mask(image, layer, self.size)), drawn_layers(self))
 
     def _with_parts(self, mask: Pixels) -> Pixels:
         """Returns a mask, of the image's size or a smaller one, with the parts added and removed."""
@@ -181,13 +182,18 @@ class Masks:
 
 
 def layers_of(masks: Masks) -> tuple[Layer, ...]:
-    """Returns the layers from which masks are drawn, in pixels of the masks' size."""
+    """Returns the layers of masks, in pixels of the masks' size."""
     return masks._layers
+
+
+def drawn_layers(masks: Masks) -> tuple[Layer, ...]:
+    """Returns the layers from which masks are drawn, before parts are added and removed."""
+    return masks._drawn or masks._layers
 
 
 def refined_layer(masks: Masks, index: int = 0) -> Layer:
     """Returns the layer from which the alpha of a mask is drawn, refined by a network in windows along the contour."""
-    return masks._layers[index] if masks._refine is None else masks._refine(index)
+    return drawn_layers(masks)[index] if masks._refine is None else masks._refine(index)
 
 
 def layer_mask(image: Pixels, layer: Layer, size: tuple[int, int], *, soft: bool = False) -> Pixels:

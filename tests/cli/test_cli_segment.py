@@ -193,7 +193,8 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
         (("--beside", "4,4"), 2, "no prompt on the object; expected --points, --scribble, --box, --lasso or --mask"),
         (("--scribble-beside", "4,4,9,9"), 2, "no prompt; expected --points, --scribble, --box, --lasso or --mask"),
         (("--lasso", "4,4,9,9"), 2, "--lasso or --lasso-beside: 2 points, expected at least three"),
-        (("--points", "40,40", "--include", "absent.png"), 3, "no such file"),
+        (("--points", "40,40", "--include", "absent.png"), 3, "absent.png: no such file"),
+        (("--points", "40,40", "--exclude", "small.png"), 3, "--exclude: 9 x 9 pixels, expected 120 x 90"),
         (("--points", "40,40", "--tolerance", "3"), 2, "--tolerance: 3.0 without a mask"),
         (("--scribble", "4,4,9"), 2, "--scribble: '4,4,9', expected X,Y,X,Y…, such as 120,80,160,90"),
         (("--scribble", "4,4,9,400"), 2, "--scribble or --scribble-beside: (9, 400) is outside of the image"),
@@ -207,6 +208,7 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_said(arguments: tuple[str, ...], code: int, says: str) -> None:
+    Image.new("L", (9, 9), 255).save("small.png")
     assert says in call("scene.png", "-o", "out.png", *arguments, *GRABCUT_OPTIONS, code=code).stderr
     assert not Path("out.png").exists()
 

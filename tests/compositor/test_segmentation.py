@@ -2018,6 +2018,35 @@ def test_masks_are_added_and_removed() -> None:
     assert iou(smaller.combine(large).mask, large) == 1
 
 
+def test_sums_change_no_pixel_elsewhere_and_keep_every_candidate() -> None:
+    session, corner = segmentation.Session(ROOT / "pyharmony/cli/images/astronaut.jpg"), np.zeros((512, 512), bool)
+    before = session.click(230, 120)
+    masks, alpha = [before[i] for i in range(len(before))], before.alpha()
+    corner[:8, :8] = True
+    for add in (True, False):
+        found = session.combine(corner, add=add)
+        assert len(found) == len(before) > 1 and found.scores == before.scores
+        for mask, old in zip([found.alpha(), *(found[i] for i in range(len(found)))], [alpha, *masks]):
+            assert np.array_equal(mask, np.where(corner, np.uint8(255 * add), old))
+    assert np.array_equal(session.choose(1).mask, np.where(corner, np.uint8(0), masks[1]))
+    thin = np.zeros((900, 1200), bool)
+    thin[450:453, 100:1000] = True
+    line = segmentation.segment(np.kron(scene(), np.ones((10, 10, 1), np.uint8)), mask=thin, tolerance=0)
+    assert line.areas[0] == pytest.approx(2700, rel=0.05) and line.boxes[0] == pytest.approx((100, 450, 900, 3), abs=1)
+
+
+def test_after_everything_was_removed_all_begins_anew() -> None:
+    session = segmentation.Session(scene())
+    session.click(40, 40)
+    assert not session.combine(np.ones((90, 120), bool), add=False).mask.any()
+    with pytest.raises(ArgumentError, match="expected a click on the object first"):
+        session.click(10, 10, add=False)
+    with pytest.raises(ArgumentError, match="mask: removed, and there is no mask"):
+        session.combine(box_mask(), add=False)
+    disc = session.click(DISC[0], DISC[1]).mask
+    assert np.array_equal(disc, segmentation.segment(scene(), points=DISC[:2]).mask)
+
+
 def test_a_shape_needs_no_colours() -> None:
     for tolerance in (None, 0):
         masks = segmentation.segment(np.zeros_like(scene()), lasso=outline(box_mask(), 0), tolerance=tolerance)

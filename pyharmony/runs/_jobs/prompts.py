@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._calls import SEGMENT, points_of
+from ...errors import PyHarmonyError
 
 #: The options of prompts by which a segmentation begins; lines and outlines after the first correct it.
 _FIRST = ("points", "beside", "scribble", "box", "mask")
@@ -18,7 +19,7 @@ def prompted(session: Any, options: Mapping[str, Any]) -> Any:
     lines = options.get("scribble", [])
     outlines, tolerance = options.get("lasso", ()), options.get("tolerance")
     arguments = SEGMENT.arguments(options)
-    if "mask" not in options and outlines:
+    if "mask" not in options and (outlines or options.get("lasso_beside")):
         arguments.pop("tolerance", None)
     segments = None
     if not outlines or any(options.get(name) for name in _FIRST):
@@ -37,7 +38,10 @@ def prompted(session: Any, options: Mapping[str, Any]) -> Any:
         segments = session.scribble(line, add=False)
     for name, is_added in (("include", True), ("exclude", False)):
         for mask in options.get(name, ()):
-            segments = session.combine(mask, add=is_added)
+            try:
+                segments = session.combine(mask, add=is_added)
+            except PyHarmonyError as error:
+                raise error.within("", name) from None
     return segments
 
 
