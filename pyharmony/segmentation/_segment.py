@@ -460,8 +460,8 @@ class Session:
             score = self._rated(self._scored, [whole, *better], prompts)[0].score
             rated = [whole._replace(score=score), *rated][:COUNT] if score >= _WEARER else rated
         surest = max(rated, key=lambda layer: layer.score)
-        # What a person holds or eats is meant if that is far likelier.
-        return by_scores(rated) if surest.score > rated[0].score + _SURER else rated
+        # What a person holds or eats is meant if that is far likelier, and no guess.
+        return by_scores(rated) if surest.score > max(rated[0].score + _SURER, GUESSED) else rated
 
     def _rated(self, weights: Weights, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
         """Returns masks with their expected intersection over union as their scores."""
