@@ -269,7 +269,7 @@ def training_images() -> Iterator[tuple[str, Call]]:
     donors = [augment.Donor(image, blob_on(image, seed), label=seed) for seed, image in enumerate(photos)]
     methods = ("alpha", "poisson", "gaussian_poisson", "random")
     for method, share, seed in itertools.product(methods, (0.0, 0.5), range(6)):
-        paste = augment.CopyPaste(augment.Bank(donors), n=(1, 4), blend=method, harmonize=share, seed=seed)
+        paste = augment.CopyPaste(augment.Bank(donors), n=(1, 4), blend=method, harmonize_probability=share, seed=seed)
         yield f"augment/{method}/{share}/{seed}", partial(paste, photo("bricks"), boxes_xyxy=[], labels=[], index=3)
 
 
