@@ -391,15 +391,15 @@ class Session:
             if not add:
                 raise ArgumentError(f"{name}: removed, and there is no mask; expected a prompt on the object first")
             return self._answer(part, () if tolerance else alone(shape))
-        # What is combined as it is changes no pixel elsewhere, so the masks are drawn as before it.
+        # An exact sum changes no pixel elsewhere: the masks are drawn as before it.
         parts, before = ((), last.layers[:1]) if tolerance else ((*last.parts, (shape, add)), last.layers)
-        piece = self._cut(part, ())[0]
-        both = [(combined(layer, piece, add=add), i) for i, layer in enumerate(before)]
+        pieces = self._cut(part, ())[:1]
+        both = [(combined(layer, *pieces, add=add) if pieces else layer, i) for i, layer in enumerate(before)]
         both = [(layer, i) for layer, i in both if box_of(layer) is not None]
         layers, drawn = [layer for layer, _ in both], [(last.drawn or before)[i] for _, i in both if parts]
         # A box would limit further corrections; without a mask all begins anew.
         prompts = last.prompts._replace(box=None, since=len(last.prompts.points)) if layers else Prompts()
-        reason = NO_REASON if layers else _NOTHING_LEFT
+        reason = (NO_REASON if pieces else reason_of(pieces)) if layers else _NOTHING_LEFT
         masks = self._masks(layers, reason, prompts=prompts, parts=parts, drawn=drawn)
         self._steps.append(_Step(prompts, layers, masks, parts, drawn))
         return masks
@@ -449,18 +449,18 @@ class Session:
             return better
         rated = self._rated(self._scored, better, prompts)
         # In a box the network's first mask is the person.
-        if not one_click:
-            return [rated[0], *by_scores(rated[1:])]
-        if better[0] is not before[0]:
+        if not one_click or better[0] is not before[0]:
             rated = [rated[0], *by_scores(rated[1:])]
         else:
             rated = whole_first(cutter, by_scores(rated), RATED)
-        whole = wearer(cutter, rated[0], prompts.points[0]) if better[0] is before[0] else None
-        if whole is not None:
-            score = self._rated(self._scored, [whole, *better], prompts)[0].score
-            rated = [whole._replace(score=score), *rated][:COUNT] if score >= _WEARER else rated
+            whole = wearer(cutter, rated[0], prompts.points[0])
+            if whole is not None:
+                score = self._rated(self._scored, [whole, *better], prompts)[0].score
+                rated = [whole._replace(score=score), *rated][:COUNT] if score >= _WEARER else rated
+        if not one_click:
+            return rated
         surest = max(rated, key=lambda layer: layer.score)
-        # What a person holds or eats is meant if that is far likelier, and no guess.
+        # An object that the person holds or eats comes first if it is far likelier and not a guess.
         return by_scores(rated) if surest.score > max(rated[0].score + _SURER, GUESSED) else rated
 
     def _rated(self, weights: Weights, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:

@@ -1482,8 +1482,8 @@ def test_what_a_person_holds_is_meant_where_that_is_far_likelier(
         "_rated",
         lambda self, weights, layers, prompts: [person._replace(score=0.5), held._replace(score=score)],
     )
-    found = session.segment(points=(60, 70))
-    assert found.areas[0] == np.count_nonzero(thing if is_held else whole) and len(found) == 2
+    masks = session.segment(points=(60, 70))
+    assert masks.areas[0] == np.count_nonzero(thing if is_held else whole) and len(masks) == 2
     # Whoever draws a box around the person means the person.
     assert session.segment(points=(60, 70), box=(30, 10, 60, 120)).areas[0] > np.count_nonzero(thing)
 
@@ -2007,10 +2007,10 @@ def test_masks_are_added_and_removed() -> None:
     stem[64:85, 39:42] = True
     hole[30:40, 30:40] = True
     plain = segmentation.segment(scene(), points=(40, 40)).mask
-    found = segmentation.segment(scene(), points=(40, 40), include=stem, exclude=[hole])
+    masks = segmentation.segment(scene(), points=(40, 40), include=stem, exclude=[hole])
     expected = (plain >= 128) | stem
     expected[hole] = False
-    for mask in (found.mask, found.alpha(), found[0], *found.reduced((120, 90))):
+    for mask in (masks.mask, masks.alpha(), masks[0], *masks.reduced((120, 90))):
         assert iou(mask, expected) > 0.96 and (mask[stem] == 255).all() and not mask[hole].any()
     assert iou(segmentation.segment(scene(), mask=stem, tolerance=0, include=hole).mask, stem | hole) == 1
     smaller = segmentation.Session(scene(), at=(240, 180))
@@ -2021,14 +2021,14 @@ def test_masks_are_added_and_removed() -> None:
 def test_sums_change_no_pixel_elsewhere_and_keep_every_candidate() -> None:
     session, corner = segmentation.Session(ROOT / "pyharmony/cli/images/astronaut.jpg"), np.zeros((512, 512), bool)
     before = session.click(230, 120)
-    masks, alpha = [before[i] for i in range(len(before))], before.alpha()
+    old_masks, alpha = [before[i] for i in range(len(before))], before.alpha()
     corner[:8, :8] = True
     for add in (True, False):
-        found = session.combine(corner, add=add)
-        assert len(found) == len(before) > 1 and found.scores == before.scores
-        for mask, old in zip([found.alpha(), *(found[i] for i in range(len(found)))], [alpha, *masks]):
+        masks = session.combine(corner, add=add)
+        assert len(masks) == len(before) > 1 and masks.scores == before.scores
+        for mask, old in zip([masks.alpha(), *(masks[i] for i in range(len(masks)))], [alpha, *old_masks]):
             assert np.array_equal(mask, np.where(corner, np.uint8(255 * add), old))
-    assert np.array_equal(session.choose(1).mask, np.where(corner, np.uint8(0), masks[1]))
+    assert np.array_equal(session.choose(1).mask, np.where(corner, np.uint8(0), old_masks[1]))
     thin = np.zeros((900, 1200), bool)
     thin[450:453, 100:1000] = True
     line = segmentation.segment(np.kron(scene(), np.ones((10, 10, 1), np.uint8)), mask=thin, tolerance=0)
@@ -2045,6 +2045,14 @@ def test_after_everything_was_removed_all_begins_anew() -> None:
         session.combine(box_mask(), add=False)
     disc = session.click(DISC[0], DISC[1]).mask
     assert np.array_equal(disc, segmentation.segment(scene(), points=DISC[:2]).mask)
+
+
+def test_an_outline_in_which_a_method_sees_nothing_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = segmentation.Session(scene())
+    before = session.click(40, 40)
+    monkeypatch.setattr(session._cutter, "cut", lambda prompts, last=None: [])
+    masks = session.lasso([(80, 70), (110, 70), (110, 85), (80, 85)], tolerance=4)
+    assert masks.reason.code == "nothing-there" and np.array_equal(masks.mask, before.mask)
 
 
 def test_a_shape_needs_no_colours() -> None:
