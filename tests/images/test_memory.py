@@ -71,10 +71,10 @@ def test_an_outer_block_sees_the_arrays_of_an_inner_one() -> None:
     with native.Memory() as outer:
         own = np.empty(MEGABYTE, np.uint8)
         with native.Memory() as inner:
-            kept = np.empty(2 * MEGABYTE, np.uint8)
+            block = np.empty(2 * MEGABYTE, np.uint8)
             del own  # which the inner block did not allocate
         assert (inner.peak, outer.peak) == (2 * MEGABYTE, 3 * MEGABYTE)
-        del kept
+        del block
         last = np.empty(3 * MEGABYTE, np.uint8)
     assert outer.peak == last.nbytes
 
@@ -82,16 +82,16 @@ def test_an_outer_block_sees_the_arrays_of_an_inner_one() -> None:
 def test_arrays_may_outlive_their_block() -> None:
     rng = np.random.default_rng(0)
     expected = rng.random(50_000)
-    kept = []
+    arrays = []
     for _ in range(50):
         with native.Memory():
-            kept.append(expected.copy())
+            arrays.append(expected.copy())
         gc.collect(0)
-        kept[-1].resize(60_000, refcheck=False)
-    for x in kept:
+        arrays[-1].resize(60_000, refcheck=False)
+    for x in arrays:
         np.testing.assert_array_equal(x[:50_000], expected)
-    while kept:
-        kept.pop(len(kept) // 2)
+    while arrays:
+        arrays.pop(len(arrays) // 2)
 
 
 def test_native_memory_may_outlive_its_block() -> None:

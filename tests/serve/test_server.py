@@ -897,8 +897,8 @@ def test_other_ways_to_point(service: Running) -> None:
     assert (service.pixels(service.done("segment", **plain, steps=steps)["mask"]) > 127)[22:38, 32:48].all()
     line = [[24, 14], [56, 16], [54, 46], [26, 44]]
     outline = service.done("segment", **plain, steps=[{"kind": "lasso", "line": line, "tolerance": 0}])
-    drawn = service.pixels(outline["mask"])
-    assert np.array_equal(drawn, segmentation.segment(image, lasso=line, tolerance=0).mask) and drawn[44, 40] > 127
+    mask = service.pixels(outline["mask"])
+    assert np.array_equal(mask, segmentation.segment(image, lasso=line, tolerance=0).mask) and mask[44, 40] > 127
     part = {"kind": "combine", "mask": service.upload(coarse)["id"], "add": False}
     rest = service.pixels(service.done("segment", **plain, steps=[{"kind": "lasso", "line": line}, part])["mask"])
     assert not rest[coarse > 0].any()
