@@ -217,7 +217,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         model.calibration = header.calibration
         return model
     if source == header.name and header.name not in {info.name for info in _catalogue.every()}:
-        raise WeightsError(f"{source}: these weights run in NumPy, in pyharmony.segment; they have no torch model")
+        raise WeightsError(f"{source}: these weights run in NumPy; they have no torch model")
     if header.name not in {info.name for info in _registry.all_models()}:
         raise WeightsError(
             f"{shown(source)}: weights of {header.name!r}, which is no known network; register your own by "
