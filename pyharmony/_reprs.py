@@ -20,8 +20,8 @@ class Line:
 
 
 def line(x: Any) -> str:
-    """Returns a dataclass in a line: the public fields, arrays as their dtype and shape."""
-    public = [field.name for field in dataclasses.fields(x) if not field.name.startswith("_")]
+    """Returns a dataclass in a line: the public fields with `repr`, arrays as their dtype and shape."""
+    public = [field.name for field in dataclasses.fields(x) if field.repr and field.name[0] != "_"]
     return f"{type(x).__name__}({', '.join(f'{name}={short(getattr(x, name))}' for name in public)})"
 
 

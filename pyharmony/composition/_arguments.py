@@ -69,7 +69,7 @@ def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dic
         _check_method(harmonize)
         method, weights = harmonizes(harmonize)
         identity = {"method": method, "weights": weights, "strength": amount}
-        settings["harmonize"] = {**identity, "source": True, "reference_heads": []}
+        settings["harmonize"] = {**identity, "source": True, "reference_heads": [], "light": None}
     if amount == 0:
         # A plain paste.
         settings = {**{option.name: option.neutral for option in options}, "harmonize": None}

@@ -35,6 +35,7 @@ from ..errors import (
     Reason,
     ShapeError,
 )
+from ..harmonization.names import DEFAULT
 from ..io import Layer, Picture
 from ..io.files import read_reduced
 from ..io.provenance import add_history
@@ -94,6 +95,8 @@ class Composed(_reprs.Line):
             `pyharmony.segmentation.Masks`; None if the mask was passed.
         confidence: the confidence of `harmonize`, 0 to 1; None if colours were not changed.
         warnings: those of the reasons on which the user should act, with a hint; `compose` warns of them.
+        light: what the light of both photos added to `harmonize`: `stops`, `red` and `blue`, log2 relative to
+            green, and the `evidence`, 'scenes' or 'faces and scenes'; None if nothing.
 
     Example:
         >>> import pyharmony
@@ -122,6 +125,7 @@ class Composed(_reprs.Line):
     mask_score: float | None = None
     confidence: float | None = None
     warnings: tuple[Reason, ...] = ()
+    light: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def placement(self) -> Placement | None:
@@ -648,7 +652,9 @@ def _plan_of(
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         uses_people = request.people is not None or isinstance(one.at, str)
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
-        entry, *next_best = [_entry(same, spot, heads, pixels) for spot in spots]
+        is_default = settings["harmonize"] is not None and settings["harmonize"]["method"] == DEFAULT
+        light = _plan.light_between(photo, cut, people, heads) if is_default else None
+        entry, *next_best = [_entry(same, spot, heads, pixels, light) for spot in spots]
         entries.append(entry)
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
@@ -681,7 +687,11 @@ _ANOTHER_PLACE = Reason("another-place", "pass another position, or a larger k f
 
 
 def _entry(
-    same: Mapping[str, Any], spot: Mapping[str, Any], heads: Sequence[Rectangle], pixels: float
+    same: Mapping[str, Any],
+    spot: Mapping[str, Any],
+    heads: Sequence[Rectangle],
+    pixels: float,
+    light: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Returns the recipe entry of a subject, from the fields that do not depend on the placement, and one placement.
 
@@ -694,6 +704,8 @@ def _entry(
     if entry["harmonize"] is not None and heads:
         like = _plan.nearest_heads(heads, entry["x"], entry["y"])
         entry["harmonize"] = {**entry["harmonize"], "reference_heads": like}
+    if light is not None:
+        entry["harmonize"] = {**entry["harmonize"], "light": light}
     return entry
 
 
@@ -795,7 +807,7 @@ def _info_of(
             mirrored, tuple(findings[number].reasons + subject.reasons), dict(subject.seconds),
             tuple(findings[number].places), findings[number].mask_score,
             None if subject.harmonized is None else float(subject.harmonized.confidence),
-            (*findings[number].warnings, *subject.warnings),
+            (*findings[number].warnings, *subject.warnings), None if subject.light is None else subject.light._asdict(),
         ))  # fmt: skip
     times["all"] = time.perf_counter() - start
     rounded = {key: round(value, 4) for key, value in times.items()}

@@ -17,6 +17,7 @@ from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
+from ..harmonization.light import change, view_of
 from ..placement import Placement, place
 from ..placement.subject import enlarged_at_most, matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Posture, Session
@@ -310,6 +311,18 @@ def with_person(photo: Photo, cut: CutOut) -> CutOut:
     posture = None if posture is None else posture.scaled(1 / photo.factor)
     box = _head_by(photo, mask, posture) if head is None else _rectangle([v / photo.factor for v in head.box])
     return cut._replace(person=True, head=box, posture=posture)
+
+
+def light_between(photo: Photo, cut: CutOut, people: People, heads: Sequence[Rectangle]) -> dict[str, Any] | None:
+    """Returns the change of light from the photo of a subject to the background for the recipe; None if there is none.
+
+    heads: those of the background's people.
+    """
+    own_heads = [cut.head] if cut.person and cut.head is not None else []
+    # The colours beside a cut-out are arbitrary.
+    own = view_of(photo.pixels, own_heads, photo.size[0], is_scene=photo.alpha is None)
+    light = change(own, view_of(people.small, heads, people.whole[0]))
+    return None if light is None else light._asdict()
 
 
 def mask_entry(photo: Photo, cut: CutOut) -> dict[str, Any] | None:

@@ -207,7 +207,10 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         if one["harmonize"] is not None:
             former, within = {"reference": "reference_heads"}, f"recipe: {name}harmonize."
             one["harmonize"] = under_present_names(former, one["harmonize"], within=within)
+            one["harmonize"] = {"light": None, **one["harmonize"]}
             _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
+            if (light := one["harmonize"]["light"]) is not None:
+                _check(light, _LIGHT, f"{name}harmonize.light.")
         if one["upscale"] is not None:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
         for option in options:
@@ -347,6 +350,11 @@ _HARMONIZE: dict[str, Check] = {
         (lambda value: _are(value, None, lambda box: _are(box, 4, _is_number) and min(box[2:]) > 0)),
         "rectangles (x, y, width, height) of heads",
     ),
+    "light": (_is_object, "null, or a change of light as compose writes it"),
+}
+_LIGHT: dict[str, Check] = {
+    **dict.fromkeys(("stops", "red", "blue"), ((lambda value: _is_number(value, -4, 4)), "a number from -4 to 4")),
+    "evidence": ((lambda value: isinstance(value, str)), "the evidence"),
 }
 _UPSCALE: dict[str, Check] = {
     "method": ((lambda value: isinstance(value, str) and value in METHODS), f"one of {', '.join(METHODS)}"),

@@ -13,13 +13,14 @@ import numpy as np
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.call import as_step
 from .._images.levels import image_levels, in_dtype, in_levels
-from .._images.region import Region, bounding_box
+from .._images.region import Region, as_float, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
 from ..color import retouch
 from ..errors import PyHarmonyError, Reason, WeightsError
 from ..harmonization import harmonize
+from ..harmonization.light import Light, map_of, remaining
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
@@ -39,6 +40,8 @@ _PIXELS_PER_BLOCK = 1 << 20
 _LAYER_COLUMNS = 512
 #: The longer side of the reduced photo of a subject from which its light is estimated.
 _SOURCE = 768
+#: The number of pixels of a subject that tell what `harmonize` changed.
+_LIGHT_PIXELS = 1 << 15
 #: The light of a shadow whose direction is unknown: its soft shadow lies under the subject, and points nowhere.
 _HIGH_LIGHT = {"elevation": 80.0, "softness": 60.0, "strength": 0.45}
 #: The options of a shadow that tell a direction of the light.
@@ -332,6 +335,8 @@ def _match_on(
         subject.harmonized = info
         if info.reason:
             subject.reasons.append(info.reason.within("colours: "))
+        if options["light"] is not None:
+            _relight(canvas, subject, hard, options["light"], options["strength"])
         subject.seconds["harmonize"] = time.perf_counter() - start
     match: Any
     for key, match in (("sharpness", match_sharpness), ("grain", match_grain)):
@@ -345,6 +350,23 @@ def _match_on(
         info = as_step(match, part, hard, at, part, strength=share, **extra)
         setattr(subject, key, info)
         subject.seconds[key] = time.perf_counter() - start
+
+
+def _relight(
+    canvas: NumpyArray, subject: PlacedSubject, hard: NumpyArray, light: Mapping[str, Any], strength: float
+) -> None:
+    """Gives a harmonized subject, drawn in the canvas, what is left of a change of light."""
+    region = subject.region
+    where = np.flatnonzero(in_levels(subject.alpha) >= 128)
+    where = where[:: 1 + len(where) // _LIGHT_PIXELS]
+    before, after = (as_float(x.reshape(-1, 3)[where]).astype(np.float64) for x in (subject.colours, region.of(canvas)))
+    whole = Light(strength * light["stops"], strength * light["red"], strength * light["blue"], light["evidence"])
+    if (rest := remaining(whole, before, after)) is None:
+        return
+    subject.light, color_map = rest, map_of(rest, after)
+    for band in _rows(region):
+        part = band.of(canvas)
+        part[...] = color_map.apply(part, band.of(hard, region.origin))
 
 
 def _blend(canvas: NumpyArray, subject: PlacedSubject, method: str) -> None:

@@ -21,6 +21,7 @@ from .._images.sizes import block_means
 from .._images.source import place, place_scaled, scaled_region
 from .._images.threads import in_threads
 from ..errors import Reason
+from ..harmonization.light import Light
 from ..upscaling.cutouts import enlarged_where
 from ._adjust import Edge, with_edge
 from ._plan import ENLARGED, Photo
@@ -59,6 +60,7 @@ class PlacedSubject:
     seconds: dict[str, float] = field(default_factory=dict)  # the duration of each step
     #: harmonized, grain, sharpness: the infos of the steps; None if they were skipped.
     harmonized: Any = None
+    light: Light | None = None  # the change of light after `harmonize`; None if nothing was left to change
     grain: Any = None
     sharpness: Any = None
 

@@ -2681,7 +2681,7 @@ def check_loads(watched: Watched, one: Running, ids: Mapping[str, str], subject:
         one.done("harmonize", image=photo, mask=ids["mask"], upscale=2)
         placed_at = [{"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60 + i]}]
         one.done("compose", subjects=placed_at, background=ids["background"], shadow=False, layers=True)
-    expected = ["clicks-imagenet", "colorgrid", "pose", "srgan-light"]
+    expected = ["clicks-imagenet", "colorgrid", "light", "pose", "srgan-light"]
     assert {pid: sorted(names) for pid, names in loads().items()} == {first: expected}
     # A job that is cancelled takes its worker with it; the next one loads what it needs, when it needs it.
     os.kill(first, signal.SIGSTOP)  # so that the job takes until it is cancelled
