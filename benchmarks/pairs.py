@@ -127,8 +127,8 @@ class Pair(NamedTuple):
     by_click: bool
 
 
-def photos_in(data: Path) -> list[Photo]:
-    """Returns the photographs of val and test of a folder with the open data, in the order of the manifests."""
+def photos_in(data: Path, splits: Sequence[str] = SPLITS) -> list[Photo]:
+    """Returns the photographs of some splits of a folder with the open data, in the order of the manifests."""
     annotations = {one["photo"]: one["people"] for one in json.loads(HEADS.read_text("utf-8"))["photographs"]}
     people: dict[str, list[Path]] = {}
     things: dict[str, list[Path]] = {}
@@ -144,7 +144,7 @@ def photos_in(data: Path) -> list[Photo]:
     photos = []
     for root, entry in entries:
         name = entry["pair"]
-        is_open = entry["role"] == "photo" and entry["split"] in SPLITS and not name.startswith(EXCLUDED_PREFIXES)
+        is_open = entry["role"] == "photo" and entry["split"] in splits and not name.startswith(EXCLUDED_PREFIXES)
         if not is_open or entry.get("monochrome"):
             continue
         size = int(entry["width"]), int(entry["height"])
