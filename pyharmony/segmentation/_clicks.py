@@ -87,23 +87,23 @@ class Network(NamedTuple):
         """Returns the terms that the features of an image [S, S, 3] in [0, 1] add to each level; empty without them."""
         if self.stem is None:
             return []
-        return [convolution(x, *beside) for x, beside in zip(self._features(image), self.beside, strict=True)]
+        return [convolution(x, *beside) for x, beside in zip(self.features(image), self.beside, strict=True)]
 
-    def _features(self, image: Float32) -> list[Float32]:
+    def features(self, image: Float32) -> list[Float32]:
         """Returns the features of an image [S, S, 3] in [0, 1], finest first."""
         assert self.stem is not None  # noqa: S101  # the callers have checked it
         # TensorFlow adds the odd zero of an uneven padding at the end.
         x = convolution(image * 2 - 1, *self.stem, stride=2, before=0, slope=0, high=6)
         features: list[Float32] = []
         for i, block in enumerate(self.backbone):
-            x = _inverted(x, block)
+            x = inverted(x, block)
             if i in _LEVELS:
                 features.append(x)
         return features
 
     def standable(self, image: Float32) -> float:
         """Returns the likelihood that people could stand in the scene of an image [S, S, 3] in [0, 1], 0 to 1."""
-        mean = self._features(image)[-1].mean((0, 1))
+        mean = self.features(image)[-1].mean((0, 1))
         return float(sigmoid(_linear(mean[None], self.tensors, "scene"))[0, 0])
 
     def cut(self, image: Float32, prompt: Float32, features: Sequence[Float32] | None = None) -> Cut:
@@ -229,10 +229,7 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
         return network
     backbone: list[Inverted] = []
     while (name := f"known.blocks.{len(backbone)}") + ".each.weight" in state:
-        wide = conv_of(state, f"{name}.wide") if f"{name}.wide.weight" in state else None
-        weight = np.ascontiguousarray(state[f"{name}.each.weight"][:, 0].transpose(1, 2, 0))
-        each, stride = Conv(weight, state[f"{name}.each.bias"]), _STRIDES.get(len(backbone), 1)
-        backbone.append(Inverted(wide, each, stride, conv_of(state, f"{name}.narrow")))
+        backbone.append(inverted_of(state, name, _STRIDES.get(len(backbone), 1)))
     beside = tuple(_folded(state, f"beside.{i}.conv", f"beside.{i}.norm") for i in range(len(levels)))
     return network._replace(stem=conv_of(state, "known.stem"), backbone=tuple(backbone), beside=beside)
 
@@ -258,7 +255,14 @@ def _upright(tensor: Float32) -> Float32:
     return np.ascontiguousarray(tensor.T) if tensor.ndim == 2 else tensor
 
 
-def _inverted(x: Float32, block: Inverted) -> Float32:
+def inverted_of(state: Mapping[str, Float32], name: str, stride: int = 1) -> Inverted:
+    """Returns a block of EfficientNet-Lite0 by the name of its tensors."""
+    wide = conv_of(state, f"{name}.wide") if f"{name}.wide.weight" in state else None
+    weight = np.ascontiguousarray(state[f"{name}.each.weight"][:, 0].transpose(1, 2, 0))
+    return Inverted(wide, Conv(weight, state[f"{name}.each.bias"]), stride, conv_of(state, f"{name}.narrow"))
+
+
+def inverted(x: Float32, block: Inverted) -> Float32:
     """Computes a block of EfficientNet-Lite0 of [H, W, C]."""
     y = x if block.wide is None else convolution(x, *block.wide, slope=0, high=6)
     before = (len(block.each.weight) - block.stride) // 2
