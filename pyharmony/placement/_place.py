@@ -24,6 +24,7 @@ from ..segmentation.heads import corners, faces_of_others
 from ..segmentation.layers import Layer
 from ..segmentation.people import SURE, head_in, head_of, least_sure
 from ..segmentation.subjects import main_object
+from ..segmentation.surroundings import surroundings_of, thing_in
 from ..typing import ImageLike, MaskLike
 from . import _score
 from ._crowd import Crowd, crowd_of, off_the_line
@@ -97,7 +98,7 @@ _DOUBTS = {
     "head_line": (_BAD_TERM, _OFF_LINE),
     "off": (_BAD_TERM, Reason("mostly-beyond", "most of the object would be outside of the background")),
     "others": (_BAD_TERM, Reason("others-covered", "people without a mask would be covered")),
-    "sky": (-1.5, Reason("on-sky", "the object would stand in the sky or on water")),
+    "surface": (-1.5, Reason("on-sky", "the object would stand in the sky, on water, or on nothing")),
     "no_scene": (_BAD_TERM, _NO_GROUND),
     # One in thirty people in photos stands on ground so different from that of others: 1.2 of its deviations.
     "ground": (-0.98, Reason("other-ground", "the object would stand on other ground than the people")),
@@ -179,7 +180,7 @@ def place(
     A person is placed among the people there: at the size of their heads, and on the line of their heads and feet. No
     face is covered, and an edge at which the photo crops the object is placed at the same border of the background or
     behind other people. A lower person is nearer, and so may be one who is cropped at the bottom, with a larger head on
-    the same line. Without people, or for another object, the size follows from that in its own photo, within bounds.
+    the same line. Without people the size follows from the scene, and that of a thing from its kind, if it is known.
 
     Args:
         subject: the photo with the object, see `pyharmony.segment`. It should not be cropped: the sides on which it
@@ -281,6 +282,8 @@ def place(
     ground = _ground(scene, crowd, boxes, _others_of(size, other_people), image, object_)
     if object_.head is not None and not len(crowd):
         ground = ground._replace(standable=Session(scene).standable())
+    if object_.head is None:
+        object_ = object_._replace(thing=thing_in(image, subject_mask))
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
         object_ = object_._replace(most=enlarged_at_most(size) if max_scale is None else float(max_scale))
     return _best(object_, ground, angle, flip, scale, int(k))
@@ -399,18 +402,13 @@ def _ground(
     )
     standing, high = crowd.standing(size)
     floors = _score.floors_of(appearance, standing, high, size)
-    sky = _score.sky_of(small)
-    # A region on which people stand is neither sky nor water.
-    if len(standing) and (_score.sums(_score.table_of(sky[None]), _score.feet_of(standing, high), size) > 0).any():
-        sky[:] = False
     many = len(crowd) > 0
     shades = [_shade(scene, head) for head in heads]
     own = _shade(subject_image, subject.anchor)
     return Ground(
         size, crowd, _score.table_of(crowd.masks if many else empty), _score.table_of(crowd.faces if many else empty),
-        _score.table_of(edges[None]), _score.table_of(others[None]), _score.table_of(sky[None]), appearance,
-        floors[~np.isnan(floors).any(1)], float(gray.mean()),
-        (own, float(np.median(shades)) if shades else own),
+        _score.table_of(edges[None]), _score.table_of(others[None]), appearance,
+        floors[~np.isnan(floors).any(1)], (own, float(np.median(shades)) if shades else own), surroundings_of(scene),
     )  # fmt: skip
 
 
@@ -513,7 +511,7 @@ def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> Reason:
         return NO_REASON
     left, top, right, bottom = subject.anchor
     x, y = one.matrix @ ((left + right - 1) / 2, (top + bottom - 1) / 2, 1.0) + 0.5
-    usual = _score.usual_size(subject, ground, x, y)
+    usual = _score.usual_size(subject, ground, x, y, one.box[1] + one.box[3])
     return _FEW_PIXELS if usual > _MIN_USUAL_RATIO * one.scale * (bottom - top) else NO_REASON
 
 

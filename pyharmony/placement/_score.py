@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arrays import Bools, Float64, Pixels
-from .._images.planes import connected_parts
 from ..reference.luma import LUMA
+from ..segmentation.surroundings import Surroundings
 from ._crowd import MIN_NEARER_HEADS, Crowd, off_the_line
 from .subject import OPPOSITE, Subject
 
@@ -32,19 +32,18 @@ SHIFTS = (-0.33, 0.0, 0.33)
 #: The factors of the size that are tried in a background without people.
 _FREE_SIZES = (0.7, 0.85, 1.0, 1.15)
 #: The rows of feet or a base that are tried there, as shares of the height.
-_BASES = (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
-#: The row of a person's head in a background without people, as a share of its height: the median in the photos of
-#: `tools/annotations/heads.json` whose split is train: 0.29 for 64 people alone and cropped at the bottom (half of them
-#: within 0.22 to 0.35), 0.26 for 35 who are whole.
-_HEAD_ROW = 0.3
-#: The least and greatest height of a head there of a person cropped at the bottom, as shares of the image's height.
-_HEADS = 1 / 6, 0.4
-#: The least and greatest height of a person there who is not cropped, as shares of the image's height.
-_BODIES = 1 / 3, 2 / 3
-#: The greatest height and width of an object that is not a person, as shares of those of the image.
+_BASES = (0.46, 0.56, 0.65, 0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
+#: The least and greatest height of a thing there, and its greatest width, as shares of the image's sides: nobody would
+#: see a smaller one; the same of people who are whole, and of the heads of others.
+_SEEN, _BODIES, _HEADS = (0.035, 0.85), (1 / 4, 2 / 3), (1 / 8, 0.4)
+#: The height of a head in a background of one colour, as a share of its height.
+_USUAL_HEAD = 0.32
+#: The greatest height and width of an object of unknown size, as shares of those of the image.
 _MAX_OBJECT_SHARE = 0.5
+#: The number of steps in which the head of a person cropped at the bottom gets the size usual in its row.
+_STEPS = 3
 #: The largest deviation from any of these sizes, in octaves.
-_FROM_FIT = 1.0
+_FROM_FIT = 1.5
 #: The shares of the visible part of a person cropped at the bottom that may be beyond the lower border.
 _BEYOND_BORDER_SHARES = (0.0, 0.12, 0.25, 0.4)
 #: The number of sizes per octave that are tried for a person near the camera, cropped at the bottom.
@@ -91,12 +90,6 @@ _GROUND_SIDE_HEADS = 1.5
 _MIN_HEAD_PIXELS = 3.0
 #: The least visible area of the ground, in pixels of the small image.
 _MIN_GROUND_PIXELS = 4.0
-#: The least difference of blue and red in the sky, in levels.
-_BLUE = 25.0
-#: The largest difference of the luma of the sky between neighbouring pixels, in levels.
-_MAX_SKY_STEP = 6.0
-#: The extent of the ground at feet above and below them, in heads.
-_FEET_GROUND_HEADS = (0.1, 0.4)
 #: The matrix from red, green and blue to luma and two opponent chromas; and the standard deviations of the ground under
 #: people in these, in the deviation of luma, and in its differences across and down, between people in the photos of
 #: `tools/annotations/heads.json` whose split is train.
@@ -131,12 +124,12 @@ AMONG_PEOPLE = {
 }
 #: Weights that were set by hand, since synthetic scenes do not determine them. That of the ground is a little less than
 #: the -1.7 of a logistic regression between people of the photos of `_VARIES` and random places near them.
-MANUAL_WEIGHTS = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "sky": -3.0, "no_scene": -3.0}
+MANUAL_WEIGHTS = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "surface": -3.0, "no_scene": -3.0}
 #: The weights in a background without people, or for an object that is not a person.
 WEIGHTS_WITHOUT_PEOPLE = {
     "body_overlap": -3.0,
     "hidden": -2.0,
-    "scale": -1.0,
+    "scale": -0.18,
     "thirds": -2.0,
     "clutter": -1.5,
     "border": -2.0,
@@ -170,9 +163,9 @@ class Candidates(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """The background: its size and people; tables of their masks, their faces, edges, other people, the sky and the
-    appearance of the background without people, at a smaller size; the appearance of the ground under the people,
-    [F, 6]; and the likelihood that people could stand in the scene, 0 to 1."""
+    """The background: its size and people; tables of their masks, their faces, edges, other people and the appearance
+    of the background without people, at a smaller size; the appearance of the ground under the people, [F, 6]; what it
+    shows, None for one colour; and the likelihood that people could stand in the scene, 0 to 1."""
 
     size: tuple[int, int]
     crowd: Crowd
@@ -180,11 +173,10 @@ class Ground(NamedTuple):
     faces: Float64
     edges: Float64
     others: Float64
-    sky: Float64
     appearance: Float64
     floors: Float64
-    light: float
     shades: tuple[float, float]
+    surroundings: Surroundings | None
     standable: float = 1.0
 
 
@@ -220,27 +212,6 @@ def appearance_of(small: Pixels, people: Bools) -> Float64:
     across[:, 1:-1], down[1:-1] = np.abs(luma[:, 2:] - luma[:, :-2]) / 2, np.abs(luma[2:] - luma[:-2]) / 2
     planes = [*np.moveaxis(colours, 2, 0), luma**2, across.clip(0, _STEP), down.clip(0, _STEP), np.ones_like(luma)]
     return np.stack(planes) * ~people
-
-
-def sky_of(small: Pixels) -> Bools:
-    """Returns the sky of a small image [h, w, 3], or smooth water below it: the blue, smooth region at the upper
-    border.
-
-    A grey sky is not detected, since walls and snow look the same.
-    """
-    colours = small.astype(np.float64)
-    luma, blue = colours @ _OPPONENT[0], colours[..., 2] - colours[..., 0]
-    steps = np.zeros_like(luma)
-    steps[:, 1:] = np.abs(np.diff(luma, axis=1))
-    steps[1:] = np.maximum(steps[1:], np.abs(np.diff(luma, axis=0)))
-    numbers = connected_parts((blue >= _BLUE) & (colours[..., 2] >= colours[..., 1]) & (steps <= _MAX_SKY_STEP))
-    return np.asarray((numbers > 0) & np.isin(numbers, numbers[0]))
-
-
-def feet_of(boxes: Float64, sizes: Float64) -> Float64:
-    """Returns rectangles [N, 4] at the lower ends of boxes [N, 4] of people, given the heights of their heads."""
-    left, _, right, bottom = boxes.T
-    return np.stack([left, bottom - _FEET_GROUND_HEADS[0] * sizes, right, bottom + _FEET_GROUND_HEADS[1] * sizes], 1)
 
 
 def floors_of(appearance: Float64, boxes: Float64, sizes: Float64, size: tuple[int, int]) -> Float64:
@@ -321,35 +292,42 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
         for base, lower in (
             [(1.0, lower) for lower in _BEYOND_BORDER_SHARES] if is_cut else [(base, 0.0) for base in _BASES]
         ):
-            fit = (min(_fit(subject, ground.size, base), subject.most) if scale is None else scale) * high
+            usual = _usual(subject, ground, columns, base) if scale is None else np.full(_COLUMNS, scale * high)
+            shares = _SEEN if subject.head is None else _HEADS if is_cut else _BODIES
+            least, greatest = (share * height / (1.0 if is_cut else tall) for share in shares)
+            fit = usual.clip(min(least, most), min(greatest, most)) if scale is None else usual
             for factor in _FREE_SIZES if scale is None else (1.0,):
-                size = np.full(_COLUMNS, fit * factor)
+                size = fit * factor
                 row = base * height + lower * tall * size
-                add(columns, row - below * size, size, float(np.log2(factor)))
+                add(columns, row - below * size, size, np.log2(size / (usual if subject.head is None else fit)))
     x, y, size, octaves = (np.tile(np.concatenate(parts), len(flips)) for parts in zip(*grids))
     return Candidates(x, y, size, octaves, np.repeat(flips, len(x) // len(flips)))
 
 
-def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
-    """Returns the scale of an object in a background without people.
+def _usual(subject: Subject, ground: Ground, x: Float64, base: float) -> Float64:
+    """Returns the usual heights [N] of an object's anchor in a background without people, with the base in columns x.
 
-    A person gets the size at which a camera at eye level has the head in the usual row; other objects keep their size.
+    A person has the size of a head there, and a thing that of its kind; others keep the size in their own photo.
 
     base: the row of the object's lower end, as a share of the height.
     """
-    width, height = size
+    width, height = ground.size
+    left, top, right, bottom = subject.anchor
     share = min(height / subject.size[1], width / subject.size[0])
-    if any(subject.cut >= pair for pair in OPPOSITE):
-        # Both edges are outside of the background only at the size that the object has in its own photo.
-        return share
-    left, top, right, bottom = subject.box
-    full = width / (right - left)
-    if subject.head is None:
-        return min(share, _MAX_OBJECT_SHARE * height / (bottom - top), _MAX_OBJECT_SHARE * full)
-    (_, top, _, bottom), sizes = (subject.head, _HEADS) if "bottom" in subject.cut else (subject.box, _BODIES)
-    least, most = (size * height / (bottom - top) for size in sizes)
-    below = subject.box[3] - (subject.head[1] + subject.head[3]) / 2
-    return float(np.clip((base - _HEAD_ROW) * height / below, min(least, full), most))
+    if ground.surroundings is None and subject.head is not None:
+        return np.full(len(x), _USUAL_HEAD * height)
+    if ground.surroundings is None or any(subject.cut >= pair for pair in OPPOSITE) or not subject.thing.heads:
+        # Opposite edges are outside of the background only at the size that the object has in its own photo.
+        if not any(subject.cut >= pair for pair in OPPOSITE):
+            sides = subject.box[2] - subject.box[0], subject.box[3] - subject.box[1]
+            share = min(share, *(_MAX_OBJECT_SHARE * side / own for side, own in zip(ground.size, sides)))
+        return np.full(len(x), share * (bottom - top))
+    row, size = np.full(len(x), base), np.zeros(len(x))
+    is_base = subject.head is None or "bottom" not in subject.cut
+    for _ in range(1 if is_base else _STEPS):
+        size = subject.thing.heads * height * ground.surroundings.head_at(x / width, row, base=is_base)
+        row = base - (subject.box[3] - (top + bottom) / 2) / (bottom - top) * size / height
+    return np.minimum(size, _SEEN[1] * width * (bottom - top) / (subject.box[2] - subject.box[0]))
 
 
 def no_larger(subject: Subject, places: Candidates) -> Candidates:
@@ -358,12 +336,11 @@ def no_larger(subject: Subject, places: Candidates) -> Candidates:
     return places.select(np.flatnonzero(places.size <= subject.most * (bottom - top) * (1 + _ROUNDING)))
 
 
-def usual_size(subject: Subject, ground: Ground, x: float, y: float) -> float:
-    """Returns the usual height of an object's anchor whose middle is at a place of the background."""
-    left, top, right, bottom = subject.anchor
+def usual_size(subject: Subject, ground: Ground, x: float, y: float, base: float) -> float:
+    """Returns the usual height of an object's anchor whose middle is at a place of the background, its end in a row."""
     if len(ground.crowd) and subject.head is not None:
         return float(ground.crowd.size_at(np.array([x]), np.array([y]), ground.size[1])[0])
-    return _fit(subject, ground.size, 1.0) * (bottom - top)
+    return float(_usual(subject, ground, np.array([x]), base / ground.size[1])[0])
 
 
 def _row_at(x: Float64, upright: npt.ArrayLike, crowd: Crowd) -> Float64:
@@ -459,11 +436,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     is_bust = "bottom" in subject.cut and subject.tall <= _BUST
     no_scene = subject.head is not None and not is_bust and ground.standable < _STANDABLE
     terms["no_scene"] = np.full(len(places), float(no_scene))
-    terms["sky"] = np.zeros(len(places))
-    if subject.head is not None and "bottom" not in subject.cut:
-        feet = feet_of(bands[:, -1], high)
-        total = (_visible_areas(feet, ground.size) * unit).clip(1)
-        terms["sky"] = (sums(ground.sky, feet, ground.size)[0] / total).clip(max=1)
+    terms["surface"] = _surface(subject, ground, bands[:, -1])
     terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
     # These people have neither masks to be put in front nor known faces.
     terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
@@ -476,6 +449,25 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms["resolution"] = np.log2((places.size / (bottom - top) / _MAX_SHARP_SCALE).clip(1))
     terms["light"] = np.abs(np.where(places.flip, -1, 1) * ground.shades[0] - ground.shades[1])
     return terms, is_allowed
+
+
+def _surface(subject: Subject, ground: Ground, ends: Float64) -> Float64:
+    """Returns how likely the lower ends [N, 4] of an object are on nothing on which it can stand, [N], 0 to 1.
+
+    Where others stand people can stand, and what flies or is cropped at the bottom stands nowhere.
+    """
+    if ground.surroundings is None or "bottom" in subject.cut or not subject.thing.surfaces:
+        return np.zeros(len(ends))
+    width, height = ground.size
+    x, y = (ends[:, 0] + ends[:, 2]) / (2 * width), ends[:, 3] / height
+    if subject.head is None:
+        return 1 - ground.surroundings.share_at(x, y, subject.thing.surfaces)
+    never = ground.surroundings.share_at(x, y, ("sky", "water"))
+    boxes, _ = ground.crowd.standing(ground.size)
+    if len(boxes):
+        feet = (boxes[:, 0] + boxes[:, 2]) / (2 * width), boxes[:, 3] / height
+        never -= ground.surroundings.share_at(*feet, ("sky", "water")).max()
+    return never.clip(0)
 
 
 def _visible_areas(boxes: Float64, size: tuple[int, int]) -> Float64:

@@ -18,6 +18,7 @@ from ..errors import ArgumentError, MaskError
 from ..segmentation import Posture
 from ..segmentation.layers import Layer, box_of
 from ..segmentation.people import head_of
+from ..segmentation.surroundings import HEAD, Thing
 from ._roll import rotated
 
 __all__ = ["SIDES", "enlarged_at_most", "matrix_of", "subject_of"]
@@ -75,6 +76,7 @@ class Subject(NamedTuple):
     #: For each of the sides in cut the points [N, 2] of the cropped edge, at the photo's own resolution.
     edges: Mapping[str, Float64]
     most: float = math.inf  # the largest scale
+    thing: Thing = HEAD  # what is in the anchor
 
     @property
     def anchor(self) -> Rectangle:
