@@ -654,17 +654,21 @@ def _plan_of(
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
         is_default = settings["harmonize"] is not None and settings["harmonize"]["method"] == DEFAULT
         light = _plan.light_between(photo, cut, people, heads) if is_default else None
-        entry, *next_best = [_entry(same, spot, heads, pixels, light) for spot in spots]
+        entry, *next_best = drawn = [_entry(same, spot, heads, pixels, light) for spot in spots]
         entries.append(entry)
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
         reasons = [reason for reason in (cut.reason, doubt) if reason]
+        above = [each for each in drawn if each["shadow"] == "auto" and _plan.is_above_ground(cut, each, people)]
+        for each in above:
+            each["shadow"] = None
         warnings = [
             reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
             for reason in reasons
         ]
         if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
+        reasons += [_IN_THE_AIR] if entry in above else []
         findings.append(Findings(reasons, warnings, places, cut.score))
         if len(photos) > 1:
             placed_mask, head = _plan.mask_in_background(entry, cut.mask, (width, height))
@@ -683,6 +687,7 @@ def _plan_of(
 
 #: Hints for a doubtful size or place.
 _OTHER_SIZE = Reason("another-size", "pass another scale")
+_IN_THE_AIR = Reason("no-ground-below", "no shadow: it is in the sky or on water")
 _ANOTHER_PLACE = Reason("another-place", "pass another position, or a larger k for more placements")
 
 

@@ -25,6 +25,7 @@ from ..segmentation.heads import Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
+from ..segmentation.surroundings import Surroundings, surroundings_of
 from ._recipe import encoded, of_layers, quantized
 from .subjects import Names, Subject
 
@@ -56,6 +57,8 @@ _MAX_PIXELS_OF_FOUR = 500_000
 _BASE_SEEN = 0.6
 #: The height of that part, as a share of the object's.
 _BASE = 0.04
+#: The probability of sky or water from which on an object there has no shadow.
+_NO_GROUND = 0.7
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,11 @@ class People:
     def small(self) -> NumpyArray:
         """The background at the reduced size."""
         return resized(self._background.small, self.size)
+
+    @functools.cached_property
+    def surroundings(self) -> Surroundings | None:
+        """What the background shows; None for one colour."""
+        return surroundings_of(self.small)
 
     @functools.cached_property
     def crowd(self) -> _PeopleMasks:
@@ -481,6 +489,16 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
     if entry["flip"] and below in ("left", "right"):
         below = "right" if below == "left" else "left"
     return below in entry["cropped_sides"]
+
+
+def is_above_ground(cut: CutOut, entry: Mapping[str, Any], people: People) -> bool:
+    """Returns whether the lower end of a subject is in the sky or on water, on which no shadow lies."""
+    box, factor = bounding_box(cut.mask >= 128), entry["size"][0] / cut.mask.shape[1]
+    if box.empty or people.surroundings is None:
+        return False
+    matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
+    x, y = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / people.whole
+    return bool(people.surroundings.share_at(np.array([x]), np.array([y]), ("sky", "water"))[0] > _NO_GROUND)
 
 
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:
