@@ -5,6 +5,8 @@
     python benchmarks/composition.py shadows [--rounds N]
     python benchmarks/composition.py report                  # the table, into docs/compose.md
     python benchmarks/composition.py pairs SEED N DATA [--ground KIND] [--out FOLDER]   # for inspection
+    python benchmarks/composition.py fit                     # the weights of the verdict, by graded pairs
+    python benchmarks/composition.py facts DATA              # the facts about these, into tools/annotations/grades.json
 
 Two group photographs are enlarged to 12 megapixels, with a camera's noise, and saved as JPEG. Measured from files to
 files: without prompts, so that people are detected in both; with a click on the subject; previews. The calls take
@@ -31,6 +33,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pairs
+import verdict
 from PIL import Image
 from records import MEASURED, Record, commands_of
 from tables import rows_of
@@ -237,6 +240,8 @@ def main() -> None:
     fills.add_argument("--rounds", type=int, default=3)
     commands.add_parser("shadows").add_argument("--rounds", type=int, default=15)
     commands.add_parser("report")
+    commands.add_parser("fit")
+    commands.add_parser("facts").add_argument("data", type=Path)
     by_eye = commands.add_parser("pairs")
     by_eye.add_argument("seed", type=int)
     by_eye.add_argument("count", type=int)
@@ -253,6 +258,13 @@ def main() -> None:
     if options.command == "pairs":
         for path in pairs.run(options.seed, options.count, options.data, options.out, options.ground):
             print(path, flush=True)
+        return
+    if options.command == "facts":
+        verdict.measure(options.data)
+        return
+    if options.command == "fit":
+        for name, value in verdict.report().items():
+            print(f"{name}: {value}")
         return
     calls = {"run": lambda: composites(options.data, options.rounds), "shadows": lambda: shadows(options.rounds)}
     calls["large"] = lambda: large(options.data, options.rounds)

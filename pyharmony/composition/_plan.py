@@ -27,6 +27,7 @@ from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mas
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
 from ..segmentation.surroundings import Surroundings, surroundings_of
 from ._recipe import encoded, of_layers, quantized
+from ._verdict import Facts, certainty_of
 from .subjects import Names, Subject
 
 #: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
@@ -203,6 +204,7 @@ class CutOut(NamedTuple):
     #: The layer from which its mask is drawn, at any size; None if the caller passed the mask.
     layer: Layer | None = None
     posture: Posture | None = None  # the rows of a person's feet and seat; None without a pose
+    answers: int | None = None  # the number of masks that the prompts may mean; None if the caller passed the mask
 
 
 #: Hints for a subject that may not be the intended one.
@@ -247,7 +249,7 @@ def cut_out(photo: Photo, subject: Subject, method: str | Method, name: Names) -
         if len(masks):
             text = f"{len(heads)} people were found, a large one apart from others was selected"
             reason = Reason("one-of-several", text) if len(heads) > 1 else NO_REASON
-            cut = _cut_from(photo, refined_layer(masks), reason, head.box, True)
+            cut = _cut_from(photo, masks, reason, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
     masks = session.segment(points=((width - 1) / 2, (height - 1) / 2))
     if photo.is_opaque and masks.reason.code == "one-colour":  # all of it is the object
@@ -258,7 +260,7 @@ def cut_out(photo: Photo, subject: Subject, method: str | Method, name: Names) -
             code="nobody",
         )
     reason = Reason("middle-taken", "no person was found, the object in the middle was selected", hint=_SAY_WHAT)
-    return _cut_from(photo, refined_layer(masks), reason)
+    return _cut_from(photo, masks, reason)
 
 
 def _alone(photo: Photo, session: Session, masks: Masks, head: Head, heads: Sequence[Head]) -> Masks:
@@ -286,16 +288,17 @@ def _may_be_one(one: Head, other: Head) -> bool:
 
 
 def _cut_from(
-    photo: Photo, candidate: Layer, reason: Reason, head: Rectangle | None = None, person: bool | None = None
+    photo: Photo, masks: Masks, reason: Reason, head: Rectangle | None = None, person: bool | None = None
 ) -> CutOut:
-    """Returns the subject by the layer of a mask."""
-    layer = quantized(candidate)
-    return CutOut(layer_mask(photo.small, layer, photo.size), False, reason, head, person, candidate.score, layer)
+    """Returns the subject by the best mask."""
+    layer = quantized(refined_layer(masks))
+    mask = layer_mask(photo.small, layer, photo.size)
+    return CutOut(mask, False, reason, head, person, layer.score, layer, answers=len(masks))
 
 
 def _cut_by_prompts(photo: Photo, session: Session, masks: Masks) -> CutOut:
     """Returns the subject by the masks for prompts, with head and posture if it is a person."""
-    cut = _cut_from(photo, refined_layer(masks), masks.reason)
+    cut = _cut_from(photo, masks, masks.reason)
     if not session.finds_people:
         return cut
     if not session.shows_people(cut.mask):
@@ -480,6 +483,19 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
     if 1 / _MAX_HEAD_RATIO <= times <= _MAX_HEAD_RATIO:
         return NO_REASON
     return Reason("head-unlike", f"the head is {times:.2g} times as high as the nearest ones")
+
+
+def facts_of(cut: CutOut, entry: Mapping[str, Any], place: Placement | None, doubted: bool) -> Facts:
+    """Returns the facts about a subject for the verdict.
+
+    place: the one that was searched; None: the caller passed it. doubted: whether it or the size is doubtful.
+    """
+    mask, spot = (None, None, None), (None, None, None)
+    if cut.layer is not None and cut.answers:
+        mask = certainty_of(cut.layer), math.log(cut.answers), float(cut.posture is not None)
+    if place is not None:
+        spot = float(doubted), float("bottom" in entry["cropped_sides"]), math.log1p(len(place.behind))
+    return Facts(*mask, *spot)
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:

@@ -1,0 +1,87 @@
+"""The verdict on a subject of a composite: how likely a stranger sees no fault, and what speaks against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..errors import NO_REASON, Reason
+from ..segmentation.layers import Layer
+
+#: The likelihood of a usable composite below which commands and runs write none: of 210 graded ones half are below it,
+#: and a seventh of these are usable.
+LEAST_USABLE = 0.35
+#: The likelihood from which on they say nothing about it: 32 are above it, and a quarter of these have a fault.
+SURELY_USABLE = 0.65
+#: The least change of the logarithm of the odds by a fact that is told.
+_LEAST_CHANGE = 0.2
+
+
+class Facts(NamedTuple):
+    """The facts about a subject and its place on which the verdict depends; None: the caller decided it."""
+
+    certainty: float | None  # the mean of the mask's values inside of it, 0 for one half to 1
+    answers: float | None  # the logarithm of the number of masks that the prompt may mean
+    posed: float | None  # whether a person's pose fits the mask
+    doubted: float | None  # whether the place breaks a rule, or the size is unlike others'
+    cropped_below: float | None  # whether its photo crops the subject at the bottom
+    in_front: float | None  # the logarithm of one more than the number of people in front of it
+
+
+class Weight(NamedTuple):
+    """The weight of a fact in the logarithm of the odds, and its mean in usable composites."""
+
+    weight: float
+    mean: float
+
+
+#: Printed by `python benchmarks/composition.py fit`, from the graded composites of `tools/annotations/grades.json`.
+BIAS = 0.142
+WEIGHTS = {
+    "certainty": Weight(14.347, 0.927),
+    "answers": Weight(-1.511, 0.819),
+    "posed": Weight(1.271, 0.737),
+    "doubted": Weight(-1.077, 0.079),
+    "cropped_below": Weight(0.945, 0.645),
+    "in_front": Weight(1.117, 0.281),
+}
+_CLICK_MORE = Reason("click-more", "click the missing and the wrong parts too, or pass a box")
+_CLICK_FACE = Reason("click-face", "click the face too; a thing needs a position and a scale")
+_PASS_PLACE = Reason("pass-place", "pass a position and a scale")
+_DOUBTS = {
+    "certainty": Reason("vague-outline", "parts of the cut-out are a guess", hint=_CLICK_MORE),
+    "answers": Reason("several-meant", "the prompt may mean several things", hint=_CLICK_MORE),
+    "posed": Reason("no-body", "no person's body was recognised in the cut-out", hint=_CLICK_FACE),
+    "doubted": Reason("doubtful-place", "the place or the size is doubtful", hint=_PASS_PLACE),
+    "cropped_below": Reason("stands-free", "it has to stand on ground that is not recognised", hint=_PASS_PLACE),
+    "in_front": Reason("in-the-open", "all of it is in front of everybody", hint=_PASS_PLACE),
+}
+
+
+def certainty_of(layer: Layer) -> float:
+    """Returns how certain a mask is inside of itself, 0 to 1."""
+    inside = layer.values[layer.values > 0.5]
+    return float(2 * inside.mean() - 1) if inside.size else 0.0
+
+
+def verdict_of(facts: Facts) -> tuple[float | None, tuple[Reason, ...]]:
+    """Returns how likely a composite is usable, 0 to 1, and what speaks against it, the weightiest first.
+
+    The likelihood is None if the caller decided everything.
+    """
+    passed = {name: value for name, value in facts._asdict().items() if value is not None}
+    changes = {name: WEIGHTS[name].weight * (value - WEIGHTS[name].mean) for name, value in passed.items()}
+    if not changes:
+        return None, ()
+    against = sorted((name for name in changes if changes[name] <= -_LEAST_CHANGE), key=changes.__getitem__)
+    return 1 / (1 + math.exp(-BIAS - sum(changes.values()))), tuple(_DOUBTS[name] for name in against)
+
+
+def refusal_of(usable: float | None, doubts: Sequence[Reason]) -> Reason:
+    """Returns the reason not to write a composite; empty if it is usable, or nothing is known of it."""
+    if usable is None or usable >= LEAST_USABLE:
+        return NO_REASON
+    doubts, hints = list(dict.fromkeys(doubts)), dict.fromkeys(doubt.hint for doubt in doubts)
+    text = f"the composite is {100 * usable:.0f} % likely to be usable: {', '.join(one.text for one in doubts)}"
+    return Reason("not-usable", text, hint="; ".join(hints), usable=usable, doubts=tuple(doubts))
