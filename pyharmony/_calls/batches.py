@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .composites import APPLY_EDIT, COMPOSE, SEGMENT, SHADOW, SUPER_RESOLVE
+from .composites import APPLY_EDIT, COMPOSE_FILE, SEGMENT, SHADOW, SUPER_RESOLVE
 from .images import BLEND, HARMONIZE
 from .option import Call, Name, Option
 
@@ -29,8 +29,8 @@ _KEEP_BACKGROUND = Option("keep_background", bool, "Keep the colours of the imag
 BATCHES: dict[str, Call] = {
     call.command: call
     for call in (
-        COMPOSE, BLEND, HARMONIZE, replace(SEGMENT, options=(*SEGMENT.options, _MASK_ONLY, _KEEP_BACKGROUND)), SHADOW,
-        SUPER_RESOLVE, SYNTH, APPLY_EDIT,
+        COMPOSE_FILE, BLEND, HARMONIZE, replace(SEGMENT, options=(*SEGMENT.options, _MASK_ONLY, _KEEP_BACKGROUND)),
+        SHADOW, SUPER_RESOLVE, SYNTH, APPLY_EDIT,
     )
 }  # fmt: skip
 #: The options of the calls that have one value for all items of a run.

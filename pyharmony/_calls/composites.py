@@ -195,6 +195,12 @@ COMPOSE = Call(
     },
 )  # fmt: skip
 
+#: A composite that is written to a file.
+COMPOSE_FILE = replace(COMPOSE, options=(
+    *COMPOSE.options,
+    Option("anyway", bool, "Write a composite that is probably not usable too.", argument=False, value=False),
+))  # fmt: skip
+
 APPLY_EDIT = Call(
     command="apply-edit",
     inputs={"original": "The photograph.", "edited": "Its edit, as an AI model returned it."},

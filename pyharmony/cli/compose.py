@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
-from .._calls import COMPOSE, Group, flag
-from ..errors import RunError
-from ..runs._jobs.failures import Code, Words, as_failures, reading, with_code, with_codes, writing
+from .._calls import Group, flag
+from .._calls.composites import COMPOSE_FILE
+from ..errors import PyHarmonyWarning, RunError
+from ..runs._jobs.failures import (
+    Code,
+    Words,
+    as_failures,
+    check_usable,
+    reading,
+    verdict_record,
+    with_code,
+    with_codes,
+    writing,
+)
 from ..runs._jobs.task import STREAM, check_output
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
@@ -31,10 +43,10 @@ _HINTS = {
 }
 
 
-@described_by(COMPOSE)
+@described_by(COMPOSE_FILE)
 def compose(
     console: Console,
-    photos: Annotated[list[str], argument("SUBJECT... BACKGROUND", COMPOSE.inputs["subjects"])],
+    photos: Annotated[list[str], argument("SUBJECT... BACKGROUND", COMPOSE_FILE.inputs["subjects"])],
     output: Output,
     options: dict[str, Any],
     explain: Annotated[
@@ -55,7 +67,7 @@ def compose(
     subjects, give --points, --box and --mask once for each, in their order; --at, --scale, --angle, --flip, --behind
     and the options that begin with --adjust once for each or once for all. With -k, OUT shows the best place, OUT-2 the
     next, and so on. OUT has the depth, colour profile and metadata of BACKGROUND, which also mark it as a composite and
-    name its source files.
+    name its source files. A composite that is probably not usable is not written, unless with --anyway.
     """
     *subjects, background = photos
     if not subjects:
@@ -66,12 +78,16 @@ def compose(
     more: dict[str, Any] = {"explain": explain, "recipe": save_recipe, "layers": layers}
     _check_outputs(console, output, k, more, overwrite)
     try:
-        arguments = COMPOSE.arguments(options, len(subjects), len(subjects) > 1)
+        arguments = COMPOSE_FILE.arguments(options, len(subjects), len(subjects) > 1)
     except ValueError as error:
         raise RunError(str(error), Code.USAGE) from None
     start = time.perf_counter()
     composer = _Photos(console, subjects, background, side, arguments)
     result, info = composer.compose(recipe, **composer.arguments)
+    if not options.get("anyway"):
+        check_usable(info, output, "--anyway")
+    if info.verdict:
+        console.note(info.verdict)
     sheet = None if explain is None else composer.sheet(info)
     composer.write(result, output, overwrite)
     alternatives = []
@@ -89,7 +105,7 @@ def compose(
     records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
     report_written(
         console, output, start, subjects=records, alternatives=alternatives, others=alternatives, **more,
-        steps=dict(info.seconds),
+        steps=dict(info.seconds), **verdict_record(info),
     )  # fmt: skip
 
 
@@ -118,6 +134,8 @@ class _Photos:
         import pyharmony
 
         with as_failures(self._words), reading(self._path):
+            # The verdict is noted, or the message of a failure.
+            warnings.filterwarnings("ignore", "the composite is ", PyHarmonyWarning)
             return pyharmony.compose(
                 self._subjects, self.background, recipe=recipe, side=self._side, return_info=True, **arguments
             )
@@ -197,7 +215,7 @@ def _tell(console: Console, info: Any, names: list[str]) -> None:
 
 def _flag_of(name: str, value: Any) -> str:
     """Returns the flag by which an option was set, the first of them for a Group that has none of its own."""
-    type_ = COMPOSE.by_name[name].type
+    type_ = COMPOSE_FILE.by_name[name].type
     return flag(f"{name}_{next(iter(value))}" if isinstance(type_, Group) and not type_.is_step else name)
 
 

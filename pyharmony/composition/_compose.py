@@ -64,7 +64,7 @@ from ._plan import MIN_DETECTION_SIDE, People, Photo
 from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
-from ._verdict import refusal_of, verdict_of
+from ._verdict import told, verdict_of
 from ._weights import changed, enlarges, sha256_of
 from .subjects import Front, Names, Number, Spot, Subject, photos_of, subjects_of
 
@@ -179,9 +179,9 @@ class ComposeInfo(_reprs.Line):
         return math.prod(likelihoods) if likelihoods else None
 
     @property
-    def refusal(self) -> Reason:
-        """The reason not to use the composite, with what would help; empty if it is probably usable."""
-        return refusal_of(self.usable, [doubt for one in self.subjects for doubt in one.doubts])
+    def verdict(self) -> Reason:
+        """What to say about it, with what would help: of the code 'not-usable' or 'doubtful', or empty."""
+        return told(self.usable, [doubt for one in self.subjects for doubt in one.doubts])
 
     @property
     def layers(self) -> list[Layer]:
@@ -375,6 +375,8 @@ def compose(
     for number, one in zip(plan["order"], infos[0].subjects, strict=True):
         for reason in one.warnings:
             warn(PyHarmonyWarning.because(names[number].owner, reason))
+    if infos[0].verdict.code == "not-usable":
+        warn(PyHarmonyWarning.because("", infos[0].verdict))
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
     return WithInfo((result, infos[0])) if return_info else result

@@ -14,8 +14,10 @@ from ..segmentation.layers import Layer
 LEAST_USABLE = 0.35
 #: The likelihood from which on they say nothing about it: 32 are above it, and a quarter of these have a fault.
 SURELY_USABLE = 0.65
-#: The least change of the logarithm of the odds by a fact that is told.
-_LEAST_CHANGE = 0.2
+#: The least change of the logarithm of the odds by a fact that is told, and the number of facts that are.
+_LEAST_CHANGE, _DOUBTS_TOLD = 0.5, 3
+#: The largest certainty that counts: none of the graded composites has more.
+_MAX_CERTAINTY = 0.98
 
 
 class Facts(NamedTuple):
@@ -62,7 +64,7 @@ _DOUBTS = {
 def certainty_of(layer: Layer) -> float:
     """Returns how certain a mask is inside of itself, 0 to 1."""
     inside = layer.values[layer.values > 0.5]
-    return float(2 * inside.mean() - 1) if inside.size else 0.0
+    return min(float(2 * inside.mean() - 1), _MAX_CERTAINTY) if inside.size else 0.0
 
 
 def verdict_of(facts: Facts) -> tuple[float | None, tuple[Reason, ...]]:
@@ -75,13 +77,14 @@ def verdict_of(facts: Facts) -> tuple[float | None, tuple[Reason, ...]]:
     if not changes:
         return None, ()
     against = sorted((name for name in changes if changes[name] <= -_LEAST_CHANGE), key=changes.__getitem__)
-    return 1 / (1 + math.exp(-BIAS - sum(changes.values()))), tuple(_DOUBTS[name] for name in against)
+    return 1 / (1 + math.exp(-BIAS - sum(changes.values()))), tuple(_DOUBTS[name] for name in against[:_DOUBTS_TOLD])
 
 
-def refusal_of(usable: float | None, doubts: Sequence[Reason]) -> Reason:
-    """Returns the reason not to write a composite; empty if it is usable, or nothing is known of it."""
-    if usable is None or usable >= LEAST_USABLE:
+def told(usable: float | None, doubts: Sequence[Reason]) -> Reason:
+    """Returns the verdict in words, of the code 'not-usable' or 'doubtful'; empty for a usable or unknown one."""
+    if usable is None or usable >= SURELY_USABLE:
         return NO_REASON
-    doubts, hints = list(dict.fromkeys(doubts)), dict.fromkeys(doubt.hint for doubt in doubts)
-    text = f"the composite is {100 * usable:.0f} % likely to be usable: {', '.join(one.text for one in doubts)}"
-    return Reason("not-usable", text, hint="; ".join(hints), usable=usable, doubts=tuple(doubts))
+    code, once = "doubtful" if usable >= LEAST_USABLE else "not-usable", list(dict.fromkeys(doubts))
+    text = f"the composite is {100 * usable:.0f} % likely to be usable"
+    hints = "; ".join(dict.fromkeys(one.hint for one in once))
+    return Reason(code, f"{text}: {', '.join(one.text for one in once)}" if once else text, hint=hints, usable=usable)

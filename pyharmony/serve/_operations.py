@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .._calls import COMPOSE
 from ..errors import RunError
-from ..runs._jobs.failures import Code, with_code, with_codes
+from ..runs._jobs.failures import Code, verdict_record, with_code, with_codes
 from ._bodies import (
     EACH,
     LOOKS,
@@ -350,6 +350,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
         composite = dataclasses.replace(composite, xmp=background.xmp)
     with desk.phase("encode", 3, 3):
         record: dict[str, Any] = {"seconds": dict(info.seconds), **with_codes("warning", warnings), "subjects": []}
+        record |= verdict_record(info)
         for one in info.subjects:
             about = {name: getattr(one, name) for name in ("x", "y", "scale", "angle", "flip")}
             record["subjects"].append({**about, "box": list(one.box), **with_codes("reason", one.reasons)})

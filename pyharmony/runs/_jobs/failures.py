@@ -220,6 +220,20 @@ def with_codes(name: str, reasons: Sequence[Reason]) -> dict[str, list[str]]:
     return {f"{name}s": list(reasons), f"{name}_codes": [one.code for one in reasons]}
 
 
+def verdict_record(info: Any) -> dict[str, Any]:
+    """Returns the verdict on a composite as results store it."""
+    doubts = [doubt.code for one in info.subjects for doubt in one.doubts]
+    usable = None if info.usable is None else round(info.usable, 4)
+    return {"usable": usable, "verdict": info.verdict, "verdict_code": info.verdict.code, "doubt_codes": doubts}
+
+
+def check_usable(info: Any, name: str, option: str) -> None:
+    """Refuses a composite that is probably not usable; option: what writes it all the same."""
+    if info.verdict.code == "not-usable":
+        text = f"{name}: not written, as {info.verdict}; {option} writes it"
+        raise RunError(text, Code.INPUT, "refused", info.verdict.code)
+
+
 def finite(x: Any) -> Any:
     """Returns x for JSON: None for infinities and NaN, and numbers of Python for those of NumPy and Decimal."""
     if isinstance(x, dict):

@@ -19,7 +19,7 @@ from ..._calls.batches import SYNTH
 from ..._images.levels import in_levels
 from ...errors import ConfidenceWarning, PyHarmonyWarning, Reason, RunError, UnchangedWarning
 from ...upscaling import super_resolve
-from .failures import Code
+from .failures import Code, check_usable, verdict_record
 from .prompts import object_of, prompted
 
 if TYPE_CHECKING:
@@ -141,7 +141,9 @@ def _compose(work: Work, options: dict[str, Any]) -> _Answer:
         options["mask"] = [work.pictures["mask"]]
     result, info = compose(subject, background, return_info=True, **COMPOSE.arguments(options))
     one = info.subjects[0]
-    figures = {"box": list(one.box), "scale": round(one.scale, 4), "reasons": list(one.reasons)}
+    figures = {"box": list(one.box), "scale": round(one.scale, 4), "reasons": list(one.reasons), **verdict_record(info)}
+    if not options.get("anyway"):
+        check_usable(info, work.task.files["subject"], "anyway")
     return {"": composite_over(result, background, work.sources("subject", "background"))}, figures
 
 

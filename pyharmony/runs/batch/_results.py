@@ -53,6 +53,7 @@ def _carried(item: dict[str, Any]) -> dict[str, Any]:
 
 def _rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
     for shard, name, status, item, record in ledger.rows():
+        status = "refused" if record.get("kind") == "refused" else status
         row = {
             "name": name, "status": status, "output": item["out"] if status == "done" else None, "shard": shard,
             "ms": record.pop("ms", {}).get("total"), "error": record.pop("kind", None),
