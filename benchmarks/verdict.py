@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pairs import pixels_of
 
-from pyharmony.composition import _compose
-from pyharmony.composition._verdict import BIAS, LEAST_USABLE, SURELY_USABLE, WEIGHTS, Facts, Weight
+from pyharmony import compose
+from pyharmony.composition._verdict import BIAS, LEAST_USABLE, SURELY_USABLE, WEIGHTS, Facts, Weight, verdict_of
 
 GRADES = Path(__file__).resolve().parent.parent / "tools" / "annotations" / "grades.json"
 #: The candidates for the weight of the ridge, the folds and rounds of the cross-validation, and the Newton steps.
@@ -42,11 +42,11 @@ def graded(part: str) -> list[dict[str, Any]]:
 def facts_of(pair: dict[str, Any], data: Path) -> list[float]:
     """Returns the facts about the composite of a pair of photographs, by composing them."""
     photos = [pixels_of(data / pair[name]) for name in ("subject", "background")]
-    told = mock.patch.object(_compose, "verdict_of", wraps=_compose.verdict_of)
-    with warnings.catch_warnings(), told as verdict_of:
+    judged = mock.patch("pyharmony.composition._compose.verdict_of", wraps=verdict_of)
+    with warnings.catch_warnings(), judged as record:
         warnings.simplefilter("ignore")
-        _compose.compose(photos[0], photos[1], points=tuple(pair["click"]), **UNMATCHED)
-    return [round(float(value), 4) for value in verdict_of.call_args.args[0]]
+        compose(photos[0], photos[1], points=tuple(pair["click"]), **UNMATCHED)
+    return [round(float(value), 4) for value in record.call_args.args[0]]
 
 
 def measure(data: Path) -> None:

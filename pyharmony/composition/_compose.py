@@ -99,7 +99,7 @@ class Composed(_reprs.Line):
         warnings: those of the reasons on which the user should act, with a hint; `compose` warns of them.
         light: what the light of both photos added to `harmonize`: `stops`, `red` and `blue`, log2 relative to
             green, and the `evidence`, 'scenes' or 'faces and scenes'; None if nothing.
-        usable: how likely a stranger finds no fault in it, 0 to 1; None if mask and position, or a recipe, were passed.
+        usable: how likely a stranger finds no fault in it, 0 to 1; None if a mask, a position or a recipe was passed.
         doubts: what speaks against that, with hints, the weightiest first.
 
     Example:
@@ -124,14 +124,14 @@ class Composed(_reprs.Line):
     shadow: NumpyArray | None
     reflection: NumpyArray | None
     reasons: tuple[Reason, ...]
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, float] = field(repr=False)
     places: tuple[Placement, ...] = ()
     mask_score: float | None = None
     confidence: float | None = None
     warnings: tuple[Reason, ...] = ()
     light: Mapping[str, Any] | None = field(default=None, repr=False)
     usable: float | None = None
-    doubts: tuple[Reason, ...] = ()
+    doubts: tuple[Reason, ...] = field(default=(), repr=False)
 
     @property
     def placement(self) -> Placement | None:
@@ -691,8 +691,8 @@ def _plan_of(
         if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
         reasons += [_IN_THE_AIR] if entry in above else []
-        place, is_doubted = places[0] if isinstance(one.at, str) else None, doubt and doubt.code != _NO_GOOD_PLACE
-        verdict = verdict_of(_plan.facts_of(cut, entry, place, bool(size or is_doubted)))
+        is_doubted = bool(size) or doubt.code not in ("", _NO_GOOD_PLACE)
+        verdict = verdict_of(_plan.facts_of(cut, entry, places[0], is_doubted) if isinstance(one.at, str) else None)
         findings.append(Findings(reasons, warnings, places, cut.score, *verdict))
         if len(photos) > 1:
             placed_mask, head = _plan.mask_in_background(entry, cut.mask, (width, height))

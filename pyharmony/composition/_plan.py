@@ -485,17 +485,15 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
     return Reason("head-unlike", f"the head is {times:.2g} times as high as the nearest ones")
 
 
-def facts_of(cut: CutOut, entry: Mapping[str, Any], place: Placement | None, doubted: bool) -> Facts:
-    """Returns the facts about a subject for the verdict.
+def facts_of(cut: CutOut, entry: Mapping[str, Any], place: Placement, is_doubted: bool) -> Facts | None:
+    """Returns the facts about a subject at a place that was searched, for the verdict; None without its segmentation.
 
-    place: the one that was searched; None: the caller passed it. doubted: whether it or the size is doubtful.
+    is_doubted: whether the place or the size is doubtful.
     """
-    mask, spot = (None, None, None), (None, None, None)
-    if cut.layer is not None and cut.answers:
-        mask = certainty_of(cut.layer), math.log(cut.answers), float(cut.posture is not None)
-    if place is not None:
-        spot = float(doubted), float("bottom" in entry["cropped_sides"]), math.log1p(len(place.behind))
-    return Facts(*mask, *spot)
+    if cut.layer is None or not cut.answers:
+        return None
+    mask = certainty_of(cut.layer), math.log(cut.answers), float(cut.posture is not None)
+    return Facts(*mask, float(is_doubted), float("bottom" in entry["cropped_sides"]), math.log1p(len(place.behind)))
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:

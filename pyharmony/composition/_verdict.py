@@ -12,7 +12,7 @@ from ..segmentation.layers import Layer
 #: The likelihood of a usable composite below which commands and runs write none: of 210 graded ones half are below it,
 #: and a seventh of these are usable.
 LEAST_USABLE = 0.35
-#: The likelihood from which on they say nothing about it: 32 are above it, and a quarter of these have a fault.
+#: The likelihood from which on they say nothing about it: 33 are above it, and a quarter of these have a fault.
 SURELY_USABLE = 0.65
 #: The least change of the logarithm of the odds by a fact that is told, and the number of facts that are.
 _LEAST_CHANGE, _DOUBTS_TOLD = 0.5, 3
@@ -21,14 +21,14 @@ _MAX_CERTAINTY = 0.98
 
 
 class Facts(NamedTuple):
-    """The facts about a subject and its place on which the verdict depends; None: the caller decided it."""
+    """The facts about a subject that was segmented and placed, on which the verdict depends."""
 
-    certainty: float | None  # the mean of the mask's values inside of it, 0 for one half to 1
-    answers: float | None  # the logarithm of the number of masks that the prompt may mean
-    posed: float | None  # whether a person's pose fits the mask
-    doubted: float | None  # whether the place breaks a rule, or the size is unlike others'
-    cropped_below: float | None  # whether its photo crops the subject at the bottom
-    in_front: float | None  # the logarithm of one more than the number of people in front of it
+    certainty: float  # the mean of the mask's values inside of it, 0 for one half to 1
+    answers: float  # the logarithm of the number of masks that the prompt may mean
+    posed: float  # whether a person's pose fits the mask
+    doubted: float  # whether the place breaks a rule, or the size is unlike others'
+    cropped_below: float  # whether its photo crops the subject at the bottom
+    in_front: float  # the logarithm of one more than the number of people in front of it
 
 
 class Weight(NamedTuple):
@@ -41,7 +41,7 @@ class Weight(NamedTuple):
 #: Printed by `python benchmarks/composition.py fit`, from the graded composites of `tools/annotations/grades.json`.
 BIAS = 0.142
 WEIGHTS = {
-    "certainty": Weight(14.347, 0.927),
+    "certainty": Weight(14.348, 0.927),
     "answers": Weight(-1.511, 0.819),
     "posed": Weight(1.271, 0.737),
     "doubted": Weight(-1.077, 0.079),
@@ -67,17 +67,17 @@ def certainty_of(layer: Layer) -> float:
     return min(float(2 * inside.mean() - 1), _MAX_CERTAINTY) if inside.size else 0.0
 
 
-def verdict_of(facts: Facts) -> tuple[float | None, tuple[Reason, ...]]:
+def verdict_of(facts: Facts | None) -> tuple[float | None, tuple[Reason, ...]]:
     """Returns how likely a composite is usable, 0 to 1, and what speaks against it, the weightiest first.
 
-    The likelihood is None if the caller decided everything.
+    The likelihood is None without facts: the caller decided the mask or the place, and no such composites were graded.
     """
-    passed = {name: value for name, value in facts._asdict().items() if value is not None}
-    changes = {name: WEIGHTS[name].weight * (value - WEIGHTS[name].mean) for name, value in passed.items()}
-    if not changes:
+    if facts is None:
         return None, ()
+    changes = {name: one.weight * (getattr(facts, name) - one.mean) for name, one in WEIGHTS.items()}
     against = sorted((name for name in changes if changes[name] <= -_LEAST_CHANGE), key=changes.__getitem__)
-    return 1 / (1 + math.exp(-BIAS - sum(changes.values()))), tuple(_DOUBTS[name] for name in against[:_DOUBTS_TOLD])
+    likely = 1 / (1 + math.exp(-BIAS - sum(changes.values())))
+    return likely, tuple(_DOUBTS[name] for name in against[:_DOUBTS_TOLD])
 
 
 def told(usable: float | None, doubts: Sequence[Reason]) -> Reason:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import io, placement
 from pyharmony.cli._app import app
-from pyharmony.composition import Subject, _plan
+from pyharmony.composition import Subject, _compose, _plan
 from pyharmony.errors import Reason
 
 from ..shared import pixels, runners
@@ -438,3 +438,25 @@ def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
     result = merge("a.png", "scene.png", "-o", "o.png")
     assert "scene.png was left out: it does not show the scene of a.png, " in result.stderr
     assert np.array_equal(pixels("o.png"), first) and io.read("o.png").xmp is None
+
+
+@pytest.mark.parametrize("usable", [0.1, 0.5])
+def test_a_composite_that_is_probably_not_usable_is_not_written(usable: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubt = Reason("vague-outline", "parts are a guess", hint="click them too")
+    monkeypatch.setattr(_compose, "verdict_of", lambda facts: (usable, (doubt,)))
+    arguments = ("opaque.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS, "--points", "20,25")
+    sentence = f"the composite is {100 * usable:.0f} % likely to be usable: parts are a guess; click them too"
+    if usable < 0.35:
+        refused = call(*arguments, "--save-recipe", "recipe.json", "--json", code=3)
+        assert not Path("out.png").exists() and not Path("recipe.json").exists()
+        error = json.loads(refused.stdout)["error"]
+        assert error["message"] == f"out.png: not written, as {sentence}; --anyway writes it"
+        assert (error["kind"], error["code"]) == ("refused", "not-usable")
+        assert call(*arguments, code=3).stderr.count("likely to be usable") == 1
+        arguments = (*arguments, "--anyway")
+    written = call(*arguments)
+    assert sentence in written.stderr and Path("out.png").exists()
+    report = report_of(*arguments, "--overwrite", "--save-recipe", "recipe.json")
+    assert (report["usable"], report["verdict"], report["doubt_codes"]) == (usable, sentence, ["vague-outline"])
+    again = report_of("opaque.png", "scene.png", "-o", "again.png", "--recipe", "recipe.json")
+    assert again["usable"] is None and (pixels("again.png") == pixels("out.png")).all()

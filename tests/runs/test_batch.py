@@ -35,7 +35,8 @@ from pyharmony._calls.batches import BATCHES, OF_ALL
 from pyharmony.cli._app import app
 from pyharmony.cli._console import duration
 from pyharmony.cli._options import values_of
-from pyharmony.errors import PyHarmonyError, PyHarmonyWarning, RunError
+from pyharmony.composition import _compose
+from pyharmony.errors import PyHarmonyError, PyHarmonyWarning, Reason, RunError
 from pyharmony.learn import data
 from pyharmony.runs import batch
 from pyharmony.runs._jobs.failures import Code, finite
@@ -149,7 +150,8 @@ def test_each_operation(operation: str, tmp_path: Path) -> None:
     write(tmp_path / "scene.png", photo(9, size))
     others = {"mask": tmp_path / "masks"} if "mask" in BATCHES[operation].items else {}
     others |= {name: tmp_path / "scene.png" for name in ("background", "dst") if name in BATCHES[operation].items}
-    report = batch.run(operation, tmp_path / "in", tmp_path / "out", other_inputs=others)
+    options = {"anyway": True} if operation == "compose" else {}
+    report = batch.run(operation, tmp_path / "in", tmp_path / "out", options=options, other_inputs=others)
     assert ended(report, done=2), report.errors
     folder = tmp_path / "out" / ("composite" if operation == "synth" else "")
     factor = 2 if operation == "super-resolve" else 1
@@ -179,6 +181,23 @@ def test_a_screenshots_alpha_cuts_nothing_out_in_a_run(tmp_path: Path) -> None:
     assert any("cuts nothing out" in text for text in record["warnings"])
     _, _, width, height = record["box"]
     assert width / height < 1.2
+
+
+@IN_PROCESS
+def test_a_composite_that_is_probably_not_usable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubt = Reason("vague-outline", "parts are a guess", hint="click them too")
+    monkeypatch.setattr(_compose, "verdict_of", lambda facts: (0.1, (doubt,)))
+    write(tmp_path / "in/0.png", photo(0, (96, 128)))
+    write(tmp_path / "scene.png", photo(9, (96, 128)))
+    others = {"background": tmp_path / "scene.png"}
+    report = batch.run("compose", tmp_path / "in", tmp_path / "out", other_inputs=others)
+    assert ended(report, failed=1) and not (tmp_path / "out/0.png").exists()
+    row = rows(report)["0.png"]
+    assert (row["status"], row["error"], row["output"]) == ("refused", "refused", None)
+    assert row["message"].endswith("parts are a guess; click them too; anyway writes it")
+    report = batch.run("compose", tmp_path / "in", tmp_path / "any", options={"anyway": True}, other_inputs=others)
+    assert ended(report, done=1), report.errors
+    assert json.loads(rows(report)["0.png"]["record"])["usable"] == 0.1
 
 
 @IN_PROCESS
