@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pairs import pixels_of
 
 from pyharmony import compose
-from pyharmony.composition._verdict import BIAS, LEAST_USABLE, SURELY_USABLE, WEIGHTS, Facts, Weight, verdict_of
+from pyharmony.composition.verdict import BIAS, LEAST_USABLE, SURELY_USABLE, WEIGHTS, Facts, Weight, verdict_of
 
 GRADES = Path(__file__).resolve().parent.parent / "tools" / "annotations" / "grades.json"
 #: The candidates for the weight of the ridge, the folds and rounds of the cross-validation, and the Newton steps.

@@ -64,9 +64,9 @@ from ._plan import MIN_DETECTION_SIDE, People, Photo
 from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
-from ._verdict import told, verdict_of
 from ._weights import changed, enlarges, sha256_of
 from .subjects import Front, Names, Number, Spot, Subject, photos_of, subjects_of
+from .verdict import told, verdict_of
 
 #: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0

@@ -27,8 +27,8 @@ from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mas
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
 from ..segmentation.surroundings import Surroundings, surroundings_of
 from ._recipe import encoded, of_layers, quantized
-from ._verdict import Facts, certainty_of
 from .subjects import Names, Subject
+from .verdict import Facts, certainty_of
 
 #: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
 MIN_DETECTION_SIDE = 1200

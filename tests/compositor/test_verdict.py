@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import pyharmony
-from pyharmony.composition import _compose, _verdict
-from pyharmony.composition._verdict import LEAST_USABLE, SURELY_USABLE, WEIGHTS, Facts, told, verdict_of
+from pyharmony.composition import _compose
+from pyharmony.composition import verdict as shipped
+from pyharmony.composition.verdict import LEAST_USABLE, SURELY_USABLE, WEIGHTS, Facts, told, verdict_of
 from pyharmony.errors import PyHarmonyWarning, Reason
 from pyharmony.segmentation.layers import Layer
 
@@ -47,7 +48,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, *likelihoods: float) -> None:
 
 def test_the_table_is_that_of_the_command(verdict: Any) -> None:
     bias, weights, figures = verdict.fit()
-    assert (bias, weights) == (_verdict.BIAS, WEIGHTS) and list(WEIGHTS) == list(Facts._fields)
+    assert (bias, weights) == (shipped.BIAS, WEIGHTS) and list(WEIGHTS) == list(Facts._fields)
     assert figures["area under the curve"] > 0.79
     assert all(abs(expected - measured) < 0.1 for expected, measured in figures["expected and measured"])
     refused, usable = figures["refused, and usable"]
@@ -66,14 +67,14 @@ def test_grades_are_of_other_photographs_in_each_part(verdict: Any) -> None:
 
 def test_the_likelihood_is_that_of_the_benchmark(verdict: Any) -> None:
     facts, _, _ = verdict.arrays_of("test")
-    expected = verdict.likelihoods(facts, _verdict.BIAS, WEIGHTS)
+    expected = verdict.likelihoods(facts, shipped.BIAS, WEIGHTS)
     assert [verdict_of(Facts(*row))[0] for row in facts] == pytest.approx(expected.tolist())
 
 
 def test_nothing_is_said_of_what_the_caller_decided() -> None:
     assert verdict_of(None) == (None, ())
     usual, doubts = verdict_of(USUAL)
-    assert usual == pytest.approx(1 / (1 + math.exp(-_verdict.BIAS))) and not doubts
+    assert usual == pytest.approx(1 / (1 + math.exp(-shipped.BIAS))) and not doubts
 
 
 @pytest.mark.parametrize("values", list(itertools.product((0.0, 1.0), repeat=2)))
@@ -89,9 +90,9 @@ def test_the_weightiest_reason_comes_first(values: tuple[float, float]) -> None:
 
 def test_a_mask_without_a_pixel_inside_is_not_certain() -> None:
     box = (0, 0, 8, 8)
-    assert _verdict.certainty_of(Layer(box, np.zeros((8, 8), np.float32), 1.0)) == 0
-    assert _verdict.certainty_of(Layer(box, np.ones((8, 8), np.float32), 1.0)) == _verdict._MAX_CERTAINTY
-    assert _verdict.certainty_of(Layer(box, np.full((8, 8), 0.75, np.float32), 1.0)) == pytest.approx(0.5)
+    assert shipped.certainty_of(Layer(box, np.zeros((8, 8), np.float32), 1.0)) == 0
+    assert shipped.certainty_of(Layer(box, np.ones((8, 8), np.float32), 1.0)) == shipped._MAX_CERTAINTY
+    assert shipped.certainty_of(Layer(box, np.full((8, 8), 0.75, np.float32), 1.0)) == pytest.approx(0.5)
 
 
 def test_the_verdict_in_words() -> None:

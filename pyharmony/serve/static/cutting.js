@@ -167,7 +167,9 @@ export class Cutting {
       this.choices.set(key, choicesOf(result.masks));
     }
     if (result.mask) {
-      const text = result.info.reason_code === "no-effect" ? TEXTS.noEffect : TEXTS.cut;
+      const { doubts = [], doubt_codes: codes = [], reason_code: code } = result.info;
+      const text = code === "no-effect" ? TEXTS.noEffect : doubts.length ? plainly(doubts[0], codes[0]) : TEXTS.cut;
+      if (doubts.length) showMessage(text);
       session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, text);
     } else {
       showMessage(TEXTS.nothingThere(plainly(result.info.reason ?? "", result.info.reason_code)));

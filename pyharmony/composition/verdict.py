@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import NO_REASON, Reason
@@ -74,10 +74,23 @@ def verdict_of(facts: Facts | None) -> tuple[float | None, tuple[Reason, ...]]:
     """
     if facts is None:
         return None, ()
-    changes = {name: one.weight * (getattr(facts, name) - one.mean) for name, one in WEIGHTS.items()}
+    changes = _changes(facts._asdict())
+    return 1 / (1 + math.exp(-BIAS - sum(changes.values()))), _doubts(changes)
+
+
+def mask_doubts(layer: Layer, answers: int) -> tuple[Reason, ...]:
+    """Returns what speaks against a mask, one of several answers to a prompt, before it is placed."""
+    return _doubts(_changes({"certainty": certainty_of(layer), "answers": math.log(answers)}))
+
+
+def _changes(values: Mapping[str, float]) -> dict[str, float]:
+    """Returns what facts change in the logarithm of the odds."""
+    return {name: WEIGHTS[name].weight * (value - WEIGHTS[name].mean) for name, value in values.items()}
+
+
+def _doubts(changes: Mapping[str, float]) -> tuple[Reason, ...]:
     against = sorted((name for name in changes if changes[name] <= -_LEAST_CHANGE), key=changes.__getitem__)
-    likely = 1 / (1 + math.exp(-BIAS - sum(changes.values())))
-    return likely, tuple(_DOUBTS[name] for name in against[:_DOUBTS_TOLD])
+    return tuple(_DOUBTS[name] for name in against[:_DOUBTS_TOLD])
 
 
 def told(usable: float | None, doubts: Sequence[Reason]) -> Reason:
