@@ -37,9 +37,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import pyharmony
-from pyharmony import blend
+from pyharmony import blend, segmentation
 from pyharmony.cli._app import app
 from pyharmony.composition import _render
+from pyharmony.composition.verdict import mask_doubts
+from pyharmony.segmentation.masks import layers_of
 from pyharmony.serve import PAGE
 
 from .. import skips
@@ -2018,6 +2020,27 @@ def test_another_mask_is_chosen_and_the_cut_out_saved(browser: Any, service: Any
         visit.click("#undo")
         visit.comes(lambda: page.locator("#choices .thumb").nth(-2).get_attribute("aria-pressed") == "true")
         assert np.array_equal(pixels_of(visit.download("#save-mask")), masks[-2])
+
+
+@pytest.mark.slow
+def test_a_vague_outline_is_told_with_what_to_click(browser: Any, service: Any, tmp_path: Path) -> None:
+    photo = halved(tmp_path, "astronaut.jpg")
+    points, told = [(200, 60), (20, 20)], []
+    for point in points:
+        masks = segmentation.Session(np.asarray(Image.open(photo))).segment(points=[point])
+        told.append([doubt.code for doubt in mask_doubts(layers_of(masks)[0], len(masks))])
+    with visiting(browser, service) as visit:
+        visit.give("subject", photo, halved(tmp_path, "rocket.jpg"))
+        for point, codes in zip(points, told, strict=True):
+            visit.step("cut")
+            visit.point(*point)
+            visit.page.wait_for_selector("html[data-busy=false]")
+            visit.page.wait_for_selector("#choices .thumb[aria-pressed=true]")
+            toasts = visit.page.locator(".toast", has_text="Parts of the cut-out are a guess. Click what is missing")
+            assert toasts.count() == codes.count("vague-outline")
+            visit.page.evaluate("document.getElementById('toasts').replaceChildren()")
+            visit.click("#start-over")
+    assert told[0] and not told[1]
 
 
 @pytest.mark.slow

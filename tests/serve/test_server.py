@@ -45,8 +45,10 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import blend, composition, segmentation
 from pyharmony.cli._app import app
+from pyharmony.composition.verdict import mask_doubts
 from pyharmony.errors import ArgumentError, PyHarmonyError
 from pyharmony.runs._jobs.failures import Code
+from pyharmony.segmentation.masks import layers_of
 from pyharmony.serve import PAGE, Settings, User, serve
 from pyharmony.serve._queue import Queue
 from pyharmony.serve.settings import SAMPLES, TOKEN_FILE, bytes_of, users_of
@@ -1042,6 +1044,23 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
         assert answer.status_code == 422 or answer.json()["status"] == "failed", answer.text
     other = service.start("export", 60, picture=ids["mask"], format="png").json()
     assert kind_of(service.client.get(f"{other['url']}/recipe")) == "no_recipe"
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_what_speaks_against_a_mask_and_a_composite_is_told(service: Running) -> None:
+    (subject, _), (background, _) = person(240, 180, 0), person(640, 900, 1)
+    ids = service.ids(subject=subject, background=background)
+    step = {"kind": "click", "x": 90, "y": 120}
+    masks = segmentation.Session(subject).segment(points=[(90, 120)])
+    doubts = mask_doubts(layers_of(masks)[0], len(masks))
+    info = service.done("segment", picture=ids["subject"], steps=[step])["info"]
+    assert (info["doubts"], info["doubt_codes"]) == ([*doubts], [doubt.code for doubt in doubts])
+    request = {"subjects": [{"picture": ids["subject"], "points": [[90, 120]]}], "background": ids["background"]}
+    told = service.done("compose", **request, harmonize=None, shadow=False)["info"]
+    _, info = pyharmony.compose(subject, background, points=(90, 120), harmonize=None, shadow=False, return_info=True)
+    assert info.usable is not None and told["usable"] == pytest.approx(info.usable, abs=1e-4)
+    assert (told["verdict"], told["verdict_code"]) == (info.verdict, info.verdict.code)
+    assert told["doubt_codes"] == [doubt.code for doubt in info.subjects[0].doubts]
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
