@@ -9,6 +9,8 @@ from typing import NamedTuple
 from ..errors import NO_REASON, Reason
 from ..segmentation.layers import Layer
 
+__all__ = ["mask_doubts", "told", "verdict_of"]
+
 #: The likelihood of a usable composite below which commands and runs write none: of 210 graded ones half are below it,
 #: and a seventh of these are usable.
 LEAST_USABLE = 0.35
