@@ -397,18 +397,22 @@ def test_layers_are_told_without_numbers(case: str) -> None:
     assert all(layer.parameters > 0 and layer.output for layer in layers)
 
 
+#: The weights that have no torch module.
+IN_NUMPY = ("light", "pose", "scale")
+
+
 @pytest.fixture(scope="module")
 def pages() -> Any:
     return load_script("tools/model_pages.py")
 
 
-@pytest.mark.parametrize("name", [*(info.name for info in models.list()), "light", "pose", "scale"])
+@pytest.mark.parametrize("name", [*(info.name for info in models.list()), *IN_NUMPY])
 def test_the_page_of_a_model_says_what_it_is(pages: Any, name: str) -> None:
     """The site adds weights, settings and layers to what is written by hand, and a figure of every table of layers."""
     text, (added, figures) = (pages.PAGES / f"{name}.md").read_text(), pages.part(name)
     assert f"`{name}`" in text.splitlines()[0]
     assert set(re.findall(r"/models/([\w-]+\.svg)\)", added)) == set(figures)
-    assert added.count("## Layers: ") == len(figures) > 0 or name in ("light", "pose", "scale")
+    assert added.count("## Layers: ") == len(figures) > 0 or name in IN_NUMPY
     assert all(drawing.startswith("<svg ") and drawing.endswith("</svg>\n") for drawing in figures.values())
     text += added
     of_its_own = "## Weights: " if any(w.model == name for w in models.weights()) else "no weights come with it"
@@ -2299,7 +2303,7 @@ def test_onnx_of_a_pct_net_for_pictures_of_another_size(tmp_path: Path, case: st
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", [weights.name for weights in models.weights() if weights.model not in ("light", "pose", "scale")])
+@pytest.mark.parametrize("name", [weights.name for weights in models.weights() if weights.model not in IN_NUMPY])
 def test_onnx_of_the_weights_that_come_along(tmp_path: Path, name: str) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
