@@ -46,6 +46,7 @@ from ..placement import contact_sheet as placement_sheet
 from ..reference.luma import LUMA
 from ..segmentation import METHODS as CUTTERS
 from ..segmentation import Masks, Method
+from ..segmentation.surroundings import surroundings_of
 from ..typing import (
     CompositeBlend,
     HarmonizeMethod,
@@ -680,9 +681,8 @@ def _plan_of(
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
         reasons = [reason for reason in (cut.reason, doubt) if reason]
-        above = [each for each in drawn if each["shadow"] == "auto" and _plan.is_above_ground(cut, each, people)]
-        for each in above:
-            each["shadow"] = None
+        around = surroundings_of(people.small) if settings["shadow"] == "auto" else None
+        above = [_plan.drop_shadow(cut, each, around, people.whole) for each in drawn]
         warnings = [
             reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
             for reason in reasons
@@ -690,7 +690,7 @@ def _plan_of(
         size = NO_REASON
         if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
-        reasons += [_IN_THE_AIR] if entry in above else []
+        reasons += [_IN_THE_AIR] if above[0] else []
         is_doubted = bool(size) or doubt.code not in ("", _NO_GOOD_PLACE)
         verdict = verdict_of(_plan.facts_of(cut, entry, places[0], is_doubted) if isinstance(one.at, str) else None)
         findings.append(Findings(reasons, warnings, places, cut.score, *verdict))

@@ -25,7 +25,7 @@ from ..segmentation.heads import Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
-from ..segmentation.surroundings import Surroundings, surroundings_of
+from ..segmentation.surroundings import Surroundings
 from ._recipe import encoded, of_layers, quantized
 from .subjects import Names, Subject
 from .verdict import Facts, certainty_of
@@ -58,8 +58,6 @@ _MAX_PIXELS_OF_FOUR = 500_000
 _BASE_SEEN = 0.6
 #: The height of that part, as a share of the object's.
 _BASE = 0.04
-#: The probability of sky or water from which on an object there has no shadow.
-_NO_GROUND = 0.7
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,6 @@ class People:
     def small(self) -> NumpyArray:
         """The background at the reduced size."""
         return resized(self._background.small, self.size)
-
-    @functools.cached_property
-    def surroundings(self) -> Surroundings | None:
-        """What the background shows; None for one colour."""
-        return surroundings_of(self.small)
 
     @functools.cached_property
     def crowd(self) -> _PeopleMasks:
@@ -505,14 +498,15 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
     return below in entry["cropped_sides"]
 
 
-def is_above_ground(cut: CutOut, entry: Mapping[str, Any], people: People) -> bool:
-    """Returns whether the lower end of a subject is in the sky or on water, on which no shadow lies."""
+def drop_shadow(cut: CutOut, entry: dict[str, Any], around: Surroundings | None, size: tuple[int, int]) -> bool:
+    """Leaves the shadow out if the lower end of a subject is in the sky or on water, and returns whether it is."""
     box, factor = bounding_box(cut.mask >= 128), entry["size"][0] / cut.mask.shape[1]
-    if box.empty or people.surroundings is None:
-        return False
     matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
-    x, y = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / people.whole
-    return bool(people.surroundings.share_at(np.array([x]), np.array([y]), ("sky", "water"))[0] > _NO_GROUND)
+    end = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / size
+    if box.empty or around is None or not around.is_above_ground(*end):
+        return False
+    entry["shadow"] = None
+    return True
 
 
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:

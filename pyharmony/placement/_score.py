@@ -40,8 +40,6 @@ _SEEN, _BODIES, _HEADS = (0.035, 0.85), (1 / 4, 2 / 3), (1 / 8, 0.4)
 _USUAL_HEAD = 0.32
 #: The greatest height and width of an object of unknown size, as shares of those of the image.
 _MAX_OBJECT_SHARE = 0.5
-#: The number of steps in which the head of a person cropped at the bottom gets the size usual in its row.
-_STEPS = 3
 #: The largest deviation from any of these sizes, in octaves.
 _FROM_FIT = 1.5
 #: The shares of the visible part of a person cropped at the bottom that may be beyond the lower border.
@@ -324,7 +322,7 @@ def _usual(subject: Subject, ground: Ground, x: Float64, base: float) -> Float64
         return np.full(len(x), share * (bottom - top))
     row, size = np.full(len(x), base), np.zeros(len(x))
     is_base = subject.head is None or "bottom" not in subject.cut
-    for _ in range(1 if is_base else _STEPS):
+    for _ in range(1 if is_base else 3):
         size = subject.thing.heads * height * ground.surroundings.head_at(x / width, row, base=is_base)
         row = base - (subject.box[3] - (top + bottom) / 2) / (bottom - top) * size / height
     return np.minimum(size, _SEEN[1] * width * (bottom - top) / (subject.box[2] - subject.box[0]))
@@ -462,12 +460,10 @@ def _surface(subject: Subject, ground: Ground, ends: Float64) -> Float64:
     x, y = (ends[:, 0] + ends[:, 2]) / (2 * width), ends[:, 3] / height
     if subject.head is None:
         return 1 - ground.surroundings.share_at(x, y, subject.thing.surfaces)
-    never = ground.surroundings.share_at(x, y, ("sky", "water"))
     boxes, _ = ground.crowd.standing(ground.size)
-    if len(boxes):
-        feet = (boxes[:, 0] + boxes[:, 2]) / (2 * width), boxes[:, 3] / height
-        never -= ground.surroundings.share_at(*feet, ("sky", "water")).max()
-    return never.clip(0)
+    feet = (boxes[:, 0] + boxes[:, 2]) / (2 * width), boxes[:, 3] / height
+    own, taken = (ground.surroundings.share_at(*at, ("sky", "water")) for at in ((x, y), feet))
+    return (own - taken.max(initial=0)).clip(0)
 
 
 def _visible_areas(boxes: Float64, size: tuple[int, int]) -> Float64:

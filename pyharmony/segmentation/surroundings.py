@@ -38,6 +38,10 @@ _THING_SIDE, _MARGIN = 224, 0.1
 #: The least likelihood of the class of a thing: of 162 things of train 82 in 100 are above it; the median error of
 #: their heights is 0.1 octaves, the mean 0.24 (all: 0.36).
 _LEAST = 0.1
+#: The mean probability of sky at the lower border above which a picture is a backdrop.
+_BACKDROP = 0.5
+#: The probability of sky or water above which a place is not on the ground.
+_NO_GROUND = 0.7
 #: The largest distance of a standardised feature from its mean, in deviations.
 _FAR = 6.0
 
@@ -59,6 +63,10 @@ class Surroundings(NamedTuple):
     def share_at(self, x: Float64, y: Float64, kinds: tuple[str, ...]) -> Float64:
         """Returns the probabilities [N] that places, in sides of the image, show one of some kinds of surfaces."""
         return sampled(self.kinds[..., [KINDS.index(kind) for kind in kinds]], x, y).sum(1)
+
+    def is_above_ground(self, x: float, y: float) -> bool:
+        """Returns whether a place, in sides of the image, is in the sky or on water."""
+        return bool(self.share_at(np.array([x]), np.array([y]), ("sky", "water"))[0] > _NO_GROUND)
 
 
 class Thing(NamedTuple):
@@ -100,7 +108,11 @@ def surroundings_of(picture: Pixels) -> Surroundings | None:
     hidden = linear(np.concatenate([hidden, place], 1), own["second.weight"], own["second.bias"], slope=0)
     out = linear(hidden, own["last.weight"], own["last.bias"]) + linear(place, own["place.weight"], own["place.bias"])
     out = out.reshape(side, side, -1)
-    return Surroundings(out[..., 0], out[..., 1], _softmax(out[..., 2:]))
+    kinds, sky, floor = _softmax(out[..., 2:]), KINDS.index("sky"), KINDS.index("floor")
+    # What looks like sky down to the lower border is rather a backdrop of a studio.
+    if kinds[-1, :, sky].mean() > _BACKDROP:
+        kinds[..., floor], kinds[..., sky] = kinds[..., floor] + kinds[..., sky], 0
+    return Surroundings(out[..., 0], out[..., 1], kinds)
 
 
 def thing_in(picture: Pixels, mask: Pixels) -> Thing:

@@ -781,7 +781,7 @@ def test_places_and_scores_are_told() -> None:
 
 
 @pytest.mark.usefixtures("everybody")
-def test_somebody_in_a_picture_without_people() -> None:
+def test_somebody_in_a_picture_without_people(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take half to two thirds of its height, their feet are on the ground, and a bust is at the edge."""
     options = {key: value for key, value in PASTE_OPTIONS.items() if key != "shadow"} | {"return_info": True}
     result, info = pyharmony.compose(figure(84), wall(), **options)
@@ -793,7 +793,10 @@ def test_somebody_in_a_picture_without_people() -> None:
     _, info = pyharmony.compose(np.ascontiguousarray(figure(84)[:40]), wall(), **options)
     low = info.subjects[0]
     assert (low.mask[-1] > 127).any() and low.shadow is None
-    # Of a photograph of 40 pixels it cannot be as large as is usual.
+    assert low.placement is not None and low.placement.scale <= 2.5
+    # Of a photograph of 40 pixels it cannot be as large as is usual where the scene tells no size.
+    monkeypatch.setattr("pyharmony.placement._place.surroundings_of", lambda _: None)
+    low = pyharmony.compose(np.ascontiguousarray(figure(84)[:40]), wall(), **options)[1].subjects[0]
     assert low.placement is not None and low.placement.scale <= 2.5 and "too few pixels" in low.placement.reason
 
 
