@@ -44,7 +44,7 @@ SPLITS = ("train", "val", "test")
 #: The side of a view; the numbers of views of a photograph with heads, surfaces and things, the first two whole.
 SIDE, VIEWS = 256, {"heads": 10, "surfaces": 8, "things": 6}
 #: The number of places beside a hole, in its row, that stand for the place of a head or a thing.
-BESIDE = 3
+PLACES_BESIDE = 3
 #: The letters of surfaces in `surfaces.json`, in the order of `surroundings.KINDS`.
 LETTERS = "gftwsbo"
 #: The height of a head in metres, and those of the things that are used: upright ones, by their names in the data.
@@ -189,7 +189,7 @@ class Cache:
         beside = []
         for row in rows:
             columns = np.flatnonzero(~hole[min(int(row[1] * SIDE), SIDE - 1)])
-            for column in random.choice(columns, BESIDE) if len(columns) else ():
+            for column in random.choice(columns, PLACES_BESIDE) if len(columns) else ():
                 beside.append([(column + 0.5) / SIDE, *row[1:]])
         self.add(name, split, view, filled(image, hole), aspect, part, np.array(beside))
 

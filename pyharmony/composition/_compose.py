@@ -682,7 +682,7 @@ def _plan_of(
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
         reasons = [reason for reason in (cut.reason, doubt) if reason]
         around = surroundings_of(people.small) if settings["shadow"] == "auto" else None
-        above = [_plan.drop_shadow(cut, each, around, people.whole) for each in drawn]
+        above = [around and _plan.drop_shadow(cut, each, around, people.whole) for each in drawn]
         warnings = [
             reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
             for reason in reasons

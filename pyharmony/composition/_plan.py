@@ -498,12 +498,12 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
     return below in entry["cropped_sides"]
 
 
-def drop_shadow(cut: CutOut, entry: dict[str, Any], around: Surroundings | None, size: tuple[int, int]) -> bool:
+def drop_shadow(cut: CutOut, entry: dict[str, Any], around: Surroundings, size: tuple[int, int]) -> bool:
     """Leaves the shadow out if the lower end of a subject is in the sky or on water, and returns whether it is."""
     box, factor = bounding_box(cut.mask >= 128), entry["size"][0] / cut.mask.shape[1]
     matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
     end = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / size
-    if box.empty or around is None or not around.is_above_ground(*end):
+    if box.empty or not around.is_above_ground(*end):
         return False
     entry["shadow"] = None
     return True

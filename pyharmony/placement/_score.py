@@ -35,9 +35,7 @@ _FREE_SIZES = (0.7, 0.85, 1.0, 1.15)
 _BASES = (0.46, 0.56, 0.65, 0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
 #: The least and greatest height of a thing there, and its greatest width, as shares of the image's sides: nobody would
 #: see a smaller one; the same of people who are whole, and of the heads of others.
-_SEEN, _BODIES, _HEADS = (0.035, 0.85), (1 / 4, 2 / 3), (1 / 8, 0.4)
-#: The height of a head in a background of one colour, as a share of its height.
-_USUAL_HEAD = 0.32
+_THING_SHARES, _BODIES, _HEADS = (0.035, 0.85), (1 / 4, 2 / 3), (1 / 8, 0.4)
 #: The greatest height and width of an object of unknown size, as shares of those of the image.
 _MAX_OBJECT_SHARE = 0.5
 #: The largest deviation from any of these sizes, in octaves.
@@ -163,7 +161,7 @@ class Candidates(NamedTuple):
 class Ground(NamedTuple):
     """The background: its size and people; tables of their masks, their faces, edges, other people and the appearance
     of the background without people, at a smaller size; the appearance of the ground under the people, [F, 6]; what it
-    shows, None for one colour; and the likelihood that people could stand in the scene, 0 to 1."""
+    shows; and the likelihood that people could stand in the scene, 0 to 1."""
 
     size: tuple[int, int]
     crowd: Crowd
@@ -174,7 +172,7 @@ class Ground(NamedTuple):
     appearance: Float64
     floors: Float64
     shades: tuple[float, float]
-    surroundings: Surroundings | None
+    surroundings: Surroundings
     standable: float = 1.0
 
 
@@ -291,7 +289,7 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
             [(1.0, lower) for lower in _BEYOND_BORDER_SHARES] if is_cut else [(base, 0.0) for base in _BASES]
         ):
             usual = _usual(subject, ground, columns, base) if scale is None else np.full(_COLUMNS, scale * high)
-            shares = _SEEN if subject.head is None else _HEADS if is_cut else _BODIES
+            shares = _THING_SHARES if subject.head is None else _HEADS if is_cut else _BODIES
             least, greatest = (share * height / (1.0 if is_cut else tall) for share in shares)
             fit = usual.clip(min(least, most), min(greatest, most)) if scale is None else usual
             for factor in _FREE_SIZES if scale is None else (1.0,):
@@ -312,9 +310,7 @@ def _usual(subject: Subject, ground: Ground, x: Float64, base: float) -> Float64
     width, height = ground.size
     left, top, right, bottom = subject.anchor
     share = min(height / subject.size[1], width / subject.size[0])
-    if ground.surroundings is None and subject.head is not None:
-        return np.full(len(x), _USUAL_HEAD * height)
-    if ground.surroundings is None or any(subject.cut >= pair for pair in OPPOSITE) or not subject.thing.heads:
+    if any(subject.cut >= pair for pair in OPPOSITE) or not subject.thing.heads:
         # Opposite edges are outside of the background only at the size that the object has in its own photo.
         if not any(subject.cut >= pair for pair in OPPOSITE):
             sides = subject.box[2] - subject.box[0], subject.box[3] - subject.box[1]
@@ -325,7 +321,7 @@ def _usual(subject: Subject, ground: Ground, x: Float64, base: float) -> Float64
     for _ in range(1 if is_base else 3):
         size = subject.thing.heads * height * ground.surroundings.head_at(x / width, row, base=is_base)
         row = base - (subject.box[3] - (top + bottom) / 2) / (bottom - top) * size / height
-    return np.minimum(size, _SEEN[1] * width * (bottom - top) / (subject.box[2] - subject.box[0]))
+    return np.minimum(size, _THING_SHARES[1] * width * (bottom - top) / (subject.box[2] - subject.box[0]))
 
 
 def no_larger(subject: Subject, places: Candidates) -> Candidates:
@@ -454,7 +450,7 @@ def _surface(subject: Subject, ground: Ground, ends: Float64) -> Float64:
 
     Where others stand people can stand, and what flies or is cropped at the bottom stands nowhere.
     """
-    if ground.surroundings is None or "bottom" in subject.cut or not subject.thing.surfaces:
+    if "bottom" in subject.cut or not subject.thing.surfaces:
         return np.zeros(len(ends))
     width, height = ground.size
     x, y = (ends[:, 0] + ends[:, 2]) / (2 * width), ends[:, 3] / height

@@ -23,27 +23,30 @@ from ..ops.convolution import convolution, enlarged, linear
 from ..ops.layers import Conv, conv_of, shipped
 from . import _clicks
 
-__all__ = ["HEAD", "KINDS", "UNKNOWN", "Surroundings", "Thing", "sampled", "surroundings_of", "thing_in"]
+__all__ = ["HEAD", "KINDS", "UNKNOWN_THING", "Surroundings", "Thing", "sampled", "surroundings_of", "thing_in"]
 
 #: The name of the weights, and that of those whose features they use.
 WEIGHTS, _FEATURED = "scale", "clicks-imagenet"
 #: The kinds of surfaces.
 KINDS = ("ground", "floor", "table", "water", "sky", "wall", "thing")
 #: The letters of the surfaces on which a thing stands in `_heights.txt`.
-_STANDING = {"g": ("ground", "floor"), "t": ("table",), "w": ("water",), "a": ()}
+_SURFACES_BY_LETTER = {"g": ("ground", "floor"), "t": ("table",), "w": ("water",), "a": ()}
 #: The height of a head, in metres.
-_HEAD = 0.23
+_HEAD_METRES = 0.23
 #: The side of the view of a thing that is classified, in pixels, and its margin, in sides of the thing.
 _THING_SIDE, _MARGIN = 224, 0.1
 #: The least likelihood of the class of a thing: of 162 things of train 82 in 100 are above it; the median error of
 #: their heights is 0.1 octaves, the mean 0.24 (all: 0.36).
-_LEAST = 0.1
-#: The mean probability of sky at the lower border above which a picture is a backdrop.
-_BACKDROP = 0.5
+_MIN_CLASS_LIKELIHOOD = 0.1
+#: The height of a head in a picture of one colour, as a share of its height.
+_PLAIN_HEAD_SHARE = 0.32
+#: The mean probability of sky at the lower border above which a picture is a backdrop, and how much its blue may be
+#: above its red.
+_MIN_BACKDROP_SKY, _MAX_BLUE_EXCESS = 0.5, 0.1
 #: The probability of sky or water above which a place is not on the ground.
-_NO_GROUND = 0.7
+_MIN_AIR_LIKELIHOOD = 0.7
 #: The largest distance of a standardised feature from its mean, in deviations.
-_FAR = 6.0
+_MAX_DEVIATION = 6.0
 
 
 class Surroundings(NamedTuple):
@@ -66,7 +69,7 @@ class Surroundings(NamedTuple):
 
     def is_above_ground(self, x: float, y: float) -> bool:
         """Returns whether a place, in sides of the image, is in the sky or on water."""
-        return bool(self.share_at(np.array([x]), np.array([y]), ("sky", "water"))[0] > _NO_GROUND)
+        return bool(self.share_at(np.array([x]), np.array([y]), ("sky", "water"))[0] > _MIN_AIR_LIKELIHOOD)
 
 
 class Thing(NamedTuple):
@@ -78,10 +81,10 @@ class Thing(NamedTuple):
 
 
 #: A person's head, which stands as people do, and a thing that is not known.
-HEAD, UNKNOWN = Thing("head", 1.0, ("ground", "floor")), Thing("", 0.0, ("ground", "floor", "table"))
+HEAD, UNKNOWN_THING = Thing("head", 1.0, ("ground", "floor")), Thing("", 0.0, ("ground", "floor", "table"))
 
 
-class _Network(NamedTuple):
+class _ScaleNetworks(NamedTuple):
     """The networks of the file."""
 
     blocks: tuple[_clicks.Inverted, ...]  # those of EfficientNet-Lite0 beyond the features
@@ -89,10 +92,12 @@ class _Network(NamedTuple):
     tensors: Mapping[str, Float32]
 
 
-def surroundings_of(picture: Pixels) -> Surroundings | None:
-    """Returns the surroundings in a picture [H, W, 3] uint8; None for one of one colour."""
+def surroundings_of(picture: Pixels) -> Surroundings:
+    """Returns the surroundings in a picture [H, W, 3] uint8; one of one colour is a floor, seen from near."""
     if (picture == picture[0, 0]).all():
-        return None
+        floor = np.eye(len(KINDS), dtype=np.float32)[KINDS.index("floor")]
+        heads = np.full((16, 16), math.log2(_PLAIN_HEAD_SHARE), np.float32)
+        return Surroundings(heads, heads, np.tile(floor, (16, 16, 1)))
     network, own = _clicks.network(_FEATURED), shipped(WEIGHTS, _parsed).tensors
     view = shares_of(resized(picture, (network.size, network.size)))
     *_, fine, coarse = network.features(view)
@@ -103,20 +108,21 @@ def surroundings_of(picture: Pixels) -> Surroundings | None:
     pooled = np.broadcast_to(coarse.mean((0, 1)), (len(x), coarse.shape[2]))
     near = enlarged(coarse).reshape(len(x), -1), fine.reshape(len(x), -1)
     z = (np.concatenate([place, pooled, *near], 1).astype(np.float32) - own["mean"]) / own["spread"]
-    place, felt = z[:, : place.shape[1]], z[:, place.shape[1] :].clip(-_FAR, _FAR)
+    place, felt = z[:, : place.shape[1]], z[:, place.shape[1] :].clip(-_MAX_DEVIATION, _MAX_DEVIATION)
     hidden = linear(felt, own["first.weight"], own["first.bias"], slope=0)
     hidden = linear(np.concatenate([hidden, place], 1), own["second.weight"], own["second.bias"], slope=0)
     out = linear(hidden, own["last.weight"], own["last.bias"]) + linear(place, own["place.weight"], own["place.bias"])
     out = out.reshape(side, side, -1)
     kinds, sky, floor = _softmax(out[..., 2:]), KINDS.index("sky"), KINDS.index("floor")
-    # What looks like sky down to the lower border is rather a backdrop of a studio.
-    if kinds[-1, :, sky].mean() > _BACKDROP:
+    # What looks like sky down to the lower border, and is not blue, is rather a backdrop of a studio.
+    red, _, blue = view.mean((0, 1))
+    if kinds[-1, :, sky].mean() > _MIN_BACKDROP_SKY and blue - red < _MAX_BLUE_EXCESS:
         kinds[..., floor], kinds[..., sky] = kinds[..., floor] + kinds[..., sky], 0
     return Surroundings(out[..., 0], out[..., 1], kinds)
 
 
 def thing_in(picture: Pixels, mask: Pixels) -> Thing:
-    """Returns what the object under a mask [H, W] uint8 of a picture [H, W, 3] uint8 is, `UNKNOWN` if not sure."""
+    """Returns what the object under a mask [H, W] uint8 of a picture [H, W, 3] uint8 is, or `UNKNOWN_THING`."""
     features, network = _clicks.network(_FEATURED), shipped(WEIGHTS, _parsed)
     box = bounding_box(mask >= 128)
     half = (0.5 + _MARGIN) * max(box.shape)
@@ -128,16 +134,17 @@ def thing_in(picture: Pixels, mask: Pixels) -> Thing:
     around = picture[np.ix_(rows, columns)]
     alone = np.where((mask[np.ix_(rows, columns)] >= 128)[..., None] & np.outer(*inside)[..., None], around, 128)
     logits = 0.0
-    for view in (around, alone.astype(np.uint8)):
-        x = features.features(shares_of(resized(view, (_THING_SIDE, _THING_SIDE))))[-1]
+    both = np.concatenate([around, alone.astype(np.uint8)], 1)
+    for view in np.split(shares_of(resized(both, (2 * _THING_SIDE, _THING_SIDE))), 2, 1):
+        x = features.features(np.ascontiguousarray(view))[-1]
         for block in network.blocks:
             x = _clicks.inverted(x, block)
         x = convolution(x, *network.whole, slope=0, high=6).mean((0, 1))[None]
         logits = logits + 0.5 * linear(x, network.tensors["classes.weight"], network.tensors["classes.bias"])[0]
     likely, things = _softmax(np.asarray(logits)), _things()
     sums = np.array([likely[numbers].sum() for _, numbers in things])
-    if sums.max() < _LEAST:
-        return UNKNOWN
+    if sums.max() < _MIN_CLASS_LIKELIHOOD:
+        return UNKNOWN_THING
     thing = things[int(sums.argmax())][0]
     # The median over all classes errs less than the height of the likeliest one.
     order = np.argsort([one.heads for one, _ in things])
@@ -154,12 +161,12 @@ def _things() -> list[tuple[Thing, list[int]]]:
             metres, letters, classes, name = line.split(" ", 3)
             ends = [[int(end) for end in part.split("-")] for part in classes.split(",")]
             numbers = [number for first, *last in ends for number in range(first, (last or [first])[0] + 1)]
-            surfaces = tuple(kind for letter in letters for kind in _STANDING[letter])
-            things.append((Thing(name, float(metres) / _HEAD if surfaces else 0.0, surfaces), numbers))
+            surfaces = tuple(kind for letter in letters for kind in _SURFACES_BY_LETTER[letter])
+            things.append((Thing(name, float(metres) / _HEAD_METRES if surfaces else 0.0, surfaces), numbers))
     return things
 
 
-def _parsed(data: bytes, path: str) -> _Network:
+def _parsed(data: bytes, path: str) -> _ScaleNetworks:
     """Returns the networks in the bytes of a safetensors file."""
     _, state = arrays_of(data, path, WEIGHTS)
     with damage(path):
@@ -167,7 +174,7 @@ def _parsed(data: bytes, path: str) -> _Network:
         while (name := f"blocks.{len(blocks)}") + ".each.weight" in state:
             blocks.append(_clicks.inverted_of(state, name))
         upright = {key: np.ascontiguousarray(x.T) for key, x in state.items() if x.ndim <= 2}
-        return _Network(tuple(blocks), conv_of(state, "whole"), upright)
+        return _ScaleNetworks(tuple(blocks), conv_of(state, "whole"), upright)
 
 
 def sampled(planes: Float32, x: Float64, y: Float64) -> Float64:

@@ -26,6 +26,7 @@ from pyharmony.composition import Subject, _adjust, _recipe, _render, _subject
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, Reason, ShapeError, WeightsError
 from pyharmony.learn import augment
 from pyharmony.segmentation import Posture
+from pyharmony.segmentation.surroundings import surroundings_of
 
 from ..shared import load_script
 
@@ -795,7 +796,9 @@ def test_somebody_in_a_picture_without_people(monkeypatch: pytest.MonkeyPatch) -
     assert (low.mask[-1] > 127).any() and low.shadow is None
     assert low.placement is not None and low.placement.scale <= 2.5
     # Of a photograph of 40 pixels it cannot be as large as is usual where the scene tells no size.
-    monkeypatch.setattr("pyharmony.placement._place.surroundings_of", lambda _: None)
+    monkeypatch.setattr(
+        "pyharmony.placement._place.surroundings_of", lambda _: surroundings_of(np.zeros((2, 2, 3), np.uint8))
+    )
     low = pyharmony.compose(np.ascontiguousarray(figure(84)[:40]), wall(), **options)[1].subjects[0]
     assert low.placement is not None and low.placement.scale <= 2.5 and "too few pixels" in low.placement.reason
 

@@ -18,6 +18,7 @@ from pyharmony.placement import _place, _score
 from pyharmony.placement import subject as subjects
 from pyharmony.segmentation import Masks, Posture, Session
 from pyharmony.segmentation.layers import Layer
+from pyharmony.segmentation.surroundings import surroundings_of
 
 from ..shared import ROOT, load_script
 
@@ -350,7 +351,7 @@ def test_nobody_whole_stands_in_what_is_seen_from_near(monkeypatch: pytest.Monke
     whole, bust = subject_of(), subject_of(90.0, 3.0, 330)
     for likely in (0.1, 0.55, 0.9):
         monkeypatch.setattr(segmentation.Session, "standable", lambda _, likely=likely: likely)
-        monkeypatch.setattr(_place, "surroundings_of", lambda _: None)
+        monkeypatch.setattr(_place, "surroundings_of", lambda _: surroundings_of(np.zeros((2, 2, 3), np.uint8)))
         for (picture, mask, head), options in ((whole, {}), (bust, {"cropped_sides": ["bottom"]})):
             placements = placement.place(picture, background, mask=mask, people=[], head=head, **options)
             assert {one.reason for one in placements} == {reason if likely < 0.6 and not options else ""}

@@ -9,7 +9,7 @@ from PIL import Image
 import pyharmony
 from pyharmony import placement
 from pyharmony.segmentation import surroundings
-from pyharmony.segmentation.surroundings import KINDS, UNKNOWN, Surroundings, surroundings_of, thing_in
+from pyharmony.segmentation.surroundings import KINDS, UNKNOWN_THING, Surroundings, surroundings_of, thing_in
 
 from ..shared import ROOT
 
@@ -45,13 +45,16 @@ def flat(head: float, kind: str) -> Surroundings:
 )  # fmt: skip
 def test_the_surface_at_a_place_is_told(name: str, x: float, y: float, kind: str) -> None:
     found = surroundings_of(photo(name))
-    assert found is not None and found.kinds.shape == (16, 16, len(KINDS))
+    assert found.kinds.shape == (16, 16, len(KINDS))
     np.testing.assert_allclose(found.kinds.sum(2), 1, atol=1e-5)
     assert found.share_at(np.array([x]), np.array([y]), (kind,))[0] > 0.6
 
 
-def test_one_colour_shows_nothing() -> None:
-    assert surroundings_of(np.full((40, 60, 3), 90, np.uint8)) is None
+def test_what_has_one_colour_or_is_smooth_down_to_the_border_is_a_backdrop() -> None:
+    smooth = np.full((90, 130, 3), 128.0) + np.linspace(-30, 30, 130)[None, :, None]
+    for picture in (np.full((40, 60, 3), 90, np.uint8), smooth.astype(np.uint8)):
+        found = surroundings_of(picture)
+        assert not found.is_above_ground(0.5, 0.2) and found.share_at(np.array([0.5]), np.array([0.9]), KINDS)[0] > 0.99
 
 
 def test_values_between_the_middles_of_cells_are_linear_and_constant_beyond() -> None:
@@ -67,7 +70,7 @@ def test_a_thing_is_named_with_its_height() -> None:
     cat = thing_in(photo("cat.png"), np.asarray(Image.open(PHOTOS / "cat_mask.png").convert("L")))
     assert cat.name == "cat" and set(cat.surfaces) == {"ground", "floor", "table"}
     noise = np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)
-    assert thing_in(noise, np.full((60, 60), 255, np.uint8)) == UNKNOWN
+    assert thing_in(noise, np.full((60, 60), 255, np.uint8)) == UNKNOWN_THING
 
 
 def test_every_class_has_one_height() -> None:
