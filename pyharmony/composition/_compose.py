@@ -21,7 +21,7 @@ from .._images.frame import Frame, Infos, Job, as_images, lay_over_alpha
 from .._images.kinds import as_delivered, picture_of
 from .._images.levels import image_levels, in_dtype, in_levels, picture_levels
 from .._images.region import Region, bounding_box
-from .._images.sizes import resized
+from .._images.sizes import fitted, resized
 from .._images.threads import beside, in_threads
 from .._public import former_field, naming_keywords
 from .._version import __version__
@@ -681,7 +681,8 @@ def _plan_of(
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
         reasons = [reason for reason in (cut.reason, doubt) if reason]
-        around = surroundings_of(people.small) if settings["shadow"] == "auto" else None
+        small = resized(people.small, fitted(people.size, _SURROUNDINGS_SIDE))
+        around = surroundings_of(small) if settings["shadow"] == "auto" else None
         above = [around and _plan.drop_shadow(cut, each, around, people.whole) for each in drawn]
         warnings = [
             reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
@@ -713,6 +714,8 @@ def _plan_of(
 _NO_GOOD_PLACE = "no-good-place"
 #: Hints for a doubtful size or place.
 _OTHER_SIZE = Reason("another-size", "pass another scale")
+#: The longer side of the background in which the ground is looked for.
+_SURROUNDINGS_SIDE = 256
 _IN_THE_AIR = Reason("no-ground-below", "no shadow: it is in the sky or on water")
 _ANOTHER_PLACE = Reason("another-place", "pass another position, or a larger k for more placements")
 

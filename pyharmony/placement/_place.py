@@ -283,7 +283,10 @@ def place(
     if object_.head is not None and not len(crowd):
         ground = ground._replace(standable=Session(scene).standable())
     if object_.head is None:
-        object_ = object_._replace(thing=thing_in(image, subject_mask))
+        left, top, right, bottom = (int(end) for end in object_.box)
+        near = max(right - left, bottom - top) // 4 + 1
+        part = slice(max(0, top - near), bottom + near), slice(max(0, left - near), right + near)
+        object_ = object_._replace(thing=thing_in(image[part], subject_mask[part]))
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
         object_ = object_._replace(most=enlarged_at_most(size) if max_scale is None else float(max_scale))
     return _best(object_, ground, angle, flip, scale, int(k))
@@ -408,7 +411,7 @@ def _ground(
     return Ground(
         size, crowd, _score.table_of(crowd.masks if many else empty), _score.table_of(crowd.faces if many else empty),
         _score.table_of(edges[None]), _score.table_of(others[None]), appearance,
-        floors[~np.isnan(floors).any(1)], (own, float(np.median(shades)) if shades else own), surroundings_of(scene),
+        floors[~np.isnan(floors).any(1)], (own, float(np.median(shades)) if shades else own), surroundings_of(small),
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ _PLAIN_HEAD_SHARE = 0.32
 #: above its red.
 _MIN_BACKDROP_SKY, _MAX_BLUE_EXCESS = 0.5, 0.1
 #: The probability of sky or water above which a place is not on the ground.
-_MIN_AIR_LIKELIHOOD = 0.7
+_MIN_AIR_LIKELIHOOD = 0.6
 #: The largest distance of a standardised feature from its mean, in deviations.
 _MAX_DEVIATION = 6.0
 
