@@ -388,7 +388,7 @@ def things(data: Path) -> None:
         view = filled(view_of(image, (0.0, 0.0, 1.0, 1.0, False)), np.asarray(hole) > 127)
         around = Image.fromarray((view * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
         found = surroundings.surroundings_of(np.asarray(around))
-        head = found.head_at(np.array([(box[0] + box[2]) / 2]), box[3:], base=True)[0]
+        head = found.head_at(np.array([(box[0] + box[2]) / 2]), box[3:])[0]
         offs.append(math.log2(thing.heads * head / (box[3] - box[1])))
         sizes.append(math.log2(box[3] - box[1]))
     off, apart = np.abs(offs), np.abs(np.array(sizes) - np.median(sizes))

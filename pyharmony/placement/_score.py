@@ -35,7 +35,9 @@ _FREE_SIZES = (0.7, 0.85, 1.0, 1.15)
 _BASES = (0.46, 0.56, 0.65, 0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
 #: The least and greatest height of a thing there, and its greatest width, as shares of the image's sides: nobody would
 #: see a smaller one; the same of people who are whole, and of the heads of others.
-_THING_SHARES, _BODIES, _HEADS = (0.035, 0.85), (1 / 4, 2 / 3), (1 / 8, 0.4)
+_THING_SHARES, _BODIES, _HEADS = (0.035, 0.85), (1 / 4, 2 / 3), (1 / 6, 0.4)
+#: The row of the head there of a person cropped at the bottom: the median of 64 in `tools/annotations/heads.json`.
+_HEAD_ROW = 0.3
 #: The greatest height and width of an object of unknown size, as shares of those of the image.
 _MAX_OBJECT_SHARE = 0.5
 #: The largest deviation from any of these sizes, in octaves.
@@ -316,11 +318,10 @@ def _usual(subject: Subject, ground: Ground, x: Float64, base: float) -> Float64
             sides = subject.box[2] - subject.box[0], subject.box[3] - subject.box[1]
             share = min(share, *(_MAX_OBJECT_SHARE * side / own for side, own in zip(ground.size, sides)))
         return np.full(len(x), share * (bottom - top))
-    row, size = np.full(len(x), base), np.zeros(len(x))
-    is_base = subject.head is None or "bottom" not in subject.cut
-    for _ in range(1 if is_base else 3):
-        size = subject.thing.heads * height * ground.surroundings.head_at(x / width, row, base=is_base)
-        row = base - (subject.box[3] - (top + bottom) / 2) / (bottom - top) * size / height
+    if subject.head is not None and "bottom" in subject.cut:
+        # Somebody near a camera at eye level has the head in the usual row, whatever is farther away.
+        return np.full(len(x), (base - _HEAD_ROW) * height * (bottom - top) / (subject.box[3] - (top + bottom) / 2))
+    size = subject.thing.heads * height * ground.surroundings.head_at(x / width, np.full(len(x), base))
     return np.minimum(size, _THING_SHARES[1] * width * (bottom - top) / (subject.box[2] - subject.box[0]))
 
 

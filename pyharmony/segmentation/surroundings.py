@@ -52,16 +52,12 @@ _MAX_DEVIATION = 6.0
 class Surroundings(NamedTuple):
     """What a picture shows at each of 16 x 16 places."""
 
-    heads: Float32  # log2 of the height of a head whose middle is there, in heights of the image, [16, 16]
-    bases: Float32  # the same of somebody whose feet are there, [16, 16]
+    heads: Float32  # log2 of the height of the head of somebody whose feet are there, in heights of the image, [16, 16]
     kinds: Float32  # the probabilities of `KINDS`, [16, 16, 7]
 
-    def head_at(self, x: Float64, y: Float64, *, base: bool) -> Float64:
-        """Returns the heights of heads [N] whose middles, or the feet below them, are at places in sides of the image.
-
-        They are in heights of the image.
-        """
-        return np.asarray(np.exp2(sampled((self.bases if base else self.heads)[..., None], x, y)[:, 0]))
+    def head_at(self, x: Float64, y: Float64) -> Float64:
+        """Returns the heights of heads [N], in heights of the image, above feet at places in sides of the image."""
+        return np.asarray(np.exp2(sampled(self.heads[..., None], x, y)[:, 0]))
 
     def share_at(self, x: Float64, y: Float64, kinds: tuple[str, ...]) -> Float64:
         """Returns the probabilities [N] that places, in sides of the image, show one of some kinds of surfaces."""
@@ -97,7 +93,7 @@ def surroundings_of(picture: Pixels) -> Surroundings:
     if (picture == picture[0, 0]).all():
         floor = np.eye(len(KINDS), dtype=np.float32)[KINDS.index("floor")]
         heads = np.full((16, 16), math.log2(_PLAIN_HEAD_SHARE), np.float32)
-        return Surroundings(heads, heads, np.tile(floor, (16, 16, 1)))
+        return Surroundings(heads, np.tile(floor, (16, 16, 1)))
     network, own = _clicks.network(_FEATURED), shipped(WEIGHTS, _parsed).tensors
     view = shares_of(resized(picture, (network.size, network.size)))
     *_, fine, coarse = network.features(view)
@@ -118,7 +114,7 @@ def surroundings_of(picture: Pixels) -> Surroundings:
     red, _, blue = view.mean((0, 1))
     if kinds[-1, :, sky].mean() > _MIN_BACKDROP_SKY and blue - red < _MAX_BLUE_EXCESS:
         kinds[..., floor], kinds[..., sky] = kinds[..., floor] + kinds[..., sky], 0
-    return Surroundings(out[..., 0], out[..., 1], kinds)
+    return Surroundings(out[..., 1], kinds)  # out[..., 0] is that of a head whose middle is there
 
 
 def thing_in(picture: Pixels, mask: Pixels) -> Thing:

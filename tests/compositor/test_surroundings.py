@@ -33,7 +33,7 @@ def flat(head: float, kind: str) -> Surroundings:
     """Returns surroundings with heads of one height, on one kind of surface."""
     kinds = np.zeros((16, 16, len(KINDS)), np.float32)
     kinds[..., KINDS.index(kind)] = 1
-    return Surroundings(*np.full((2, 16, 16), np.log2(head), np.float32), kinds)
+    return Surroundings(np.full((16, 16), np.log2(head), np.float32), kinds)
 
 
 @pytest.mark.parametrize(
