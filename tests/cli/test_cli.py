@@ -1799,7 +1799,7 @@ def test_demo_does_the_main_job() -> None:
         assert {"cut", "place", "laid", "shadow", "harmonize", "blend"} <= set(record["steps"])
         recipe = json.loads(Path(record["recipe"]).read_text())
         weights = recipe["subjects"][0]["harmonize"]["weights"]
-        assert {"clicks-imagenet", "light", "pose", weights["name"]} == set(record["networks"])
+        assert {"clicks-imagenet", "light", "pose", "scale", weights["name"]} == set(record["networks"])
         assert record["networks"][weights["name"]] == weights["sha256"]
         assert np.array_equal(np.asarray(pyharmony.io.read_layers(record["layers"])[1].pixels[..., :3]), picture)
         if scene is _chain.SCENES[0]:
