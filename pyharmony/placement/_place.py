@@ -180,7 +180,7 @@ def place(
     A person is placed among the people there: at the size of their heads, and on the line of their heads and feet. No
     face is covered, and an edge at which the photo crops the object is placed at the same border of the background or
     behind other people. A lower person is nearer, and so may be one who is cropped at the bottom, with a larger head on
-    the same line. Without people the size follows from the scene, and that of a thing from its kind, if it is known.
+    the same line. Without people the head is in the usual row, and a thing has the height of its kind, if it is known.
 
     Args:
         subject: the photo with the object, see `pyharmony.segment`. It should not be cropped: the sides on which it

@@ -31,12 +31,13 @@ FINER_SIZES = (0.87, 0.93, 1.0, 1.07, 1.15)
 SHIFTS = (-0.33, 0.0, 0.33)
 #: The factors of the size that are tried in a background without people.
 _FREE_SIZES = (0.7, 0.85, 1.0, 1.15)
-#: The rows of feet or a base that are tried there, as shares of the height.
-_BASES = (0.46, 0.56, 0.65, 0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
+#: The rows of feet that are tried there, as shares of the height, and those of a thing's base in addition.
+_BASES, _THING_BASES = (0.72, 0.8, 0.86, 0.91, 0.95, 0.98), (0.46, 0.56, 0.65)
 #: The least and greatest height of a thing there, and its greatest width, as shares of the image's sides: nobody would
 #: see a smaller one; the same of people who are whole, and of the heads of others.
-_THING_SHARES, _BODIES, _HEADS = (0.035, 0.85), (1 / 4, 2 / 3), (1 / 6, 0.4)
-#: The row of the head there of a person cropped at the bottom: the median of 64 in `tools/annotations/heads.json`.
+_THING_SHARES, _BODIES, _HEADS = (0.035, 0.85), (1 / 3, 2 / 3), (1 / 6, 0.4)
+#: The row of a person's head there: the median in `tools/annotations/heads.json` is 0.29 for 64 people cropped at the
+#: bottom and 0.26 for 35 who are whole.
 _HEAD_ROW = 0.3
 #: The greatest height and width of an object of unknown size, as shares of those of the image.
 _MAX_OBJECT_SHARE = 0.5
@@ -58,8 +59,8 @@ HIDDEN = 0.3
 _STANDABLE = 0.6
 #: The least covered share of a person with which the term `covers` counts.
 _COVERS = 0.05
-#: The standard deviation of the size of heads about the one that is expected at their row, in octaves.
-_SPREAD = 0.15
+#: The standard deviation of the size of heads about the one that is expected at their row, in octaves, and of things.
+_SPREAD, _THING_SPREAD = 0.15, 0.35
 #: The largest value of the height above the line of the others' feet, in heads.
 _MAX_FEET_OFFSET = 2.5
 #: The largest value of the distance from the left and right border, in heads.
@@ -127,7 +128,7 @@ MANUAL_WEIGHTS = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -
 WEIGHTS_WITHOUT_PEOPLE = {
     "body_overlap": -3.0,
     "hidden": -2.0,
-    "scale": -0.18,
+    "scale": -1.0,
     "thirds": -2.0,
     "clutter": -1.5,
     "border": -2.0,
@@ -287,8 +288,9 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 size = expected(columns, y)
             add_at_most(columns, y, size)
     else:
+        bases = _BASES if subject.head is not None else _BASES + _THING_BASES
         for base, lower in (
-            [(1.0, lower) for lower in _BEYOND_BORDER_SHARES] if is_cut else [(base, 0.0) for base in _BASES]
+            [(1.0, lower) for lower in _BEYOND_BORDER_SHARES] if is_cut else [(base, 0.0) for base in bases]
         ):
             usual = _usual(subject, ground, columns, base) if scale is None else np.full(_COLUMNS, scale * high)
             shares = _THING_SHARES if subject.head is None else _HEADS if is_cut else _BODIES
@@ -305,7 +307,7 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
 def _usual(subject: Subject, ground: Ground, x: Float64, base: float) -> Float64:
     """Returns the usual heights [N] of an object's anchor in a background without people, with the base in columns x.
 
-    A person has the size of a head there, and a thing that of its kind; others keep the size in their own photo.
+    A person has the head in the usual row, and a thing the height of its kind; others keep the size in their own photo.
 
     base: the row of the object's lower end, as a share of the height.
     """
@@ -318,8 +320,7 @@ def _usual(subject: Subject, ground: Ground, x: Float64, base: float) -> Float64
             sides = subject.box[2] - subject.box[0], subject.box[3] - subject.box[1]
             share = min(share, *(_MAX_OBJECT_SHARE * side / own for side, own in zip(ground.size, sides)))
         return np.full(len(x), share * (bottom - top))
-    if subject.head is not None and "bottom" in subject.cut:
-        # Somebody near a camera at eye level has the head in the usual row, whatever is farther away.
+    if subject.head is not None:  # the scale of the scene was no better, by the eye
         return np.full(len(x), (base - _HEAD_ROW) * height * (bottom - top) / (subject.box[3] - (top + bottom) / 2))
     size = subject.thing.heads * height * ground.surroundings.head_at(x / width, np.full(len(x), base))
     return np.minimum(size, _THING_SHARES[1] * width * (bottom - top) / (subject.box[2] - subject.box[0]))
@@ -424,7 +425,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
         is_allowed &= terms["hidden"] <= HIDDEN if subject.head is not None else True
     terms["covers"] = np.where(terms["body_overlap"] > _COVERS, 1.0, 0.0)
     terms["behind"] = np.where(terms["hidden"] > FACE, 1.0, 0.0)
-    terms["scale"] = (places.octaves / _SPREAD) ** 2
+    terms["scale"] = (places.octaves / (_THING_SPREAD if subject.head is None else _SPREAD)) ** 2
     terms["smaller"] = (-places.octaves).clip(0)
     terms |= _among(subject, ground, places, bands[:, -1, 3])
     terms["ground"] = _unlike(subject, ground, places, bands)
