@@ -67,6 +67,8 @@ PLACE, HIDDEN, EPOCHS, FOLDS, BATCH = 6, 64, 12, 5, 512
 #: The weights of the losses: heads, feet, surfaces, and things.
 LOSSES = (1.0, 0.7, 0.7, 0.7)
 HEADS, FEET, SURFACES, THINGS = range(4)
+#: The size from which on an array is stored in bytes.
+LARGE_BYTES = 150_000
 CARD = {
     "licence": "Apache-2.0: the classifier by Google, the rest as pyharmony",
     "summary": "Heights of heads at places of a photograph, surfaces, and classes of things, for `pyharmony.place`",
@@ -397,6 +399,17 @@ def things(data: Path) -> None:
     )
 
 
+def packed(name: str, array: Floats) -> dict[str, npt.NDArray[Any]]:
+    """Returns an array in 16 bits, or a large one in bytes around 128 and the steps of its rows."""
+    if array.nbytes < LARGE_BYTES:
+        return {name: np.ascontiguousarray(array, np.float16)}
+    rows = array.reshape(len(array), -1)
+    steps = (np.abs(rows).max(1) / 127).astype(np.float16)
+    steps[steps == 0] = 1  # a row of nearly zeros
+    levels = np.rint(rows / steps[:, None].astype(np.float32)).clip(-127, 127) + 128
+    return {name: levels.astype(np.uint8).reshape(array.shape), f"{name}.steps": steps}
+
+
 def fit(rows: Floats, published: Path) -> None:
     """Writes the weights and their entry in the manifest."""
     layers = trained(rows[rows[:, 3] < 2])
@@ -411,9 +424,9 @@ def fit(rows: Floats, published: Path) -> None:
     arrays |= {"whole.weight": state["_conv_head.weight"] * scale[:, None, None, None]}
     arrays |= {"whole.bias": state["_bn1.bias"] - state["_bn1.running_mean"] * scale}
     arrays |= {"classes.weight": state["_fc.weight"], "classes.bias": state["_fc.bias"], **layers.state_dict()}
-    rounded = {
-        key: np.ascontiguousarray(x.detach().bfloat16().float().numpy(), np.float16) for key, x in arrays.items()
-    }
+    rounded: dict[str, npt.NDArray[Any]] = {}
+    for key, x in arrays.items():
+        rounded |= packed(key, x.detach().float().numpy())
     about = {"format": _header.FORMAT, "name": surroundings.WEIGHTS, "config": {}, "part": "all"}
     content = save(rounded, {"pyharmony": json.dumps(about, sort_keys=True)})
     file = f"{surroundings.WEIGHTS}.safetensors"

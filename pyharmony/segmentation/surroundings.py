@@ -166,6 +166,9 @@ def _parsed(data: bytes, path: str) -> _ScaleNetworks:
     """Returns the networks in the bytes of a safetensors file."""
     _, state = arrays_of(data, path, WEIGHTS)
     with damage(path):
+        for name in [key.removesuffix(".steps") for key in state if key.endswith(".steps")]:
+            steps = state.pop(f"{name}.steps")  # of bytes around 128, for each row
+            state[name] = (state[name].astype(np.float32) - 128) * steps.reshape(-1, *[1] * (state[name].ndim - 1))
         blocks: list[_clicks.Inverted] = []
         while (name := f"blocks.{len(blocks)}") + ".each.weight" in state:
             blocks.append(_clicks.inverted_of(state, name))
