@@ -206,8 +206,8 @@ def test_the_best_places_are_written_and_explained() -> None:
         "score": places[0].score,
         "terms": dict(places[0].terms),
         "behind": [],
-        "reason": "",
-        "reason_code": "",
+        "reason": places[0].reason,
+        "reason_code": places[0].reason.code,
     }
     assert 0 <= best["confidence"] <= 1 and best["mask_score"] is None
     # A file that one of the places would replace is known before anything is done.
