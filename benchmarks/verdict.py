@@ -93,8 +93,8 @@ def cross_validated(facts: Floats, is_usable: Bools, photos: Sequence[str], ridg
     for number in range(ROUNDS):
         folds = np.random.default_rng(number).permutation(numbers.max() + 1)[numbers] % FOLDS
         for fold in range(FOLDS):
-            held = folds == fold
-            rounds[number, held] = likelihoods(facts[held], *fitted(facts[~held], is_usable[~held], ridge))
+            in_fold = folds == fold
+            rounds[number, in_fold] = likelihoods(facts[in_fold], *fitted(facts[~in_fold], is_usable[~in_fold], ridge))
     return rounds
 
 

@@ -97,8 +97,8 @@ def samples(data: Path, random: np.random.Generator) -> tuple[Floats, Floats]:
     for _, image in photographs(data, "train"):
         for number in range(PARTS):
             part = part_of(image, random if number else None)
-            drawn = random.normal(0, DEVIATIONS) * (random.random(3) < CHANGED_SHARES) * (number > 0)
-            picture, shift = changed(part, *map(float, drawn), bool(random.random() < 0.5))
+            change = random.normal(0, DEVIATIONS) * (random.random(3) < CHANGED_SHARES) * (number > 0)
+            picture, shift = changed(part, *map(float, change), bool(random.random() < 0.5))
             facts.append(light.facts_of(picture))
             shifts.append(shift)
     return np.array(facts, np.float64), np.clip(shifts, -np.array(LARGEST), LARGEST)

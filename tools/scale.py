@@ -85,12 +85,12 @@ def manifest(folder: Path) -> list[dict[str, Any]]:
 
 def photographs(data: Path) -> dict[str, tuple[Path, int]]:
     """Returns the file of each photograph, and the number of its split."""
-    found: dict[str, tuple[Path, int]] = {}
+    photographs: dict[str, tuple[Path, int]] = {}
     for folder in FOLDERS:
         for entry in manifest(data / folder):
             if entry["role"] == "photo" and not entry["pair"].startswith("rembg_"):
-                found.setdefault(entry["pair"], (data / folder / entry["file"], SPLITS.index(entry["split"])))
-    return found
+                photographs.setdefault(entry["pair"], (data / folder / entry["file"], SPLITS.index(entry["split"])))
+    return photographs
 
 
 def filled(image: Floats, hole: npt.NDArray[np.bool_]) -> Floats:
@@ -389,8 +389,8 @@ def things(data: Path) -> None:
         hole = Image.fromarray(levels).resize((SIDE, SIDE)).filter(ImageFilter.MaxFilter(9))
         view = filled(view_of(image, (0.0, 0.0, 1.0, 1.0, False)), np.asarray(hole) > 127)
         around = Image.fromarray((view * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
-        found = surroundings.surroundings_of(np.asarray(around))
-        head = found.head_at(np.array([(box[0] + box[2]) / 2]), box[3:])[0]
+        scene = surroundings.surroundings_of(np.asarray(around))
+        head = scene.head_at(np.array([(box[0] + box[2]) / 2]), box[3:])[0]
         offs.append(math.log2(thing.heads * head / (box[3] - box[1])))
         sizes.append(math.log2(box[3] - box[1]))
     off, apart = np.abs(offs), np.abs(np.array(sizes) - np.median(sizes))

@@ -181,7 +181,7 @@ class ComposeInfo(_reprs.Line):
 
     @property
     def verdict(self) -> Reason:
-        """What to say about it, with what would help: of the code 'not-usable' or 'doubtful', or empty."""
+        """The verdict in words, with what would help: its code is 'not-usable' or 'doubtful'; empty if usable."""
         return told(self.usable, [doubt for one in self.subjects for doubt in one.doubts])
 
     @property

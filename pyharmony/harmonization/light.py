@@ -77,7 +77,7 @@ class Light(NamedTuple):
 
 
 class View(NamedTuple):
-    """What a photograph tells of its light."""
+    """The light of a photograph, by its colours and its faces."""
 
     scene: Float64  # [3], by how many stops it is brighter, and red and blue stronger, than usual; 0 if unknown
     faces: Float64  # [N, 3], the mean stops, red and blue of each face's skin

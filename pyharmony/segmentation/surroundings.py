@@ -50,7 +50,7 @@ _MAX_DEVIATION = 6.0
 
 
 class Surroundings(NamedTuple):
-    """What a picture shows at each of 16 x 16 places."""
+    """The surfaces, and the heights of heads, at each of 16 x 16 places of a picture."""
 
     heads: Float32  # log2 of the height of the head of somebody whose feet are there, in heights of the image, [16, 16]
     kinds: Float32  # the probabilities of `KINDS`, [16, 16, 7]
@@ -69,7 +69,7 @@ class Surroundings(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """What a thing is."""
+    """The class of a thing, its height, and where it can stand."""
 
     name: str
     heads: float  # its height in heights of a head; 0 if it is not known, or the thing flies at any distance
@@ -110,7 +110,7 @@ def surroundings_of(picture: Pixels) -> Surroundings:
     out = linear(hidden, own["last.weight"], own["last.bias"]) + linear(place, own["place.weight"], own["place.bias"])
     out = out.reshape(side, side, -1)
     kinds, sky, floor = _softmax(out[..., 2:]), KINDS.index("sky"), KINDS.index("floor")
-    # What looks like sky down to the lower border, and is not blue, is rather a backdrop of a studio.
+    # Sky down to the lower border that is not blue is more likely the backdrop of a studio.
     red, _, blue = view.mean((0, 1))
     if kinds[-1, :, sky].mean() > _MIN_BACKDROP_SKY and blue - red < _MAX_BLUE_EXCESS:
         kinds[..., floor], kinds[..., sky] = kinds[..., floor] + kinds[..., sky], 0

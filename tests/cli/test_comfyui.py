@@ -157,7 +157,7 @@ def test_place() -> None:
     both = {"subject": photo[None], "background": background[None]}
     image, placement = node("Place", **both, mask=mask[None], at="10,-4", scale="0.5", angle="20")
     assert np.array_equal(image[0], expected) and np.array_equal(placement[0], level(info.subjects[0].mask))
-    # Of one colour it is a floor.
+    # A background of one colour is a floor.
     cutout, background = np.concatenate([photo, mask[..., None]], 2), np.full_like(background, 0.4)
     expected, info = pyharmony.compose(cutout, background, strength=0, return_info=True)
     image, placement = node("Place", subject=cutout[None], background=background[None])
@@ -203,7 +203,7 @@ def test_defaults_change_nothing(described: Any) -> None:
     mask[:, 20:70, 30:90] = 1
     assert of in inputs
     name = described.id.removeprefix("PyHarmony")
-    if name == "Place":  # of one colour it is a floor
+    if name == "Place":  # a background of one colour is a floor
         inputs["background"] = np.full_like(inputs["background"], 0.4)
     for one, other in zip(node(name, **inputs, mask=mask), node(name, **inputs, mask=mask, **defaults)):
         assert np.array_equal(one, other)

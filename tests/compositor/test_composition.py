@@ -795,7 +795,7 @@ def test_somebody_in_a_picture_without_people(monkeypatch: pytest.MonkeyPatch) -
     low = info.subjects[0]
     assert (low.mask[-1] > 127).any() and low.shadow is None
     assert low.placement is not None and low.placement.scale <= 2.5
-    # Of a photograph of 40 pixels it cannot be as large as is usual where the scene tells no size.
+    # A subject from a photograph of 40 pixels cannot have the usual size, which the scene does not tell.
     monkeypatch.setattr(
         "pyharmony.placement._place.surroundings_of", lambda _: surroundings_of(np.zeros((2, 2, 3), np.uint8))
     )

@@ -1,4 +1,4 @@
-"""What a picture shows where nobody is, and what a thing is, and what placement and shadows make of both."""
+"""Tests of surroundings and things, and of how placement and shadows use them."""
 
 from __future__ import annotations
 
@@ -44,17 +44,20 @@ def flat(head: float, kind: str) -> Surroundings:
     ],
 )  # fmt: skip
 def test_the_surface_at_a_place_is_told(name: str, x: float, y: float, kind: str) -> None:
-    found = surroundings_of(photo(name))
-    assert found.kinds.shape == (16, 16, len(KINDS))
-    np.testing.assert_allclose(found.kinds.sum(2), 1, atol=1e-5)
-    assert found.share_at(np.array([x]), np.array([y]), (kind,))[0] > 0.6
+    surroundings = surroundings_of(photo(name))
+    assert surroundings.kinds.shape == (16, 16, len(KINDS))
+    np.testing.assert_allclose(surroundings.kinds.sum(2), 1, atol=1e-5)
+    assert surroundings.share_at(np.array([x]), np.array([y]), (kind,))[0] > 0.6
 
 
 def test_what_has_one_colour_or_is_smooth_down_to_the_border_is_a_backdrop() -> None:
     smooth = np.full((90, 130, 3), 128.0) + np.linspace(-30, 30, 130)[None, :, None]
     for picture in (np.full((40, 60, 3), 90, np.uint8), smooth.astype(np.uint8)):
-        found = surroundings_of(picture)
-        assert not found.is_above_ground(0.5, 0.2) and found.share_at(np.array([0.5]), np.array([0.9]), KINDS)[0] > 0.99
+        surroundings = surroundings_of(picture)
+        assert (
+            not surroundings.is_above_ground(0.5, 0.2)
+            and surroundings.share_at(np.array([0.5]), np.array([0.9]), KINDS)[0] > 0.99
+        )
 
 
 def test_values_between_the_middles_of_cells_are_linear_and_constant_beyond() -> None:
@@ -84,8 +87,8 @@ def test_a_thing_has_the_height_of_its_kind_where_it_can_stand(monkeypatch: pyte
     picture, mask = cup()
     background = photo("coat.jpg")
     for head, kind in ((0.2, "table"), (0.4, "table"), (0.3, "water")):
-        found = flat(head, kind)
-        monkeypatch.setattr(placement._place, "surroundings_of", lambda _, found=found: found)
+        scene = flat(head, kind)
+        monkeypatch.setattr(placement._place, "surroundings_of", lambda _, scene=scene: scene)
         one = placement.place(picture, background, mask=mask, people=[], person=False, cropped_sides=[], angle=0.0)[0]
         expected = head * 0.1 / 0.23 * len(background)
         assert abs(np.log2(one.box[3] / expected)) < 0.75

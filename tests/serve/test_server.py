@@ -1056,11 +1056,11 @@ def test_what_speaks_against_a_mask_and_a_composite_is_told(service: Running) ->
     info = service.done("segment", picture=ids["subject"], steps=[step])["info"]
     assert (info["doubts"], info["doubt_codes"]) == ([*doubts], [doubt.code for doubt in doubts])
     request = {"subjects": [{"picture": ids["subject"], "points": [[90, 120]]}], "background": ids["background"]}
-    told = service.done("compose", **request, harmonize=None, shadow=False)["info"]
+    record = service.done("compose", **request, harmonize=None, shadow=False)["info"]
     _, info = pyharmony.compose(subject, background, points=(90, 120), harmonize=None, shadow=False, return_info=True)
-    assert info.usable is not None and told["usable"] == pytest.approx(info.usable, abs=1e-4)
-    assert (told["verdict"], told["verdict_code"]) == (info.verdict, info.verdict.code)
-    assert told["doubt_codes"] == [doubt.code for doubt in info.subjects[0].doubts]
+    assert info.usable is not None and record["usable"] == pytest.approx(info.usable, abs=1e-4)
+    assert (record["verdict"], record["verdict_code"]) == (info.verdict, info.verdict.code)
+    assert record["doubt_codes"] == [doubt.code for doubt in info.subjects[0].doubts]
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
