@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,6 +83,17 @@ def test_every_class_has_one_height() -> None:
     numbers = [number for _, classes in things for number in classes]
     assert len(things) > 150 and len(numbers) == len(set(numbers)) and set(numbers) <= set(range(1000))
     assert all((thing.heads > 0) == bool(thing.surfaces) for thing, _ in things)
+
+
+def test_every_height_names_sources_that_are_listed_or_is_called_an_estimate() -> None:
+    lines = (ROOT / "pyharmony" / "segmentation" / "_heights.txt").read_text("utf-8").splitlines()
+    marks = [re.search(r" \[([\d, ]+|\?)\]$", line) for line in lines if not line.startswith("#")]
+    listed = [re.match(r"# \[(\d+)\] .+: https?://", line) for line in lines if line.startswith("# [")]
+    assert all(marks) and all(listed) and len(marks) == len(surroundings._things())
+    numbers = {number for mark in marks if mark and mark[1] != "?" for number in mark[1].split(", ")}
+    assert numbers == {line[1] for line in listed if line} and len(numbers) == len(listed)
+    estimates = sum(mark[1] == "?" for mark in marks if mark)
+    assert f"{estimates} are our estimates" in (ROOT / "docs" / "models" / "scale.md").read_text("utf-8")
 
 
 def test_a_thing_has_the_height_of_its_kind_where_it_can_stand(monkeypatch: pytest.MonkeyPatch) -> None:
