@@ -394,7 +394,7 @@ def packed(name: str, array: Floats) -> dict[str, npt.NDArray[Any]]:
     """Returns an array in 16 bits, or a large one in bytes around 128 and the steps of its rows."""
     if array.nbytes < LARGE_BYTES:
         return {name: np.ascontiguousarray(array, np.float16)}
-    rows = array.reshape(len(array), -1)
+    rows = np.ascontiguousarray(array).reshape(len(array), -1)  # published ones have their channels last
     steps = (np.abs(rows).max(1) / 127).astype(np.float16)
     steps[steps == 0] = 1  # a row of nearly zeros
     levels = np.rint(rows / steps[:, None].astype(np.float32)).clip(-127, 127) + 128
