@@ -3,7 +3,7 @@
     python benchmarks/light.py measure DATA             # five minutes on one thread
     python benchmarks/light.py measure DATA --split val # for choosing
     python benchmarks/light.py sheets DATA OUT --seed 1 # with and without it, in random order, and the key
-    python benchmarks/light.py sheets DATA OUT --listed --count 45 # the pairs of tools/annotations/light.json
+    python benchmarks/light.py sheets DATA OUT --listed --count 55 # the pairs of tools/annotations/light.json
 
 DATA is a folder with the open data. A person of a photograph fits there, at another place of it, beside its other
 people, and in the most alike photograph: what is changed in these is wrong, in levels of the most changed channel, as
