@@ -3,11 +3,12 @@
     python benchmarks/light.py measure DATA             # five minutes on one thread
     python benchmarks/light.py measure DATA --split val # for choosing
     python benchmarks/light.py sheets DATA OUT --seed 1 # with and without it, in random order, and the key
+    python benchmarks/light.py sheets DATA OUT --listed --count 55 # the pairs of tools/annotations/light.json
 
 DATA is a folder with the open data. A person of a photograph fits there, at another place of it, beside its other
 people, and in the most alike photograph: what is changed in these is wrong, in levels of the most changed channel, as
 if the network changed nothing. Of a known change of the subject's own photograph, as little as possible should remain
-in the composite.
+in the composite. The pairs of the list were chosen by eye: their light differs, and the subject could be there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,8 @@ WRONG, VISIBLE = 8.0, 3.0
 KNOWN = {"1.5 stops darker": (-1.5, -1.5, -1.5), "bluer": (-0.3, 0.0, 0.6), "warmer": (0.3, 0.0, -0.6)}
 #: The number of pairs whose subject's photograph is changed; those drawn by one seed for sheets, and the most seeds.
 CHANGED_PAIRS, AT_ONCE, MOST_DRAWS = 20, 24, 20
+#: The list of pairs whose light differs.
+LIST = Path(__file__).resolve().parent.parent / "tools" / "annotations" / "light.json"
 #: The longer side of reduced masks, and the least share of a photograph that a person covers.
 MASK_SIDE, LEAST_PERSON = 256, 0.01
 
@@ -181,22 +184,47 @@ def measure(data: Path, split: str, seed: int) -> None:
         print(f"{name}: share that is left, without and with: {', '.join(f'{np.mean(x):.3f}' for x in shares)}")
 
 
-def sheets(data: Path, out: Path, split: str, seed: int, count: int) -> None:
+class Drawn(NamedTuple):
+    """The files of a subject and of a background, and a click on the subject, in pixels."""
+
+    subject: Path
+    background: Path
+    click: tuple[float, float]
+    light: str = ""  # that of the background, in the list
+
+
+def by_seeds(data: Path, split: str, seed: int) -> Iterator[Drawn]:
+    """Yields pairs of a split, drawn by a seed and those after it."""
+    drawn: set[tuple[Path, Path, bool]] = set()
+    for pair in itertools.chain.from_iterable(pairs_of(data, split, seed + i, AT_ONCE) for i in range(MOST_DRAWS)):
+        same = pair.subject.photo.path, pair.background.path, pair.by_click
+        if same not in drawn:
+            drawn.add(same)
+            yield Drawn(*same[:2], pair.subject.click())
+
+
+def from_list(data: Path) -> Iterator[Drawn]:
+    """Yields the pairs of the list."""
+    photos = {one.path.stem: one for one in pairs.photos_in(data)}
+    for one in json.loads(LIST.read_text("utf-8"))["pairs"]:
+        subject = photos[one["subject"]]
+        x, y = (share * side / 100 for share, side in zip(one["click"], subject.size, strict=True))
+        yield Drawn(subject.path, photos[one["background"]].path, (x, y), one["light"])
+
+
+def sheets(data: Path, out: Path, split: str, seed: int, count: int, listed: bool) -> None:
     """Writes a picture for each pair in which something changes: both photographs, and the composites A and B."""
     out.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     key: list[dict[str, Any]] = []
-    drawn: set[tuple[Path, Path, bool]] = set()
-    for pair in itertools.chain.from_iterable(pairs_of(data, split, seed + i, AT_ONCE) for i in range(MOST_DRAWS)):
-        same = pair.subject.photo.path, pair.background.path, pair.by_click
+    tried = 0
+    for pair in from_list(data) if listed else by_seeds(data, split, seed):
         if len(key) == count:
             break
-        if same in drawn:
-            continue
-        drawn.add(same)
-        own, scene = pairs.pixels_of(pair.subject.photo.path), pairs.pixels_of(pair.background.path)
+        tried += 1
+        own, scene = pairs.pixels_of(pair.subject), pairs.pixels_of(pair.background)
         try:
-            picture, info = composed(own, scene, points=pair.subject.click())
+            picture, info = composed(own, scene, points=pair.click)
         except PyHarmonyError:
             continue
         if info.subjects[0].light is None:
@@ -212,11 +240,11 @@ def sheets(data: Path, out: Path, split: str, seed: int, count: int) -> None:
         name = f"{len(key) + 1:02d}.png"
         Image.fromarray(np.hstack(cells)).save(out / name)
         names = [("old", "new")[number] for number in order]
-        row = {"file": name, "A": names[0], "B": names[1], "change": round(float(change), 1)}
-        row |= {"subject": pair.subject.photo.path.name, "background": pair.background.path.name}
+        row = {"file": name, "A": names[0], "B": names[1], "change": round(float(change), 1), "scene": pair.light}
+        row |= {"subject": pair.subject.name, "background": pair.background.name}
         key.append({**row, "light": dict(info.subjects[0].light)})
-    (out / "key.json").write_text(json.dumps({"drawn": len(drawn), "seed": seed, "pairs": key}, indent=1))
-    print(f"{len(key)} of {len(drawn)} pairs changed")
+    (out / "key.json").write_text(json.dumps({"drawn": tried, "seed": seed, "pairs": key}, indent=1))
+    print(f"{len(key)} of {tried} pairs changed")
 
 
 def main() -> None:
@@ -229,6 +257,7 @@ def main() -> None:
         if name == "sheets":
             command.add_argument("out", type=Path)
             command.add_argument("--count", type=int, default=15)
+            command.add_argument("--listed", action="store_true")
     arguments = vars(parser.parse_args())
     {"measure": measure, "sheets": sheets}[arguments.pop("command")](**arguments)
 
