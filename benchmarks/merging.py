@@ -78,7 +78,7 @@ class Scene:
             mask[edge : edge + size[1], edge : edge + size[0]] for mask in (self.first_mask, self.second_mask)
         )
         #: The visible part of the second person in the second photograph, in the frame of the first one.
-        self.view: npt.NDArray[np.bool_] = _planes.view(size, self.matrix, frame)
+        self.view: npt.NDArray[np.bool_] = _planes.coverage(size, self.matrix, frame)
 
 
 def pasted(

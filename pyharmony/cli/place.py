@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from .._calls import PLACE
 from ..errors import RunError
-from ..runs._jobs.failures import Code, as_failures, reading, with_code
+from ..runs._jobs.failures import Code, as_failures, likely_record, reading, with_code
 from ._command import Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, check_stdout, output_name, read_image, write_image
@@ -57,6 +57,7 @@ def place(
             "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
             "flip": one.flip, "z": one.z, "behind": list(one.behind), "score": one.score, "terms": dict(one.terms),
             "box": [round(v, 1) for v in one.box], **with_code(one.reason),
+            **likely_record(one.usable, one.doubts),
         }
         for one in places
     ]  # fmt: skip

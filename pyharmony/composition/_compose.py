@@ -24,6 +24,7 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import beside, in_threads
 from .._public import former_field, naming_keywords
+from .._verdict import told, verdict_of
 from .._version import __version__
 from .._warnings import quiet, warn
 from ..errors import (
@@ -67,7 +68,6 @@ from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
 from .subjects import Front, Names, Number, Spot, Subject, photos_of, subjects_of
-from .verdict import told, verdict_of
 
 #: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0
@@ -100,7 +100,8 @@ class Composed(_reprs.Line):
         warnings: those of the reasons on which the user should act, with a hint; `compose` warns of them.
         light: what the light of both photos added to `harmonize`: `stops`, `red` and `blue`, log2 relative to
             green, and the `evidence`, 'scenes' or 'faces and scenes'; None if nothing.
-        usable: how likely a stranger finds no fault in it, 0 to 1; None if a mask, a position or a recipe was passed.
+        usable: how likely a stranger finds no fault in it, 0 to 1, if a mask or a position that was passed is right;
+            None if both were, or a recipe.
         doubts: what speaks against that, with hints, the weightiest first.
 
     Example:
@@ -180,9 +181,14 @@ class ComposeInfo(_reprs.Line):
         return math.prod(likelihoods) if likelihoods else None
 
     @property
+    def doubts(self) -> tuple[Reason, ...]:
+        """What speaks against that, with hints: the doubts of each subject, the weightiest first."""
+        return tuple(doubt for one in self.subjects for doubt in one.doubts)
+
+    @property
     def verdict(self) -> Reason:
         """The verdict in words, with what would help: its code is 'not-usable' or 'doubtful'; empty if usable."""
-        return told(self.usable, [doubt for one in self.subjects for doubt in one.doubts])
+        return told(self.usable, self.doubts)
 
     @property
     def layers(self) -> list[Layer]:
@@ -664,7 +670,7 @@ def _plan_of(
         cut = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
-        if settings["shadow"] == "auto":
+        if settings["shadow"] == "auto" or isinstance(one.at, str):
             cut = _plan.with_person(photo, cut)
         spots, places = _plan.decide(photo, cut, one, people, name, int(request.k))
         # The fields that do not depend on the placement.
@@ -692,8 +698,8 @@ def _plan_of(
         if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
         reasons += [_IN_THE_AIR] if above[0] else []
-        is_doubted = bool(size) or doubt.code not in ("", _NO_GOOD_PLACE)
-        verdict = verdict_of(_plan.facts_of(cut, entry, places[0], is_doubted) if isinstance(one.at, str) else None)
+        facts = _plan.facts_of(cut, entry, (size or doubt, places[0]) if isinstance(one.at, str) else None)
+        verdict = verdict_of(facts, size or doubt)
         findings.append(Findings(reasons, warnings, places, cut.score, *verdict))
         if len(photos) > 1:
             placed_mask, head = _plan.mask_in_background(entry, cut.mask, (width, height))
@@ -710,8 +716,6 @@ def _plan_of(
     return recipe, findings, [{**recipe, "subjects": [other]} for other in others]
 
 
-#: The code of a place whose score alone is low, which says little: 10 of 23 such composites were usable.
-_NO_GOOD_PLACE = "no-good-place"
 #: Hints for a doubtful size or place.
 _OTHER_SIZE = Reason("another-size", "pass another scale")
 #: The longer side of the background in which the ground is looked for.

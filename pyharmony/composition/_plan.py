@@ -16,6 +16,7 @@ from .._images.cutouts import warn_of_opaque, without_faint
 from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
+from .._verdict import mask_facts, place_facts
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..harmonization.light import change, view_of
 from ..placement import Placement, place
@@ -28,7 +29,6 @@ from ..segmentation.people import SURE, around_person, head_in, head_of, least_s
 from ..segmentation.surroundings import Surroundings
 from ._recipe import encoded, of_layers, quantized
 from .subjects import Names, Subject
-from .verdict import Facts, certainty_of
 
 #: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
 MIN_DETECTION_SIDE = 1200
@@ -422,6 +422,7 @@ def _search_places(photo: Photo, cut: CutOut, subject: Subject, people: People, 
         Placement(
             (one.x + 0.5) * back - 0.5, (one.y + 0.5) * back - 0.5, one.scale * back / own_back, one.angle, one.flip,
             one.behind, one.score, one.terms, _rectangle([v * back for v in one.box]), photo.size, one.reason,
+            one.usable, one.doubts,
         )
         for one in place(own, people.small, mask=own_mask, k=k, **arguments)
     ]  # fmt: skip
@@ -478,15 +479,17 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
     return Reason("head-unlike", f"the head is {times:.2g} times as high as the nearest ones")
 
 
-def facts_of(cut: CutOut, entry: Mapping[str, Any], place: Placement, is_doubted: bool) -> Facts | None:
-    """Returns the facts about a subject at a place that was searched, for the verdict; None without its segmentation.
+def facts_of(cut: CutOut, entry: Mapping[str, Any], search: tuple[Reason, Placement] | None) -> dict[str, float]:
+    """Returns the facts about a subject, for the verdict; without those of a mask that the caller passed.
 
-    is_doubted: whether the place or the size is doubtful.
+    search: why its place or size is doubtful, and the place; None if the caller passed a position.
     """
-    if cut.layer is None or not cut.answers:
-        return None
-    mask = certainty_of(cut.layer), math.log(cut.answers), float(cut.posture is not None)
-    return Facts(*mask, float(is_doubted), float("bottom" in entry["cropped_sides"]), math.log1p(len(place.behind)))
+    facts = {"posed": float(cut.posture is not None)}
+    if cut.layer is not None and cut.answers:
+        facts |= mask_facts(cut.layer.values, cut.answers)
+    if search is not None:
+        facts |= place_facts(search[0], entry["cropped_sides"], len(search[1].behind))
+    return facts
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:

@@ -443,7 +443,7 @@ def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("usable", [0.1, 0.5])
 def test_a_composite_that_is_probably_not_usable_is_not_written(usable: float, monkeypatch: pytest.MonkeyPatch) -> None:
     doubt = Reason("vague-outline", "parts are a guess", hint="click them too")
-    monkeypatch.setattr(_compose, "verdict_of", lambda facts: (usable, (doubt,)))
+    monkeypatch.setattr(_compose, "verdict_of", lambda *_: (usable, (doubt,)))
     arguments = ("opaque.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS, "--points", "20,25")
     sentence = f"the composite is {100 * usable:.0f} % likely to be usable: parts are a guess; click them too"
     if usable < 0.35:

@@ -44,8 +44,8 @@ from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import blend, composition, segmentation
+from pyharmony._verdict import mask_doubts
 from pyharmony.cli._app import app
-from pyharmony.composition.verdict import mask_doubts
 from pyharmony.errors import ArgumentError, PyHarmonyError
 from pyharmony.runs._jobs.failures import Code
 from pyharmony.segmentation.masks import layers_of
@@ -1052,7 +1052,7 @@ def test_what_speaks_against_a_mask_and_a_composite_is_told(service: Running) ->
     ids = service.ids(subject=subject, background=background)
     step = {"kind": "click", "x": 90, "y": 120}
     masks = segmentation.Session(subject).segment(points=[(90, 120)])
-    doubts = mask_doubts(layers_of(masks)[0], len(masks))
+    doubts = mask_doubts(layers_of(masks)[0].values, len(masks))
     info = service.done("segment", picture=ids["subject"], steps=[step])["info"]
     assert (info["doubts"], info["doubt_codes"]) == ([*doubts], [doubt.code for doubt in doubts])
     request = {"subjects": [{"picture": ids["subject"], "points": [[90, 120]]}], "background": ids["background"]}
