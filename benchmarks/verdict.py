@@ -146,15 +146,19 @@ def ranked(is_usable: Bools, likely: Floats) -> float:
 
 
 def figures(is_usable: Bools, likely: Floats) -> dict[str, Any]:
-    """Returns the ranking, the calibration by parts of equal size, and what is refused and delivered without a word."""
+    """Returns the ranking, the calibration, and what is refused and delivered without a word.
+
+    The calibration is by parts of equal size, and by what is refused, delivered with a word, and without.
+    """
     refused, silent = likely < LEAST_USABLE, likely >= SURELY_USABLE
     parts = np.array_split(np.argsort(likely), PARTS)
+    bands = [band for band in (refused, ~refused & ~silent, silent) if band.any()]
     return {
         "composites": len(likely),
         "usable": round(float(is_usable.mean()), 2),
         "area under the curve": round(ranked(is_usable, likely), 3),
         "expected and measured": [
-            (round(float(likely[one].mean()), 2), round(float(is_usable[one].mean()), 2)) for one in parts
+            (round(float(likely[one].mean()), 2), round(float(is_usable[one].mean()), 2)) for one in [*parts, *bands]
         ],
         "refused, and usable": (int(refused.sum()), int(is_usable[refused].sum())),
         "without a word, and faulty": (int(silent.sum()), int((~is_usable)[silent].sum())),

@@ -54,21 +54,29 @@ COMPOSED = Table(0.142, {
     "cropped_below": Weight(0.945, 0.645),
     "in_front": Weight(1.117, 0.281),
 })  # fmt: skip
-PLACED = Table(0.364, {
-    "posed": Weight(0.667, 0.737),
-    "doubted": Weight(-0.855, 0.079),
-    "cropped_below": Weight(1.182, 0.645),
-    "in_front": Weight(0.871, 0.281),
+PLACED = Table(0.329, {
+    "posed": Weight(0.457, 0.716),
+    "doubted": Weight(-0.648, 0.105),
+    "cropped_below": Weight(1.403, 0.632),
+    "in_front": Weight(1.234, 0.269),
 })  # fmt: skip
 CUT_OUT = Table(0.976, {
     "certainty": Weight(7.178, 0.918),
     "answers": Weight(-0.832, 0.87),
     "posed": Weight(0.171, 0.571),
 })  # fmt: skip
-MERGED = Table(0.0, {})
+#: The facts about a merge:
+#: ended, contour, lost: the square roots of those of `pyharmony.merging.MergeBase`;
+#: missed: as there;
+#: inliers: the logarithm of the least number of pairs of features that agree, of all photos.
+#: Printed by `python benchmarks/merging.py fit`.
+MERGED = Table(0.0, {"ended": Weight(0.0, 0.0)})
 _CLICK_MORE = Reason("click-more", "click the missing and the wrong parts too, or pass a box")
 _CLICK_FACE = Reason("click-face", "click the face too; a thing needs a position and a scale")
 _PASS_PLACE = Reason("pass-place", "pass a position and a scale")
+_OTHER_BASE = Reason("other-base", "another base may show all of them")
+_PASS_PEOPLE = Reason("pass-people", "pass masks of the people of each photo")
+_NO_ALIGN = Reason("no-align", "photos from a tripod need no alignment")
 _DOUBTS = {
     "certainty": Reason("vague-outline", "parts of the cut-out are a guess", hint=_CLICK_MORE),
     "answers": Reason("several-meant", "the prompt may mean several things", hint=_CLICK_MORE),
@@ -76,6 +84,11 @@ _DOUBTS = {
     "doubted": Reason("doubtful-place", "the place or the size is doubtful", hint=_PASS_PLACE),
     "cropped_below": Reason("stands-free", "it has to stand on ground that is not recognised", hint=_PASS_PLACE),
     "in_front": Reason("in-the-open", "all of it is in front of everybody", hint=_PASS_PLACE),
+    "ended": Reason("person-cropped", "a photo crops a person who was added", hint=_OTHER_BASE),
+    "contour": Reason("people-overlap", "an added person overlaps someone of the base", hint=_PASS_PEOPLE),
+    "lost": Reason("who-is-unclear", "it is unclear which photo shows a person", hint=_PASS_PEOPLE),
+    "missed": Reason("person-missing", "a person of one photo was not added", hint=_PASS_PEOPLE),
+    "inliers": Reason("few-agree", "few features of the photos agree", hint=_NO_ALIGN),
 }
 
 

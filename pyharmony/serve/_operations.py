@@ -406,6 +406,7 @@ def _merge(body: Any, desk: Desk) -> dict[str, Any]:
     with desk.phase("encode", 3, 3):
         factor = desk.factor(base) if body.preview else 1.0
         record: dict[str, Any] = {"seconds": info.seconds, **with_codes("warning", warnings), **with_code(info.reason)}
+        record |= verdict_record(info)
         record |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
         for one in info.photos:
             parts = [
