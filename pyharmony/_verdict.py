@@ -42,7 +42,8 @@ class Table(NamedTuple):
 #: posed: whether a person's pose fits the mask;
 #: doubted: whether the place breaks a rule, or the size is unlike others';
 #: cropped_below: whether its photo crops the subject at the bottom;
-#: in_front: the logarithm of one more than the number of people in front of it.
+#: in_front: the logarithm of one more than the number of people in front of it;
+#: on_water, in_sky: how likely its lower end is there.
 #: Printed by `python benchmarks/composition.py fit`, from the graded composites of `tools/annotations/grades.json`: of
 #: a subject that was segmented and placed, of a mask of the caller's that was placed, and of a segmented one at the
 #: caller's place.
@@ -66,17 +67,19 @@ CUT_OUT = Table(0.976, {
     "posed": Weight(0.171, 0.571),
 })  # fmt: skip
 #: The facts about a merge:
-#: ended, contour, lost: the square roots of those of `pyharmony.merging.MergeBase`;
-#: missed: as there;
-#: inliers: the logarithm of the least number of pairs of features that agree, of all photos.
+#: ended, contour: the square roots of those of `pyharmony.merging.MergeBase`;
+#: missed: as there.
 #: Printed by `python benchmarks/merging.py fit`.
-MERGED = Table(0.0, {"ended": Weight(0.0, 0.0)})
+MERGED = Table(2.017, {
+    "ended": Weight(-6.869, 0.051),
+    "contour": Weight(-4.942, 0.237),
+    "missed": Weight(-9.086, 0.008),
+})  # fmt: skip
 _CLICK_MORE = Reason("click-more", "click the missing and the wrong parts too, or pass a box")
 _CLICK_FACE = Reason("click-face", "click the face too; a thing needs a position and a scale")
 _PASS_PLACE = Reason("pass-place", "pass a position and a scale")
 _OTHER_BASE = Reason("other-base", "another base may show all of them")
 _PASS_PEOPLE = Reason("pass-people", "pass masks of the people of each photo")
-_NO_ALIGN = Reason("no-align", "photos from a tripod need no alignment")
 _DOUBTS = {
     "certainty": Reason("vague-outline", "parts of the cut-out are a guess", hint=_CLICK_MORE),
     "answers": Reason("several-meant", "the prompt may mean several things", hint=_CLICK_MORE),
@@ -84,11 +87,11 @@ _DOUBTS = {
     "doubted": Reason("doubtful-place", "the place or the size is doubtful", hint=_PASS_PLACE),
     "cropped_below": Reason("stands-free", "it has to stand on ground that is not recognised", hint=_PASS_PLACE),
     "in_front": Reason("in-the-open", "all of it is in front of everybody", hint=_PASS_PLACE),
+    "on_water": Reason("on-water", "it stands on water", hint=_PASS_PLACE),
+    "in_sky": Reason("in-the-sky", "it stands in the sky", hint=_PASS_PLACE),
     "ended": Reason("person-cropped", "a photo crops a person who was added", hint=_OTHER_BASE),
     "contour": Reason("people-overlap", "an added person overlaps someone of the base", hint=_PASS_PEOPLE),
-    "lost": Reason("who-is-unclear", "it is unclear which photo shows a person", hint=_PASS_PEOPLE),
     "missed": Reason("person-missing", "a person of one photo was not added", hint=_PASS_PEOPLE),
-    "inliers": Reason("few-agree", "few features of the photos agree", hint=_NO_ALIGN),
 }
 
 
@@ -126,16 +129,20 @@ def mask_facts(values: Float32, answers: int) -> dict[str, float]:
     return {"certainty": certainty_of(values), "answers": math.log(answers)}
 
 
-def place_facts(reason: Reason, cropped_sides: Collection[str], in_front: int) -> dict[str, float]:
+def place_facts(
+    reason: Reason, cropped_sides: Collection[str], in_front: int, below: tuple[float, float]
+) -> dict[str, float]:
     """Returns the facts about a place.
 
     reason: why it is doubtful, see `pyharmony.placement.Placement`; a low score alone says little: 10 of 23 such
         composites were usable.
     cropped_sides: those on which the subject's photo crops it.
     in_front: the number of people in front of it.
+    below: how likely its lower end is on water, and in the sky, 0 to 1.
     """
     is_doubted, is_cropped = reason.code not in ("", "no-good-place"), "bottom" in cropped_sides
-    return {"doubted": float(is_doubted), "cropped_below": float(is_cropped), "in_front": math.log1p(in_front)}
+    facts = {"doubted": float(is_doubted), "cropped_below": float(is_cropped), "in_front": math.log1p(in_front)}
+    return {**facts, "on_water": below[0], "in_sky": below[1]}
 
 
 def _table_of(facts: Mapping[str, float]) -> Table | None:

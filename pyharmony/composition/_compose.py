@@ -24,7 +24,7 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import beside, in_threads
 from .._public import former_field, naming_keywords
-from .._verdict import told, verdict_of
+from .._verdict import place_facts, told, verdict_of
 from .._version import __version__
 from .._warnings import quiet, warn
 from ..errors import (
@@ -666,11 +666,12 @@ def _plan_of(
         seconds["cut"] = time.perf_counter() - start
         background_digest = searched()
     for i, (photo, one, name) in enumerate(zip(photos, subjects, request.names, strict=True)):
+        is_searched = isinstance(one.at, str)
         start = time.perf_counter()
         cut = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
-        if settings["shadow"] == "auto" or isinstance(one.at, str):
+        if settings["shadow"] == "auto" or is_searched:
             cut = _plan.with_person(photo, cut)
         spots, places = _plan.decide(photo, cut, one, people, name, int(request.k))
         # The fields that do not depend on the placement.
@@ -678,28 +679,34 @@ def _plan_of(
         same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
         same["adjust"] = one.adjust
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
-        uses_people = request.people is not None or isinstance(one.at, str)
+        uses_people = request.people is not None or is_searched
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
         is_default = settings["harmonize"] is not None and settings["harmonize"]["method"] == DEFAULT
         light = _plan.light_between(photo, cut, people, heads) if is_default else None
         entry, *next_best = drawn = [_entry(same, spot, heads, pixels, light) for spot in spots]
         entries.append(entry)
         others += next_best
-        doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
+        doubt = places[0].reason if is_searched else NO_REASON
         reasons = [reason for reason in (cut.reason, doubt) if reason]
         small = resized(people.small, fitted(people.size, _SURROUNDINGS_SIDE))
-        around = surroundings_of(small) if settings["shadow"] == "auto" else None
-        above = [around and _plan.drop_shadow(cut, each, around, people.whole) for each in drawn]
+        has_auto_shadow, is_above = settings["shadow"] == "auto", False
+        around = surroundings_of(small) if has_auto_shadow or is_searched else None
+        for each in reversed(drawn) if around is not None and has_auto_shadow else ():
+            if is_above := around.is_above_ground(*_plan.lower_end(cut, each, people.whole)):
+                each["shadow"] = None
         warnings = [
             reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
             for reason in reasons
         ]
         size = NO_REASON
-        if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
+        if is_searched and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
-        reasons += [_IN_THE_AIR] if above[0] else []
-        facts = _plan.facts_of(cut, entry, (size or doubt, places[0]) if isinstance(one.at, str) else None)
-        verdict = verdict_of(facts, size or doubt)
+        reasons += [_IN_THE_AIR] if is_above else []
+        facts: dict[str, float] = {}
+        if is_searched and around is not None:
+            below = around.water_and_sky_at(*_plan.lower_end(cut, entry, people.whole))
+            facts = place_facts(size or doubt, entry["cropped_sides"], len(places[0].behind), below)
+        verdict = verdict_of(_plan.facts_of(cut, facts), size or doubt)
         findings.append(Findings(reasons, warnings, places, cut.score, *verdict))
         if len(photos) > 1:
             placed_mask, head = _plan.mask_in_background(entry, cut.mask, (width, height))

@@ -16,7 +16,7 @@ from .._images.cutouts import warn_of_opaque, without_faint
 from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
-from .._verdict import mask_facts, place_facts
+from .._verdict import mask_facts
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..harmonization.light import change, view_of
 from ..placement import Placement, place
@@ -26,7 +26,6 @@ from ..segmentation.heads import Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
-from ..segmentation.surroundings import Surroundings
 from ._recipe import encoded, of_layers, quantized
 from .subjects import Names, Subject
 
@@ -479,17 +478,12 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
     return Reason("head-unlike", f"the head is {times:.2g} times as high as the nearest ones")
 
 
-def facts_of(cut: CutOut, entry: Mapping[str, Any], search: tuple[Reason, Placement] | None) -> dict[str, float]:
-    """Returns the facts about a subject, for the verdict; without those of a mask that the caller passed.
-
-    search: why its place or size is doubtful, and the place; None if the caller passed a position.
-    """
+def facts_of(cut: CutOut, place: dict[str, float]) -> dict[str, float]:
+    """Returns the facts about a subject and its place, for the verdict; without those of a mask that was passed."""
     facts = {"posed": float(cut.posture is not None)}
     if cut.layer is not None and cut.answers:
         facts |= mask_facts(cut.layer.values, cut.answers)
-    if search is not None:
-        facts |= place_facts(search[0], entry["cropped_sides"], len(search[1].behind))
-    return facts
+    return facts | place
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:
@@ -501,15 +495,12 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
     return below in entry["cropped_sides"]
 
 
-def drop_shadow(cut: CutOut, entry: dict[str, Any], around: Surroundings, size: tuple[int, int]) -> bool:
-    """Leaves the shadow out if the lower end of a subject is in the sky or on water, and returns whether it is."""
+def lower_end(cut: CutOut, entry: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float]:
+    """Returns the place of the lower end of a subject, in sides of the background of a size."""
     box, factor = bounding_box(cut.mask >= 128), entry["size"][0] / cut.mask.shape[1]
     matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
-    end = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / size
-    if box.empty or not around.is_above_ground(*end):
-        return False
-    entry["shadow"] = None
-    return True
+    x, y = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / size
+    return (0.5, 1.0) if box.empty else (float(x), float(y))
 
 
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:

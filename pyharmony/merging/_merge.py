@@ -403,12 +403,7 @@ class _Merger:
             reason = Reason("nobody-else", "no other photo has people who are not in the base")
             if all(photo.reason for i, photo in enumerate(photos) if i != self.base.number):
                 reason = Reason("no-common-place", "no other photo shows the scene of the base")
-        usable, doubts = (None, ()) if reason else verdict_of(self._facts(), table=MERGED)
+        total = {name: sum(getattr(costs, name) for costs in self.costs) for name in Costs._fields}
+        facts = {"ended": math.sqrt(total["ended"]), "contour": math.sqrt(total["contour"]), "missed": total["missed"]}
+        usable, doubts = (None, ()) if reason else verdict_of(facts, table=MERGED)
         return MergeInfo(self.base.number, photos, reason, time.perf_counter() - start, usable=usable, doubts=doubts)
-
-    def _facts(self) -> dict[str, float]:
-        """Returns the facts about all photos together, for the verdict."""
-        ended, contour, lost, missed = (sum(terms) for terms in zip(*self.costs, strict=True))
-        facts = {"ended": math.sqrt(ended), "contour": math.sqrt(contour), "lost": math.sqrt(lost), "missed": missed}
-        inliers = [photo.inliers for photo in self.photos.values() if not photo.reason]
-        return {**facts, "inliers": math.log(min(inliers))} if self.align else facts

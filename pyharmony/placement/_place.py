@@ -95,12 +95,16 @@ _MIN_GOOD_SCORE = 0.1
 #: The values of terms at or below which a placement that keeps the rules gets their reason.
 _BAD_TERM = -3.0
 _OFF_LINE = Reason("off-head-line", "the head of the object would be far from the line of the others' heads")
+_ON_SKY = Reason("on-sky", "the object would stand in the sky or on nothing")
+_ON_WATER = Reason("on-water", "the object would stand on water")
+#: The probability of water above which it is told.
+_MIN_WATER_SHARE = 0.5
 _NO_GROUND = Reason("no-ground", "people could not stand in the scene, which is a close-up, the sky or water")
 _DOUBTS = {
     "head_line": (_BAD_TERM, _OFF_LINE),
     "off": (_BAD_TERM, Reason("mostly-beyond", "most of the object would be outside of the background")),
     "others": (_BAD_TERM, Reason("others-covered", "people without a mask would be covered")),
-    "surface": (-1.5, Reason("on-sky", "the object would stand in the sky, on water, or on nothing")),
+    "surface": (-1.5, _ON_SKY),
     "no_scene": (_BAD_TERM, _NO_GROUND),
     # One in thirty people in photos stands on ground so different from that of others: 1.2 of its deviations.
     "ground": (-0.98, Reason("other-ground", "the object would stand on other ground than the people")),
@@ -301,14 +305,16 @@ def place(
     facts = {"posed": float(posture is not None)} if is_pose_known else {}
     if isinstance(mask, Masks) and len(mask) and not mask.heads:
         facts |= mask_facts(refined_layer(mask).values, len(mask))
-    return [_judged(one, object_, facts) for one in _best(object_, ground, angle, flip, scale, int(k))]
+    return [_judged(one, object_, ground, facts) for one in _best(object_, ground, angle, flip, scale, int(k))]
 
 
-def _judged(one: Placement, object_: Subject, facts: Mapping[str, float]) -> Placement:
-    """Returns a placement with its verdict, by the facts about the mask."""
-    facts = {**facts, **place_facts(one.reason, object_.cut, len(one.behind))}
-    usable, doubts = verdict_of(facts, one.reason)
-    return replace(one, usable=usable, doubts=doubts)
+def _judged(one: Placement, object_: Subject, ground: Ground, facts: Mapping[str, float]) -> Placement:
+    """Returns a placement with its verdict, by the facts about the mask; water has a reason of its own."""
+    (left, top, wide, high), (width, height) = one.box, ground.size
+    below = ground.surroundings.water_and_sky_at((left + wide / 2) / width, (top + high) / height)
+    reason = _ON_WATER if one.reason is _ON_SKY and below[0] > _MIN_WATER_SHARE else one.reason
+    usable, doubts = verdict_of({**facts, **place_facts(reason, object_.cut, len(one.behind), below)}, reason)
+    return replace(one, reason=reason, usable=usable, doubts=doubts)
 
 
 def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,17 @@ from PIL import Image
 import pyharmony
 from pyharmony import merging
 from pyharmony._images.planes import shrunk
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, UnchangedWarning
+from pyharmony.errors import (
+    ArgumentError,
+    DTypeError,
+    MaskError,
+    PyHarmonyWarning,
+    Reason,
+    ShapeError,
+    UnchangedWarning,
+)
 from pyharmony.io import Picture
-from pyharmony.merging import _light, _planes, _seam
+from pyharmony.merging import _light, _merge, _planes, _seam
 
 from ..shared import RANGE, to_dtype
 
@@ -252,6 +260,26 @@ def test_people_are_found(data_dir: Path) -> None:
     result, info = merge([place(15) // 2 + 60, photo], return_info=True)
     assert np.mean(info.photos[1].mask[inside] > 250) > 0.97
     assert np.median(np.abs(result.astype(int) - second).mean(-1)[inside]) < 8
+
+
+@pytest.mark.filterwarnings("ignore:photos.1.")
+def test_a_merge_tells_how_likely_it_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(motion(SIZE, turn=1))
+    _, info = merge(scene.photos, people=scene.people, return_info=True)
+    assert info.usable is not None and info.usable > 0.65 and not info.verdict
+    with pytest.warns(UnchangedWarning):
+        _, info = merge([scene.first, scene.first], people=[[], []], return_info=True, align=False)
+    assert info.reason and info.usable is None and not info.doubts
+
+    def unlikely(facts: Mapping[str, float], table: Any) -> tuple[float, tuple[Reason, ...]]:
+        return 0.2, (Reason("person-cropped", "a photo crops a person", hint="pass another base"),)
+
+    monkeypatch.setattr(_merge, "verdict_of", unlikely)
+    with pytest.warns(
+        PyHarmonyWarning, match="the merged photo is 20 % likely to be usable: a photo crops a person"
+    ) as said:
+        merge(scene.photos, people=scene.people)
+    assert [one.message.code for one in said if one.message.code != "touches-base"] == ["not-usable"]
 
 
 def test_everyone_of_three_photographs_is_kept() -> None:

@@ -24,13 +24,17 @@ USUAL = {name: weight.mean for name, weight in COMPOSED.weights.items()}
 DOUBT = Reason("vague-outline", "parts are a guess", hint="click them too")
 
 
-@pytest.fixture(scope="module")
-def verdict() -> Any:
+def benchmark(name: str) -> Any:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        return load_script("benchmarks/verdict.py")
+        return load_script(f"benchmarks/{name}.py")
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def verdict() -> Any:
+    return benchmark("verdict")
 
 
 @pytest.fixture
@@ -53,6 +57,14 @@ def test_the_tables_are_those_of_the_command(verdict: Any, name: str, area: floa
     assert all(abs(expected - measured) < 0.1 for expected, measured in figures["expected and measured"])
     refused, usable = figures["refused, and usable"]
     assert refused < 10 or usable <= 0.2 * refused
+
+
+def test_the_table_of_merges_is_that_of_the_command() -> None:
+    merging = benchmark("merging")
+    table, figures = merging.fit()
+    assert table == shipped.MERGED and len(merging.RECORD.read()["judged"]["rows"]) >= 60
+    assert figures["area under the curve"] > 0.8
+    assert all(abs(expected - measured) < 0.1 for expected, measured in figures["expected and measured"])
 
 
 def test_grades_are_of_other_photographs_in_each_part(verdict: Any) -> None:
