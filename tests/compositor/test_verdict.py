@@ -15,12 +15,14 @@ from pyharmony import _verdict as shipped
 from pyharmony._verdict import COMPOSED, LEAST_USABLE, SURELY_USABLE, told, verdict_of
 from pyharmony.composition import _compose
 from pyharmony.errors import PyHarmonyWarning, Reason
+from pyharmony.segmentation.surroundings import surroundings_of
 
 from ..shared import ROOT, load_script
 
 pytestmark = pytest.mark.chains
 
 USUAL = {name: weight.mean for name, weight in COMPOSED.weights.items()}
+PLACE_CODES = {"no-body", "stands-free", "in-the-open", "on-water", "in-the-sky"}
 DOUBT = Reason("vague-outline", "parts are a guess", hint="click them too")
 
 
@@ -49,14 +51,17 @@ def judged(monkeypatch: pytest.MonkeyPatch, *likelihoods: float) -> None:
     monkeypatch.setattr(_compose, "verdict_of", lambda *_: (next(answers), (DOUBT,)))
 
 
-@pytest.mark.parametrize(("name", "area"), [("COMPOSED", 0.79), ("PLACED", 0.7), ("CUT_OUT", 0.64)])
-def test_the_tables_are_those_of_the_command(verdict: Any, name: str, area: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "area", "error"), [("COMPOSED", 0.8, 0.1), ("PLACED", 0.74, 0.13), ("CUT_OUT", 0.64, 0.1)]
+)
+def test_the_tables_are_those_of_the_command(verdict: Any, name: str, area: float, error: float) -> None:
     question = verdict.QUESTIONS[name]
     table, figures = verdict.fit(*question.arrays("fit"), question.facts)
     assert table == getattr(shipped, name) and figures["area under the curve"] > area
-    assert all(abs(expected - measured) < 0.1 for expected, measured in figures["expected and measured"])
+    quarters = figures["expected and measured"][: verdict.PARTS]
+    assert all(abs(expected - measured) < error for expected, measured in quarters)
     refused, usable = figures["refused, and usable"]
-    assert refused < 10 or usable <= 0.2 * refused
+    assert refused < 10 or usable <= 0.25 * refused
 
 
 def test_the_table_of_merges_is_that_of_the_command() -> None:
@@ -140,7 +145,7 @@ def test_what_the_caller_decided_counts_as_right(photos: Any) -> None:
     mask[15:45, 25:55] = 255
     _, info = pyharmony.compose(*photos, masks=mask, **options)
     (one,) = info.subjects
-    assert one.usable is not None and {doubt.code for doubt in one.doubts} <= {"no-body", "stands-free", "in-the-open"}
+    assert one.usable is not None and {doubt.code for doubt in one.doubts} <= PLACE_CODES
     _, placed = pyharmony.compose(*photos, points=(40, 30), at=(20, 20), **options)
     assert placed.usable is not None
     assert {doubt.code for doubt in placed.subjects[0].doubts} <= {"vague-outline", "several-meant", "no-body"}
@@ -150,13 +155,15 @@ def test_places_tell_how_likely_they_are_usable(photos: Any) -> None:
     mask = np.zeros((60, 80), np.uint8)
     mask[15:45, 25:55] = 255
     every = pyharmony.place(*photos, mask=mask, people=[], k=2)
-    facts = {"posed": 0.0, "doubted": 0.0, "cropped_below": 0.0, "in_front": 0.0}
-    assert (every[0].usable, every[0].doubts) == verdict_of(facts) and every[0].doubts
+    (x, y, wide, high), (height, width) = every[0].box, photos[1].shape[:2]
+    below = surroundings_of(photos[1]).water_and_sky_at((x + wide / 2) / width, (y + high) / height)
+    facts = {"posed": 0.0, **shipped.place_facts(every[0].reason, (), 0, below)}
+    assert (every[0].usable, every[0].doubts) == verdict_of(facts, every[0].reason) and every[0].doubts
     # How sure the mask is counts if it is known, and whether there is a pose does not if it is not.
     masks = pyharmony.segment(photos[0], points=(40, 30))
     (segmented,) = pyharmony.place(*photos, mask=masks, people=[], person=False, k=1)
     (drawn,) = pyharmony.place(*photos, mask=masks.mask, people=[], person=False, k=1)
-    assert segmented.box == drawn.box and segmented.usable != drawn.usable == verdict_of(facts)[0]
+    assert segmented.box == drawn.box and None is not segmented.usable != drawn.usable
     person = {"mask": mask, "people": [], "person": True, "head": (35, 15, 10, 8), "cropped_sides": ()}
     assert "no-body" not in [doubt.code for doubt in pyharmony.place(*photos, **person)[0].doubts]
 
