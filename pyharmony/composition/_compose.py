@@ -491,7 +491,7 @@ def contact_sheet(
         >>> import pyharmony
         >>> from pyharmony import composition
         >>> subject, background = np.zeros((30, 20, 4), np.uint8), np.full((60, 80, 3), 128, np.uint8)
-        >>> subject[5:25, 5:15] = 255
+        >>> subject[5:, 5:15] = 255  # cropped at the bottom
         >>> _, info = pyharmony.compose(subject, background, people=[], k=2, upscale=None, return_info=True)
         >>> composition.contact_sheet(subject, background, info).shape[2]
         3
@@ -691,9 +691,11 @@ def _plan_of(
         small = resized(people.small, fitted(people.size, _SURROUNDINGS_SIDE))
         has_auto_shadow, is_above = settings["shadow"] == "auto", False
         around = surroundings_of(small) if has_auto_shadow or is_searched else None
-        for each in reversed(drawn) if around is not None and has_auto_shadow else ():
-            if is_above := around.is_above_ground(*_plan.lower_end(cut, each, people.whole)):
-                each["shadow"] = None
+        if around is not None and has_auto_shadow:
+            # The first place is the last, whose answer stays.
+            for each in reversed(drawn):
+                if is_above := around.is_above_ground(*_plan.lower_end(cut, each, people.whole)):
+                    each["shadow"] = None
         warnings = [
             reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
             for reason in reasons
