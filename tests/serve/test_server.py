@@ -1010,6 +1010,8 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
     assert beside["box"] == pytest.approx(reference.box) and beside["box"][0] + beside["box"][2] < 1000
     for place, one in zip(whole, expected, strict=True):
         assert place["scale"] == one.scale and place["box"] == pytest.approx(one.box) and place["score"] == one.score
+        assert place["usable"] == round(one.usable or 0, 4)
+        assert place["doubt_codes"] == [doubt.code for doubt in one.doubts]
     assert small[0]["box"] == pytest.approx(whole[0]["box"], abs=40)
     place = {key: whole[0][key] for key in ("at", "scale", "angle", "flip", "behind")}
     request = {"subjects": [{"picture": ids["subject"], "mask": ids["mask"], **place}], "background": ids["background"]}
@@ -1151,6 +1153,9 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
     base, other = job["result"]["info"]["photos"]
     assert other["parts"][0]["box"] == list(info.photos[1].parts[0].box) and base["parts"] == []
     assert other["parts"][0]["people"] == other["parts"][0]["people_share"] == info.photos[1].parts[0].people_share
+    record = job["result"]["info"]
+    assert (record["usable"], record["verdict_code"]) == (pytest.approx(info.usable, abs=1e-4), info.verdict.code)
+    assert record["doubt_codes"] == [doubt.code for doubt in info.doubts] and info.usable is not None
     small = service.done("merge", **body, preview=True)
     assert small["picture"]["width"] == 1600
     assert small["info"]["photos"][1]["parts"][0]["box"] == pytest.approx(other["parts"][0]["box"], abs=60)
