@@ -2,13 +2,16 @@
 
     python benchmarks/merging.py run DATA --scenes 60      # photographs with people pasted in, moved by known motions
     python benchmarks/merging.py run DATA --scenes 2 --save FOLDER    # also writes the results, for inspection
+    python benchmarks/merging.py judge DATA --scenes 150   # harder ones, for the verdict
+    python benchmarks/merging.py fit                       # the weights of the verdict, by these
     python benchmarks/merging.py speed DATA                # seconds and memory for two photographs of 12 megapixels
     python benchmarks/merging.py report                    # the tables, into docs/merging.md
 
 DATA contains the folders `photos_open` and `pairs_open`. A scene is a photograph of a place without people; a person
 from another photograph is pasted into its left part in the first image, and another into its right part in the second
 one, which is shifted by up to 4 % of the width, rotated by up to 3°, resized by up to 5 %, exposed by up to half a stop
-more or less, noisy, and a JPEG. So the ground truth is known: the alignment of each pixel, and the image with both.
+more or less, noisy, and a JPEG. So the ground truth is known: the alignment of each pixel, and the image with both. In
+harder scenes each of these is up to 3.5 times as much, so that frames crop people, and people stand nearer together.
 """
 
 from __future__ import annotations
@@ -22,14 +25,17 @@ import time
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
+import verdict
 from PIL import Image
 from records import Record, commands_of
 from tables import rows_of
 
 from pyharmony import merging
+from pyharmony._verdict import Table, verdict_of
 from pyharmony.errors import PyHarmonyWarning
 from pyharmony.merging import _planes
 
@@ -38,6 +44,11 @@ RECORD = Record("merging", "merging.md")
 PLACES, SCENE_SIDE = ("landscape", "city", "street", "indoor"), 1000
 #: The visible share from which a person counts as complete; a pixel is a ghost if its error exceeds these levels.
 MIN_VISIBLE_SHARE, GHOST_LEVELS = 0.95, 32
+#: The number of the first of the scenes for the verdict.
+FIRST_JUDGED = 1000
+#: The largest share of ghosts of a usable result, the hardest scenes, and by how much nearer to each other people may
+#: stand in them for each degree of hardness, as a share of the width.
+MAX_GHOST_SHARE, HARDEST, NEARER = 0.01, 3.5, 0.1
 
 Pixels = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
@@ -46,22 +57,22 @@ Float = npt.NDArray[np.float64]
 class Scene:
     """Two photographs of one place, their ground truth, the positions of people, and the motion between both."""
 
-    def __init__(self, places: list[Path], people: list[tuple[Path, Path]], number: int) -> None:
-        random = np.random.default_rng((3, number))
+    def __init__(self, places: list[Path], people: list[tuple[Path, Path]], number: int, hardness: float = 1.0) -> None:
+        random, nearer = np.random.default_rng((3, number)), NEARER * (hardness - 1)
         place = Image.open(places[number % len(places)]).convert("RGB")
-        factor = 1.2 * SCENE_SIDE / max(place.size)
+        factor = (1 + 0.2 * hardness) * SCENE_SIDE / max(place.size)
         whole = place.resize((round(place.width * factor), round(place.height * factor)), Image.Resampling.LANCZOS)
         #: The frame of the first photograph in the whole one.
-        edge = round(0.1 * SCENE_SIDE)
+        edge = round(0.1 * hardness * SCENE_SIDE)
         size = whole.width - 2 * edge, whole.height - 2 * edge
         pair = random.choice(len(people), 2, replace=False)
-        left, self.first_mask = pasted(whole, people[pair[0]], random.uniform(0.15, 0.38), edge, random)
-        right, self.second_mask = pasted(whole, people[pair[1]], random.uniform(0.62, 0.85), edge, random)
+        left, self.first_mask = pasted(whole, people[pair[0]], random.uniform(0.15, 0.38 + nearer), edge, random)
+        right, self.second_mask = pasted(whole, people[pair[1]], random.uniform(0.62 - nearer, 0.85), edge, random)
         both = Image.composite(right, left, Image.fromarray(self.second_mask))
         cut = (edge, edge, edge + size[0], edge + size[1])
         self.first, self.expected = (np.asarray(image.crop(cut)) for image in (left, both))
-        turn, zoom = math.radians(random.uniform(-3, 3)), 1 + random.uniform(-0.05, 0.05)
-        shift = random.uniform(-0.04, 0.04, 2) * size[0]
+        turn, zoom = math.radians(hardness * random.uniform(-3, 3)), 1 + hardness * random.uniform(-0.05, 0.05)
+        shift = hardness * random.uniform(-0.04, 0.04, 2) * size[0]
         middle = np.array([[1, 0, -size[0] / 2], [0, 1, -size[1] / 2], [0, 0, 1.0]])
         cosine, sine = zoom * math.cos(turn), zoom * math.sin(turn)
         motion = np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]], [0, 0, 1.0]])
@@ -70,7 +81,7 @@ class Scene:
         back = np.array([[1, 0, edge], [0, 1, edge], [0, 0, 1.0]]) @ np.linalg.inv(self.matrix)
         frame = (0, 0, *size)
         view = _planes.warped(np.asarray(right), back, frame).astype(np.float64)
-        lit = 255 * (view / 255) ** random.uniform(0.95, 1.05) * 2 ** random.uniform(-0.5, 0.5)
+        lit = 255 * (view / 255) ** random.uniform(0.95, 1.05) * 2 ** (hardness * random.uniform(-0.5, 0.5))
         lit = lit * (1 + random.uniform(-0.02, 0.02, 3)) + random.normal(0, 2, view.shape)
         self.second = as_jpeg(lit.round().clip(0, 255).astype(np.uint8))
         self.seen_mask: Pixels = _planes.warped(self.second_mask, back, frame)
@@ -78,7 +89,7 @@ class Scene:
             mask[edge : edge + size[1], edge : edge + size[0]] for mask in (self.first_mask, self.second_mask)
         )
         #: The visible part of the second person in the second photograph, in the frame of the first one.
-        self.view: npt.NDArray[np.bool_] = _planes.view(size, self.matrix, frame)
+        self.view: npt.NDArray[np.bool_] = _planes.coverage(size, self.matrix, frame)
 
 
 def pasted(
@@ -174,6 +185,37 @@ def run(data: Path, count: int, save: Path | None) -> dict[str, Any]:
     return {"places": len(places), "people": len(people), "rows": rows}
 
 
+def judge(data: Path, count: int) -> dict[str, Any]:
+    """Returns the facts about merges of scenes of all degrees of hardness, and whether each result is usable.
+
+    It is usable if both people are complete, although a frame may crop them, and nothing is doubled beside them. Of
+    every third scene the masks of people are given. Photographs that are left out have no facts.
+    """
+    places, people = scenes_of(data)
+    rows = []
+    for number in range(count):
+        # The golden ratio spreads degrees evenly, whatever the count.
+        hardness = 1 + (HARDEST - 1) * (0.618034 * number % 1)
+        scene = Scene(places, people, FIRST_JUDGED + number, hardness)
+        with mock.patch("pyharmony.merging._merge.verdict_of", wraps=verdict_of) as record:
+            row, _ = measured(scene, number % 3 == 2)
+        if record.called:
+            shown = float(scene.view[scene.second_mask > 200].mean())
+            is_usable = min(row["newcomer"] * shown, row["base"]) > MIN_VISIBLE_SHARE and row["ghost"] < MAX_GHOST_SHARE
+            facts = {name: round(float(value), 4) for name, value in record.call_args.args[0].items()}
+            rows.append({"place": (FIRST_JUDGED + number) % len(places), "usable": is_usable, "facts": facts})
+            print(json.dumps(rows[-1]), flush=True)
+    return {"rows": rows}
+
+
+def fit() -> tuple[Table, dict[str, Any]]:
+    """Returns the table of the verdict, and the figures of its cross-validation over photographs of places."""
+    rows = RECORD.read()["judged"]["rows"]
+    names = list(rows[0]["facts"])
+    facts = np.array([[row["facts"][name] for name in names] for row in rows])
+    return verdict.fit(facts, np.array([row["usable"] for row in rows]), [row["place"] for row in rows], names)
+
+
 def speed(data: Path) -> dict[str, Any]:
     """Returns the seconds for two photographs of 12 megapixels, and the memory of the process."""
     scene = Scene(*scenes_of(data), 0)
@@ -218,14 +260,22 @@ def main() -> None:
     one.add_argument("data", type=Path)
     one.add_argument("--scenes", type=int, default=60)
     one.add_argument("--save", type=Path)
+    hard = commands.add_parser("judge")
+    hard.add_argument("data", type=Path)
+    hard.add_argument("--scenes", type=int, default=150)
+    commands.add_parser("fit")
     commands.add_parser("speed").add_argument("data", type=Path)
     commands.add_parser("report")
     options = parser.parse_args()
     warnings.simplefilter("ignore", PyHarmonyWarning)
     calls = {
         "run": lambda: {"run": run(options.data, options.scenes, options.save)},
+        "judge": lambda: {"judged": judge(options.data, options.scenes)},
         "speed": lambda: {"speed": speed(options.data)},
     }
+    if options.command == "fit":
+        print(*fit(), sep="\n")
+        return
     RECORD.run(options.command, calls, report)
 
 

@@ -195,11 +195,9 @@ COMPOSE = Call(
     },
 )  # fmt: skip
 
+_ANYWAY = Option("anyway", bool, "Write a result that is probably not usable too.", argument=False, value=False)
 #: A composite that is written to a file.
-COMPOSE_FILE = replace(COMPOSE, options=(
-    *COMPOSE.options,
-    Option("anyway", bool, "Write a composite that is probably not usable too.", argument=False, value=False),
-))  # fmt: skip
+COMPOSE_FILE = replace(COMPOSE, options=(*COMPOSE.options, _ANYWAY))
 
 APPLY_EDIT = Call(
     command="apply-edit",
@@ -235,3 +233,5 @@ MERGE = Call(
     ),
     renamed={"mask": "--people"},
 )  # fmt: skip
+#: A merged photo that is written to a file.
+MERGE_FILE = replace(MERGE, options=(*MERGE.options, _ANYWAY))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._calls import flag
 from ..errors import RunError
-from ..runs._jobs.failures import Code, Words, as_failures, reading, writing
+from ..runs._jobs.failures import Code, Words, as_failures, check_usable, reading, writing
 from ..runs._jobs.task import STREAM, check_output
 from ._console import Console
 
@@ -54,6 +55,14 @@ def check_images(console: Console, output: str, overwrite: bool, **others: str |
         if path is not None:
             check_image(path, overwrite, flag(name))
     check_stdout(console, output)
+
+
+def check_verdict(console: Console, info: Any, output: str, options: Mapping[str, Any]) -> None:
+    """Notes a doubtful result, and refuses one that is probably not usable, unless with --anyway."""
+    if not options.get("anyway"):
+        check_usable(info, output, "--anyway")
+    if info.verdict:
+        console.note(info.verdict)
 
 
 def check_stdout(console: Console, output: str, option: str = "-o") -> None:

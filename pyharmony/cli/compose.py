@@ -12,21 +12,11 @@ from typing import Annotated, Any
 from .._calls import Group, flag
 from .._calls.composites import COMPOSE_FILE
 from ..errors import PyHarmonyWarning, RunError
-from ..runs._jobs.failures import (
-    Code,
-    Words,
-    as_failures,
-    check_usable,
-    reading,
-    verdict_record,
-    with_code,
-    with_codes,
-    writing,
-)
+from ..runs._jobs.failures import Code, Words, as_failures, reading, verdict_record, with_code, with_codes, writing
 from ..runs._jobs.task import STREAM, check_output
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
-from ._images import check_image, numbered, read_with_source, report_written, write_image
+from ._images import check_image, check_verdict, numbered, read_with_source, report_written, write_image
 from ._options import described_by
 
 _NAMES = {"method": "--harmonize", "info": "--explain"}
@@ -84,10 +74,7 @@ def compose(
     start = time.perf_counter()
     composer = _Photos(console, subjects, background, side, arguments)
     result, info = composer.compose(recipe, **composer.arguments)
-    if not options.get("anyway"):
-        check_usable(info, output, "--anyway")
-    if info.verdict:
-        console.note(info.verdict)
+    check_verdict(console, info, output, options)
     sheet = None if explain is None else composer.sheet(info)
     composer.write(result, output, overwrite)
     alternatives = []

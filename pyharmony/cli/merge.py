@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from typing import Annotated, Any
 
-from .._calls import MERGE
-from ..errors import RunError
-from ..runs._jobs.failures import Code, Words, as_failures, with_code
+from .._calls.composites import MERGE_FILE
+from ..errors import PyHarmonyWarning, RunError
+from ..runs._jobs.failures import Code, Words, as_failures, verdict_record, with_code
 from ._command import Output, Overwrite, argument
 from ._console import Console
-from ._images import check_images, read_with_source, report_written, write_image
+from ._images import check_images, check_verdict, read_with_source, report_written, write_image
 from ._options import described_by
 
 #: The word for the best base.
@@ -24,10 +25,10 @@ _TEXTS = {
 }
 
 
-@described_by(MERGE)
+@described_by(MERGE_FILE)
 def merge(
     console: Console,
-    photos: Annotated[list[str], argument("PHOTO PHOTO...", MERGE.inputs["photos"])],
+    photos: Annotated[list[str], argument("PHOTO PHOTO...", MERGE_FILE.inputs["photos"])],
     output: Output,
     options: dict[str, Any],
     overwrite: Overwrite = False,
@@ -35,7 +36,8 @@ def merge(
     """Merge photos of one scene into one with everyone in any of them, and write OUT.
 
     The photos are aligned, and people who are missing in the base are added from the others. The base is the photo that
-    the others fit best, or that of --base. OUT has its depth, colour profile and metadata.
+    the others fit best, or that of --base. OUT has its depth, colour profile and metadata. A merged photo that is
+    probably not usable is not written, unless with --anyway.
     """
     import pyharmony
     from pyharmony.io.provenance import composite_over
@@ -55,9 +57,12 @@ def merge(
     files = {f"photos[{i}]": path for i, path in enumerate(photos)}
     files |= {f"people[{i}]": path for i, path in enumerate(masks or ())}
     with as_failures(Words(files=files, texts=_TEXTS)):
+        # The verdict is noted, or the message of a failure.
+        warnings.filterwarnings("ignore", "the merged photo is ", PyHarmonyWarning)
         number: Any = base if base == _AUTO else photos.index(base)
-        arguments = MERGE.arguments(options)
+        arguments = MERGE_FILE.arguments(options)
         result, info = pyharmony.merge(pictures, base=number, people=masks, return_info=True, **arguments)
+    check_verdict(console, info, output, options)
     sources = [
         source
         for i, ((_, source), photo) in enumerate(zip(read, info.photos, strict=True))
@@ -89,4 +94,5 @@ def merge(
         costs = ", ".join(f"{path} {one.cost:.2f}" for path, one in zip(photos, info.bases, strict=True) if one.allowed)
         console.note(f"the base is {base_path}; costs: {costs}")
     bases = [{**dataclasses.asdict(one), "cost": one.cost} for one in info.bases]
-    report_written(console, output, start, base=base_path, bases=bases, photos=records, **with_code(info.reason))
+    report_written(console, output, start, base=base_path, bases=bases, photos=records, **with_code(info.reason),
+                   **verdict_record(info))  # fmt: skip

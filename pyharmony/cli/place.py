@@ -6,8 +6,9 @@ import time
 from typing import Annotated, Any
 
 from .._calls import PLACE
+from .._verdict import told
 from ..errors import RunError
-from ..runs._jobs.failures import Code, as_failures, reading, with_code
+from ..runs._jobs.failures import Code, as_failures, likely_record, reading, with_code
 from ._command import Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, check_stdout, output_name, read_image, write_image
@@ -52,11 +53,15 @@ def place(
     seconds = time.perf_counter() - start
     if places[0].reason:
         console.warn(f"{background}: {places[0].reason}; this is the best place")
+    verdict = told(places[0].usable, places[0].doubts, "composite at the best place")
+    if verdict.code == "not-usable":
+        console.note(verdict)
     rows = [
         {
             "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
             "flip": one.flip, "z": one.z, "behind": list(one.behind), "score": one.score, "terms": dict(one.terms),
             "box": [round(v, 1) for v in one.box], **with_code(one.reason),
+            **likely_record(one.usable, one.doubts),
         }
         for one in places
     ]  # fmt: skip

@@ -24,6 +24,7 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import beside, in_threads
 from .._public import former_field, naming_keywords
+from .._verdict import place_facts, told, verdict_of
 from .._version import __version__
 from .._warnings import quiet, warn
 from ..errors import (
@@ -67,7 +68,6 @@ from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
 from .subjects import Front, Names, Number, Spot, Subject, photos_of, subjects_of
-from .verdict import told, verdict_of
 
 #: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0
@@ -100,7 +100,8 @@ class Composed(_reprs.Line):
         warnings: those of the reasons on which the user should act, with a hint; `compose` warns of them.
         light: what the light of both photos added to `harmonize`: `stops`, `red` and `blue`, log2 relative to
             green, and the `evidence`, 'scenes' or 'faces and scenes'; None if nothing.
-        usable: how likely a stranger finds no fault in it, 0 to 1; None if a mask, a position or a recipe was passed.
+        usable: how likely a stranger finds no fault in it, 0 to 1, if a mask or a position that was passed is right;
+            None if both were, or a recipe.
         doubts: what speaks against that, with hints, the weightiest first.
 
     Example:
@@ -180,9 +181,14 @@ class ComposeInfo(_reprs.Line):
         return math.prod(likelihoods) if likelihoods else None
 
     @property
+    def doubts(self) -> tuple[Reason, ...]:
+        """What speaks against that, with hints: the doubts of each subject, the weightiest first."""
+        return tuple(doubt for one in self.subjects for doubt in one.doubts)
+
+    @property
     def verdict(self) -> Reason:
         """The verdict in words, with what would help: its code is 'not-usable' or 'doubtful'; empty if usable."""
-        return told(self.usable, [doubt for one in self.subjects for doubt in one.doubts])
+        return told(self.usable, self.doubts)
 
     @property
     def layers(self) -> list[Layer]:
@@ -485,7 +491,7 @@ def contact_sheet(
         >>> import pyharmony
         >>> from pyharmony import composition
         >>> subject, background = np.zeros((30, 20, 4), np.uint8), np.full((60, 80, 3), 128, np.uint8)
-        >>> subject[5:25, 5:15] = 255
+        >>> subject[5:, 5:15] = 255  # cropped at the bottom
         >>> _, info = pyharmony.compose(subject, background, people=[], k=2, upscale=None, return_info=True)
         >>> composition.contact_sheet(subject, background, info).shape[2]
         3
@@ -660,11 +666,12 @@ def _plan_of(
         seconds["cut"] = time.perf_counter() - start
         background_digest = searched()
     for i, (photo, one, name) in enumerate(zip(photos, subjects, request.names, strict=True)):
+        is_searched = isinstance(one.at, str)
         start = time.perf_counter()
         cut = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
-        if settings["shadow"] == "auto":
+        if settings["shadow"] == "auto" or is_searched:
             cut = _plan.with_person(photo, cut)
         spots, places = _plan.decide(photo, cut, one, people, name, int(request.k))
         # The fields that do not depend on the placement.
@@ -672,28 +679,36 @@ def _plan_of(
         same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
         same["adjust"] = one.adjust
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
-        uses_people = request.people is not None or isinstance(one.at, str)
+        uses_people = request.people is not None or is_searched
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
         is_default = settings["harmonize"] is not None and settings["harmonize"]["method"] == DEFAULT
         light = _plan.light_between(photo, cut, people, heads) if is_default else None
         entry, *next_best = drawn = [_entry(same, spot, heads, pixels, light) for spot in spots]
         entries.append(entry)
         others += next_best
-        doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
+        doubt = places[0].reason if is_searched else NO_REASON
         reasons = [reason for reason in (cut.reason, doubt) if reason]
         small = resized(people.small, fitted(people.size, _SURROUNDINGS_SIDE))
-        around = surroundings_of(small) if settings["shadow"] == "auto" else None
-        above = [around and _plan.drop_shadow(cut, each, around, people.whole) for each in drawn]
+        has_auto_shadow, is_above = settings["shadow"] == "auto", False
+        around = surroundings_of(small) if has_auto_shadow or is_searched else None
+        if around is not None and has_auto_shadow:
+            # The first place is the last, whose answer stays.
+            for each in reversed(drawn):
+                if is_above := around.is_above_ground(*_plan.lower_end(cut, each, people.whole)):
+                    each["shadow"] = None
         warnings = [
             reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
             for reason in reasons
         ]
         size = NO_REASON
-        if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
+        if is_searched and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
-        reasons += [_IN_THE_AIR] if above[0] else []
-        is_doubted = bool(size) or doubt.code not in ("", _NO_GOOD_PLACE)
-        verdict = verdict_of(_plan.facts_of(cut, entry, places[0], is_doubted) if isinstance(one.at, str) else None)
+        reasons += [_IN_THE_AIR] if is_above else []
+        facts: dict[str, float] = {}
+        if is_searched and around is not None:
+            below = around.water_and_sky_at(*_plan.lower_end(cut, entry, people.whole))
+            facts = place_facts(size or doubt, entry["cropped_sides"], len(places[0].behind), below)
+        verdict = verdict_of(_plan.facts_of(cut, facts), size or doubt)
         findings.append(Findings(reasons, warnings, places, cut.score, *verdict))
         if len(photos) > 1:
             placed_mask, head = _plan.mask_in_background(entry, cut.mask, (width, height))
@@ -710,8 +725,6 @@ def _plan_of(
     return recipe, findings, [{**recipe, "subjects": [other]} for other in others]
 
 
-#: The code of a place whose score alone is low, which says little: 10 of 23 such composites were usable.
-_NO_GOOD_PLACE = "no-good-place"
 #: Hints for a doubtful size or place.
 _OTHER_SIZE = Reason("another-size", "pass another scale")
 #: The longer side of the background in which the ground is looked for.

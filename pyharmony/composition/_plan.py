@@ -16,6 +16,7 @@ from .._images.cutouts import warn_of_opaque, without_faint
 from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
+from .._verdict import mask_facts
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..harmonization.light import change, view_of
 from ..placement import Placement, place
@@ -25,10 +26,8 @@ from ..segmentation.heads import Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
-from ..segmentation.surroundings import Surroundings
 from ._recipe import encoded, of_layers, quantized
 from .subjects import Names, Subject
-from .verdict import Facts, certainty_of
 
 #: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
 MIN_DETECTION_SIDE = 1200
@@ -422,6 +421,7 @@ def _search_places(photo: Photo, cut: CutOut, subject: Subject, people: People, 
         Placement(
             (one.x + 0.5) * back - 0.5, (one.y + 0.5) * back - 0.5, one.scale * back / own_back, one.angle, one.flip,
             one.behind, one.score, one.terms, _rectangle([v * back for v in one.box]), photo.size, one.reason,
+            one.usable, one.doubts,
         )
         for one in place(own, people.small, mask=own_mask, k=k, **arguments)
     ]  # fmt: skip
@@ -478,15 +478,12 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
     return Reason("head-unlike", f"the head is {times:.2g} times as high as the nearest ones")
 
 
-def facts_of(cut: CutOut, entry: Mapping[str, Any], place: Placement, is_doubted: bool) -> Facts | None:
-    """Returns the facts about a subject at a place that was searched, for the verdict; None without its segmentation.
-
-    is_doubted: whether the place or the size is doubtful.
-    """
-    if cut.layer is None or not cut.answers:
-        return None
-    mask = certainty_of(cut.layer), math.log(cut.answers), float(cut.posture is not None)
-    return Facts(*mask, float(is_doubted), float("bottom" in entry["cropped_sides"]), math.log1p(len(place.behind)))
+def facts_of(cut: CutOut, place: dict[str, float]) -> dict[str, float]:
+    """Returns the facts about a subject and its place, for the verdict; without those of a mask that was passed."""
+    facts = {"posed": float(cut.posture is not None)}
+    if cut.layer is not None and cut.answers:
+        facts |= mask_facts(cut.layer.values, cut.answers)
+    return facts | place
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:
@@ -498,15 +495,12 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
     return below in entry["cropped_sides"]
 
 
-def drop_shadow(cut: CutOut, entry: dict[str, Any], around: Surroundings, size: tuple[int, int]) -> bool:
-    """Leaves the shadow out if the lower end of a subject is in the sky or on water, and returns whether it is."""
+def lower_end(cut: CutOut, entry: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float]:
+    """Returns the place of the lower end of a subject, in sides of the background of a size."""
     box, factor = bounding_box(cut.mask >= 128), entry["size"][0] / cut.mask.shape[1]
     matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
-    end = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / size
-    if box.empty or not around.is_above_ground(*end):
-        return False
-    entry["shadow"] = None
-    return True
+    x, y = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / size
+    return (0.5, 1.0) if box.empty else (float(x), float(y))
 
 
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from .._images.kinds import in_kind_of
 from .._images.levels import colour_levels, levels_of_shares, opened
 from .._images.sizes import fitted, resized
 from .._public import former_field, naming_keywords
+from .._verdict import MERGED, told, verdict_of
 from .._warnings import warn
 from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, UnchangedWarning
 from ..io import Picture
@@ -28,7 +30,7 @@ from ..segmentation import Masks
 from ..typing import ImageLike, MaskLike, OutLike
 from ._align import Alignment
 from ._base import MergeBase, bases_of, best_of
-from ._keep import Choice, Part, choose, slack_of
+from ._keep import Choice, Costs, Part, choose, slack_of
 from ._light import FOOT, correction, gains_of
 from ._photos import AUTO, Photo, checked_photos, people_of_each, photo_of
 from ._planes import blurred, coverage, opencv, warped
@@ -114,6 +116,8 @@ class MergeInfo(_reprs.Line):
         reason: why nothing was added, so that the result is a copy of the base, in a few words; else empty.
         seconds: the wall time.
         bases: the cost of each photo as the base, if it was chosen; else empty.
+        usable: how likely everybody is complete and nothing is doubled, 0 to 1; None if nothing was added.
+        doubts: what speaks against that, with hints, the weightiest first.
 
     Example:
         >>> from pyharmony import merging
@@ -127,6 +131,13 @@ class MergeInfo(_reprs.Line):
     reason: Reason
     seconds: float
     bases: tuple[MergeBase, ...] = ()
+    usable: float | None = None
+    doubts: tuple[Reason, ...] = ()
+
+    @property
+    def verdict(self) -> Reason:
+        """The verdict in words, with what would help: its code is 'not-usable' or 'doubtful'; empty if usable."""
+        return told(self.usable, self.doubts, "merged photo")
 
 
 def merge(
@@ -237,6 +248,8 @@ def merge(
         for part in one.parts:
             if part.taken and part.reason:
                 warn(PyHarmonyWarning.because(f"{name}: check what was added at {part.box}, ", part.reason))
+    if info.verdict.code == "not-usable":
+        warn(PyHarmonyWarning.because("", info.verdict))
     if info.reason:
         warn(UnchangedWarning.because("nothing was merged: ", info.reason))
     picture = result if isinstance(result, Picture) else None
@@ -289,6 +302,8 @@ class _Merger:
         #: The mask of the people who were added.
         self.occupied = np.zeros(self.size[::-1], bool)
         self.photos: dict[int, MergedPhoto] = {}
+        #: The costs of adding people of each photo.
+        self.costs: list[Costs] = []
 
     def add(self, photo: Photo) -> None:
         """Adds people of a photo, if it shows the scene of the base."""
@@ -306,6 +321,7 @@ class _Merger:
         gains = gains_of(self.view.levels, other_view.levels, visible & ~self.occupied)
         residual = alignment.residual * size[0] / photo.size[0]
         choice = choose(self.view, other_view, visible, self.occupied, slack_of(residual))
+        self.costs.append(choice.costs)
         mask = np.zeros(self.job.shape, np.uint8)
         for part in choice.taken:
             levels, fitting = other_view.levels * gains.astype(np.float32), visible & ~choice.unlike
@@ -387,4 +403,7 @@ class _Merger:
             reason = Reason("nobody-else", "no other photo has people who are not in the base")
             if all(photo.reason for i, photo in enumerate(photos) if i != self.base.number):
                 reason = Reason("no-common-place", "no other photo shows the scene of the base")
-        return MergeInfo(self.base.number, photos, reason, time.perf_counter() - start)
+        total = {name: sum(getattr(costs, name) for costs in self.costs) for name in Costs._fields}
+        facts = {"ended": math.sqrt(total["ended"]), "contour": math.sqrt(total["contour"]), "missed": total["missed"]}
+        usable, doubts = (None, ()) if reason else verdict_of(facts, table=MERGED)
+        return MergeInfo(self.base.number, photos, reason, time.perf_counter() - start, usable=usable, doubts=doubts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from .._images.kinds import checked_image, checked_mask
 from .._images.levels import image_levels, in_levels, mask_levels, opened, shares_of
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
+from .._verdict import mask_facts, place_facts, verdict_of
 from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
 from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.heads import corners, faces_of_others
 from ..segmentation.layers import Layer
+from ..segmentation.masks import refined_layer
 from ..segmentation.people import SURE, head_in, head_of, least_sure
 from ..segmentation.subjects import main_object
 from ..segmentation.surroundings import surroundings_of, thing_in
@@ -93,12 +95,16 @@ _MIN_GOOD_SCORE = 0.1
 #: The values of terms at or below which a placement that keeps the rules gets their reason.
 _BAD_TERM = -3.0
 _OFF_LINE = Reason("off-head-line", "the head of the object would be far from the line of the others' heads")
+_ON_SKY = Reason("on-sky", "the object would stand in the sky or on nothing")
+_ON_WATER = Reason("on-water", "the object would stand on water")
+#: The probability of water above which it is told.
+_MIN_WATER_SHARE = 0.5
 _NO_GROUND = Reason("no-ground", "people could not stand in the scene, which is a close-up, the sky or water")
 _DOUBTS = {
     "head_line": (_BAD_TERM, _OFF_LINE),
     "off": (_BAD_TERM, Reason("mostly-beyond", "most of the object would be outside of the background")),
     "others": (_BAD_TERM, Reason("others-covered", "people without a mask would be covered")),
-    "surface": (-1.5, Reason("on-sky", "the object would stand in the sky, on water, or on nothing")),
+    "surface": (-1.5, _ON_SKY),
     "no_scene": (_BAD_TERM, _NO_GROUND),
     # One in thirty people in photos stands on ground so different from that of others: 1.2 of its deviations.
     "ground": (-0.98, Reason("other-ground", "the object would stand on other ground than the people")),
@@ -122,6 +128,9 @@ class Placement(_reprs.Line):
         box: the rectangle (x, y, width, height) of the object in the background, which may extend beyond it.
         size: width and height of the object's photo.
         reason: the rule that the placement breaks, or the term that is strongly against it, in a few words; else empty.
+        usable: how likely a stranger finds no fault in a composite there, 0 to 1, if a mask that was passed is right;
+            None if it was not searched.
+        doubts: what speaks against that, with hints, the weightiest first.
 
     Example:
         >>> from pyharmony import placement
@@ -144,6 +153,8 @@ class Placement(_reprs.Line):
     box: Rectangle
     size: tuple[int, int]
     reason: Reason = NO_REASON
+    usable: float | None = None
+    doubts: tuple[Reason, ...] = field(default=(), repr=False)
 
     @property
     def z(self) -> int:
@@ -160,7 +171,7 @@ def place(
     subject: ImageLike,
     background: ImageLike,
     *,
-    mask: MaskLike | None = None,
+    mask: MaskLike | Masks | None = None,
     people: Masks | Sequence[MaskLike] | None = None,
     heads: Sequence[Rectangle | Head] | None = None,
     faces: Sequence[Rectangle] = (),
@@ -186,8 +197,9 @@ def place(
         subject: the photo with the object, see `pyharmony.segment`. It should not be cropped: the sides on which it
             crops the object are detected at its borders.
         background: the image in which the object is placed, likewise.
-        mask: the mask of the object, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject;
-            if that is above 0 nearly everywhere it cuts nothing out, and the main object is segmented, with a warning.
+        mask: the mask of the object, of the subject's size, or the result of `pyharmony.segment`, which also tells how
+            sure it is; None: the alpha of the subject; if that is above 0 nearly everywhere it cuts nothing out, and
+            the main object is segmented, with a warning.
         people: the people in the background: the result of `pyharmony.segment` with all_people=True, or a mask of each;
             None: they are detected. The first two give the same placements: people without a mask are detected in
             addition.
@@ -256,6 +268,7 @@ def place(
     own_head = None if head is None else _checks.checked_box(head, "head", own_size)
     if posture is not None:
         _checks.checked_box(posture.head, "posture.head", own_size)
+    is_pose_known = posture is not None or person is False or (person is None and head is None)
     if person is None and head is None:
         session = Session(image)
         person = session.shows_people(subject_mask)
@@ -289,13 +302,25 @@ def place(
         object_ = object_._replace(thing=thing_in(image[part], subject_mask[part]))
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
         object_ = object_._replace(most=enlarged_at_most(size) if max_scale is None else float(max_scale))
-    return _best(object_, ground, angle, flip, scale, int(k))
+    facts = {"posed": float(posture is not None)} if is_pose_known else {}
+    if isinstance(mask, Masks) and len(mask) and not mask.heads:
+        facts |= mask_facts(refined_layer(mask).values, len(mask))
+    return [_judged(one, object_, ground, facts) for one in _best(object_, ground, angle, flip, scale, int(k))]
+
+
+def _judged(one: Placement, object_: Subject, ground: Ground, facts: Mapping[str, float]) -> Placement:
+    """Returns a placement with its verdict, by the facts about the mask; water has a reason of its own."""
+    (left, top, wide, high), (width, height) = one.box, ground.size
+    below = ground.surroundings.water_and_sky_at((left + wide / 2) / width, (top + high) / height)
+    reason = _ON_WATER if one.reason is _ON_SKY and below[0] > _MIN_WATER_SHARE else one.reason
+    usable, doubts = verdict_of({**facts, **place_facts(reason, object_.cut, len(one.behind), below)}, reason)
+    return replace(one, reason=reason, usable=usable, doubts=doubts)
 
 
 def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     """Returns the photo of an object and its mask, as levels."""
     if mask is not None:
-        levels = image_levels(subject, "subject")
+        levels, mask = image_levels(subject, "subject"), mask.mask if isinstance(mask, Masks) else mask
         return levels, without_faint(mask_levels(mask, *levels.shape[:2]), "mask")
     image = opened(subject, "subject")
     pixels = checked_image(image, "subject").pixels
@@ -753,7 +778,7 @@ def _posture(posture: Any) -> Posture | None:
 
 
 def contact_sheet(
-    subject: ImageLike, background: ImageLike, placements: Sequence[Placement], *, mask: MaskLike | None = None
+    subject: ImageLike, background: ImageLike, placements: Sequence[Placement], *, mask: MaskLike | Masks | None = None
 ) -> Pixels:
     """Returns an image [H, W, 3] uint8 of an object pasted at each of its placements, with the terms of their scores.
 

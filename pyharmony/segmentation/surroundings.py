@@ -63,9 +63,14 @@ class Surroundings(NamedTuple):
         """Returns the probabilities [N] that places, in sides of the image, show one of some kinds of surfaces."""
         return sampled(self.kinds[..., [KINDS.index(kind) for kind in kinds]], x, y).sum(1)
 
+    def water_and_sky_at(self, x: float, y: float) -> tuple[float, float]:
+        """Returns the probabilities of water and of sky at a place, in sides of the image."""
+        water, sky = (float(self.share_at(np.array([x]), np.array([y]), (kind,))[0]) for kind in ("water", "sky"))
+        return water, sky
+
     def is_above_ground(self, x: float, y: float) -> bool:
         """Returns whether a place, in sides of the image, is in the sky or on water."""
-        return bool(self.share_at(np.array([x]), np.array([y]), ("sky", "water"))[0] > _MIN_AIR_LIKELIHOOD)
+        return sum(self.water_and_sky_at(x, y)) > _MIN_AIR_LIKELIHOOD
 
 
 class Thing(NamedTuple):

@@ -102,6 +102,8 @@ class Place(Answer):
     terms: dict[str, float] = Field(description="The terms of the score.")
     reason: str = Field(description="The defect of the place; empty if there is none.")
     reason_code: str = Field(description="The code of the reason, such as 'face-covered', which is stable; else empty.")
+    usable: float | None = Field(description="How likely a composite there has no visible fault, 0 to 1.")
+    doubt_codes: list[str] = Field(description="The codes of what speaks against it, the weightiest first.")
 
 
 class Layer(Answer):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .._calls import COMPOSE
 from ..errors import RunError
-from ..runs._jobs.failures import Code, verdict_record, with_code, with_codes
+from ..runs._jobs.failures import Code, likely_record, verdict_record, with_code, with_codes
 from ._bodies import (
     EACH,
     LOOKS,
@@ -144,7 +144,7 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .._images.sizes import fitted
-    from ..composition.verdict import mask_doubts
+    from .._verdict import mask_doubts
     from ..io import Picture
     from ..segmentation.masks import layers_of
 
@@ -176,7 +176,7 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
             if thumbs:
                 one |= {"thumb": thumbs[i], "area": segments.areas[i] / factor**2}
             masks.append(one)
-        doubts = mask_doubts(layers_of(segments)[0], len(segments)) if masks and not body.all_people else ()
+        doubts = mask_doubts(layers_of(segments)[0].values, len(segments)) if masks and not body.all_people else ()
         info = {"method": segments.method, **with_code(segments.reason), **with_codes("doubt", doubts)}
         # People are one mask together; of the masks of a prompt the first is the best.
         whole = saved(functools.reduce(np.maximum, drawn if body.all_people else drawn[:1])) if drawn else None
@@ -323,6 +323,7 @@ def _place_of(place: Placement, size: Sizes, own: float = 1.0, within: float = 1
         "score": place.score,
         "terms": dict(place.terms),
         **with_code(place.reason),
+        **likely_record(place.usable, place.doubts),
     }
 
 
@@ -405,6 +406,7 @@ def _merge(body: Any, desk: Desk) -> dict[str, Any]:
     with desk.phase("encode", 3, 3):
         factor = desk.factor(base) if body.preview else 1.0
         record: dict[str, Any] = {"seconds": info.seconds, **with_codes("warning", warnings), **with_code(info.reason)}
+        record |= verdict_record(info)
         record |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
         for one in info.photos:
             parts = [

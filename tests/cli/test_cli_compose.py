@@ -18,6 +18,7 @@ from pyharmony import io, placement
 from pyharmony.cli._app import app
 from pyharmony.composition import Subject, _compose, _plan
 from pyharmony.errors import Reason
+from pyharmony.merging import _merge
 
 from ..shared import pixels, runners
 
@@ -188,7 +189,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nobody")
 def test_the_best_places_are_written_and_explained() -> None:
     options = ("--harmonize", "reinhard", "--grain", "0", "--upscale", "none")
-    result = report_of("subject.png", "scene.png", "-o", "out.png", *options, "-k", "3", "--explain", "sheet.png")
+    several = ("-k", "3", "--explain", "sheet.png", "--anyway")
+    result = report_of("subject.png", "scene.png", "-o", "out.png", *options, *several)
     best, others = result["subjects"][0], result["alternatives"]
     assert result["others"] == others  # their former name
     assert [other["output"] for other in others] == ["out-2.png", "out-3.png"] and result["explain"] == "sheet.png"
@@ -218,7 +220,7 @@ def test_the_best_places_are_written_and_explained() -> None:
 @pytest.mark.usefixtures("nobody")
 def test_fewer_places_than_wanted_are_told() -> None:
     few = ("--harmonize", "none", "--grain", "0", "--sharpness", "0", "--scale", "3.2", "--upscale", "none")
-    message = call("subject.png", "scene.png", "-o", "out.png", *few, "-k", "40", "--verbose").stderr
+    message = call("subject.png", "scene.png", "-o", "out.png", *few, "-k", "40", "--verbose", "--anyway").stderr
     count = 1 + len(list(Path().glob("out-*.png")))
     assert count < 40 and f"{count} of 40 places were found" in message
 
@@ -338,7 +340,7 @@ def test_warnings_speak_the_words_of_the_command_line(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(_plan, "decide", doubted)
     options = ("--harmonize", "none", "--upscale", "none", "--grain", "0", "--sharpness", "0")
-    message = call("subject.png", "scene.png", "-o", "out.png", *options).stderr
+    message = call("subject.png", "scene.png", "-o", "out.png", *options, "--anyway").stderr
     assert "warning: a face would be covered; --at sets another place, and -k returns more of them" in message
     two = ("subject.png", "subject.png", "scene.png", "-o", "two.png", *options, "--at", "10,20", "--at", "999,20")
     assert "warning: subject.png: nothing of it would be visible" in call(*two).stderr
@@ -440,10 +442,26 @@ def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
     assert np.array_equal(pixels("o.png"), first) and io.read("o.png").xmp is None
 
 
+def test_a_merge_that_is_probably_not_usable_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubt = Reason("person-cropped", "a photo crops a person", hint="another base may show more")
+    monkeypatch.setattr(_merge, "verdict_of", lambda *_, **__: (0.1, (doubt,)))
+    group(tmp_path)
+    arguments = ("a.png", "b.png", "-o", "m.png", "--people", "a_mask.png", "--people", "b_mask.png")
+    sentence = f"the merged photo is 10 % likely to be usable: {doubt}"
+    refused = merge(*arguments, "--json", code=3)
+    error = json.loads(refused.stdout)["error"]
+    assert error["message"] == f"m.png: not written, as {sentence}; --anyway writes it" and not Path("m.png").exists()
+    assert (error["kind"], error["code"]) == ("refused", "not-usable")
+    assert merge(*arguments, code=3).stderr.count("likely to be usable") == 1
+    report = merged(*arguments, "--anyway")
+    assert Path("m.png").exists() and (report["usable"], report["verdict"]) == (0.1, sentence)
+    assert report["doubt_codes"] == ["person-cropped"]
+
+
 @pytest.mark.parametrize("usable", [0.1, 0.5])
 def test_a_composite_that_is_probably_not_usable_is_not_written(usable: float, monkeypatch: pytest.MonkeyPatch) -> None:
     doubt = Reason("vague-outline", "parts are a guess", hint="click them too")
-    monkeypatch.setattr(_compose, "verdict_of", lambda facts: (usable, (doubt,)))
+    monkeypatch.setattr(_compose, "verdict_of", lambda *_: (usable, (doubt,)))
     arguments = ("opaque.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS, "--points", "20,25")
     sentence = f"the composite is {100 * usable:.0f} % likely to be usable: parts are a guess; click them too"
     if usable < 0.35:

@@ -56,6 +56,18 @@ def test_it_takes_every_option_of_the_function() -> None:
     assert report_of("subject.png", "scene.png", "--no-person", "--scale", "0.5")["places"][0]["scale"] == 0.5
 
 
+def test_it_says_how_likely_a_place_is_usable() -> None:
+    cup = np.pad(np.full((40, 30), 255, np.uint8), ((40, 40), (30, 30)))
+    Image.fromarray(cup).save("cup.png")
+    words = ("opaque.png", "scene.png", "--mask", "cup.png", "--no-person", "-k", "1")
+    (expected,) = pyharmony.place("opaque.png", "scene.png", mask="cup.png", person=False, k=1)
+    (place,) = report_of(*words)["places"]
+    assert place["usable"] == round(expected.usable or 1, 4) < 0.35
+    assert place["doubt_codes"] == [doubt.code for doubt in expected.doubts] != []
+    likely = f"the composite at the best place is {100 * place['usable']:.0f} % likely to be usable: "
+    assert likely + expected.doubts[0].text in call(*words).stderr
+
+
 def test_it_writes_a_sheet() -> None:
     result = report_of("subject.png", "scene.png", "--no-person", "--explain", "sheet.png")
     assert result["explain"] == "sheet.png" and Image.open("sheet.png").width > 400

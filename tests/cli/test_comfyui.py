@@ -150,6 +150,7 @@ def test_match() -> None:
     assert np.array_equal(result[0], expected) and not np.array_equal(result[0], image)
 
 
+@pytest.mark.filterwarnings("ignore:the composite is")
 def test_place() -> None:
     (photo,), (mask,), (background,) = photos(seed=1), discs(), photos(seed=2)
     options: dict[str, Any] = {"at": (10.0, -4.0), "scale": 0.5, "angle": 20.0}
@@ -187,6 +188,7 @@ def test_shadow() -> None:
     assert np.array_equal(result[0], expected) and not np.array_equal(result[0], image)
 
 
+@pytest.mark.filterwarnings("ignore:the composite is")
 @pytest.mark.parametrize("described", NODES, ids=lambda described: described.title)
 def test_defaults_change_nothing(described: Any) -> None:
     """ComfyUI passes every input, also those that the user left as they were."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,17 @@ from PIL import Image
 import pyharmony
 from pyharmony import merging
 from pyharmony._images.planes import shrunk
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, UnchangedWarning
+from pyharmony.errors import (
+    ArgumentError,
+    DTypeError,
+    MaskError,
+    PyHarmonyWarning,
+    Reason,
+    ShapeError,
+    UnchangedWarning,
+)
 from pyharmony.io import Picture
-from pyharmony.merging import _light, _planes, _seam
+from pyharmony.merging import _light, _merge, _planes, _seam
 
 from ..shared import RANGE, to_dtype
 
@@ -254,6 +262,24 @@ def test_people_are_found(data_dir: Path) -> None:
     assert np.median(np.abs(result.astype(int) - second).mean(-1)[inside]) < 8
 
 
+@pytest.mark.filterwarnings("ignore:photos.1.")
+def test_a_merge_tells_how_likely_it_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(motion(SIZE, turn=1))
+    _, info = merge(scene.photos, people=scene.people, return_info=True)
+    assert info.usable is not None and info.usable > 0.65 and not info.verdict
+    with pytest.warns(UnchangedWarning):
+        _, info = merge([scene.first, scene.first], people=[[], []], return_info=True, align=False)
+    assert info.reason and info.usable is None and not info.doubts
+
+    def unlikely(facts: Mapping[str, float], table: Any) -> tuple[float, tuple[Reason, ...]]:
+        return 0.2, (Reason("person-cropped", "a photo crops a person", hint="pass another base"),)
+
+    monkeypatch.setattr(_merge, "verdict_of", unlikely)
+    with pytest.warns(PyHarmonyWarning, match="the merged photo is 20 % likely to be usable: a photo") as said:
+        merge(scene.photos, people=scene.people)
+    assert [one.message.code for one in said if one.message.code != "touches-base"] == ["not-usable"]
+
+
 def test_everyone_of_three_photographs_is_kept() -> None:
     scene, gains = Scene(MOTIONS["shift"], (1.1, 1.0, 0.9)), (0.9, 0.9, 1.0)
     third, mask = person(place(), 225, 300, 170, 5)
@@ -360,6 +386,7 @@ def test_a_merge_is_the_same_each_time() -> None:
     assert (first_info.photos[1].matrix == again_told.photos[1].matrix).all()
 
 
+@pytest.mark.filterwarnings("ignore:the merged photo is")
 @pytest.mark.parametrize(("feet", "in_front"), [((330, 345), True), ((345, 320), False)])
 def test_lower_feet_are_nearer(feet: tuple[int, int], in_front: bool) -> None:
     background = place(12)
@@ -367,6 +394,7 @@ def test_lower_feet_are_nearer(feet: tuple[int, int], in_front: bool) -> None:
     second, mask_second = person(background, 240, feet[1], 200, 2)
     with pytest.warns(PyHarmonyWarning, match="touches or covers"):
         result, info = merge([first, second], people=[[mask_first], [mask_second]], align=False, return_info=True)
+    assert info.verdict.code == "not-usable" and info.doubts[0].code == "people-overlap"
     both = (mask_first > 250) & (mask_second > 250)
     # Away from the contour, which is soft.
     both = shrunk(both, 3)

@@ -18,7 +18,7 @@ from pyharmony.placement import _place, _score
 from pyharmony.placement import subject as subjects
 from pyharmony.segmentation import Masks, Posture, Session
 from pyharmony.segmentation.layers import Layer
-from pyharmony.segmentation.surroundings import surroundings_of
+from pyharmony.segmentation.surroundings import KINDS, Surroundings, surroundings_of
 
 from ..shared import ROOT, load_script
 
@@ -371,12 +371,25 @@ def test_nobody_stands_in_the_sky_or_on_blue_water(monkeypatch: pytest.MonkeyPat
         background = sky.copy()
         background[int(ground) :] = 90, 120, 60
         one = placement.place(picture, background, mask=mask, people=[], head=head)[0]
-        assert (one.reason == "the object would stand in the sky, on water, or on nothing") == (ground == HEIGHT)
+        assert (one.reason == "the object would stand in the sky or on nothing") == (ground == HEIGHT)
         assert ground == HEIGHT or one.box[1] + one.box[3] > ground
     # Where somebody stands it is ground, and who is cut at the bottom does not stand.
     _, masks, heads = scene_of((120, 100, 40), (520, 99, 39))
     for options in ({"people": masks, "heads": heads}, {"people": [], "cropped_sides": ["bottom"]}):
         assert not placement.place(picture, sky, mask=mask, head=head, **options)[0].reason
+
+
+def test_water_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation.Session, "standable", lambda _: 1.0)
+    picture, mask, head = subject_of()
+    kinds = np.zeros((16, 16, len(KINDS)), np.float32)
+    kinds[..., KINDS.index("water")] = 1
+    lake = Surroundings(np.full((16, 16), -2, np.float32), kinds)
+    monkeypatch.setattr(_place, "surroundings_of", lambda _: lake)
+    background = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    one = placement.place(picture, background, mask=mask, people=[], head=head)[0]
+    assert (one.reason.code, one.reason) == ("on-water", "the object would stand on water")
+    assert one.usable is not None and f"{one.reason}; pass a position and a scale" in one.doubts
 
 
 def test_a_first_place_that_is_a_poor_one_says_so() -> None:
@@ -598,6 +611,7 @@ def test_flipping_turns_the_light() -> None:
     assert not placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0].flip
 
 
+@pytest.mark.filterwarnings("ignore:the composite is")
 def test_a_person_is_as_large_as_by_compose() -> None:
     images = ROOT / "pyharmony/cli/images"
     subject, background = (np.asarray(Image.open(images / name)) for name in ("cowgirl.jpg", "colorado.jpg"))

@@ -11,27 +11,32 @@ import numpy as np
 import pytest
 
 import pyharmony
+from pyharmony import _verdict as shipped
+from pyharmony._verdict import COMPOSED, LEAST_USABLE, SURELY_USABLE, told, verdict_of
 from pyharmony.composition import _compose
-from pyharmony.composition import verdict as shipped
-from pyharmony.composition.verdict import LEAST_USABLE, SURELY_USABLE, WEIGHTS, Facts, told, verdict_of
 from pyharmony.errors import PyHarmonyWarning, Reason
-from pyharmony.segmentation.layers import Layer
+from pyharmony.segmentation.surroundings import surroundings_of
 
 from ..shared import ROOT, load_script
 
 pytestmark = pytest.mark.chains
 
-USUAL = Facts(*(weight.mean for weight in WEIGHTS.values()))
+USUAL = {name: weight.mean for name, weight in COMPOSED.weights.items()}
+PLACE_CODES = {"no-body", "stands-free", "in-the-open", "on-water", "in-the-sky"}
 DOUBT = Reason("vague-outline", "parts are a guess", hint="click them too")
+
+
+def benchmark(name: str) -> Any:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        return load_script(f"benchmarks/{name}.py")
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
 
 
 @pytest.fixture(scope="module")
 def verdict() -> Any:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        return load_script("benchmarks/verdict.py")
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    return benchmark("verdict")
 
 
 @pytest.fixture
@@ -43,16 +48,28 @@ def photos() -> tuple[np.ndarray, np.ndarray]:
 
 def judged(monkeypatch: pytest.MonkeyPatch, *likelihoods: float) -> None:
     answers = iter(likelihoods)
-    monkeypatch.setattr(_compose, "verdict_of", lambda facts: (next(answers), (DOUBT,)))
+    monkeypatch.setattr(_compose, "verdict_of", lambda *_: (next(answers), (DOUBT,)))
 
 
-def test_the_table_is_that_of_the_command(verdict: Any) -> None:
-    bias, weights, figures = verdict.fit()
-    assert (bias, weights) == (shipped.BIAS, WEIGHTS) and list(WEIGHTS) == list(Facts._fields)
-    assert figures["area under the curve"] > 0.79
-    assert all(abs(expected - measured) < 0.1 for expected, measured in figures["expected and measured"])
+@pytest.mark.parametrize(
+    ("name", "area", "error"), [("COMPOSED", 0.8, 0.1), ("PLACED", 0.74, 0.13), ("CUT_OUT", 0.64, 0.1)]
+)
+def test_the_tables_are_those_of_the_command(verdict: Any, name: str, area: float, error: float) -> None:
+    question = verdict.QUESTIONS[name]
+    table, figures = verdict.fit(*question.arrays("fit"), question.facts)
+    assert table == getattr(shipped, name) and figures["area under the curve"] > area
+    quarters = figures["expected and measured"][: verdict.PARTS]
+    assert all(abs(expected - measured) < error for expected, measured in quarters)
     refused, usable = figures["refused, and usable"]
-    assert usable <= 0.2 * refused
+    assert refused < 10 or usable <= 0.25 * refused
+
+
+def test_the_table_of_merges_is_that_of_the_command() -> None:
+    merging = benchmark("merging")
+    table, figures = merging.fit()
+    assert table == shipped.MERGED and len(merging.RECORD.read()["judged"]["rows"]) >= 60
+    assert figures["area under the curve"] > 0.8
+    assert all(abs(expected - measured) < 0.1 for expected, measured in figures["expected and measured"])
 
 
 def test_grades_are_of_other_photographs_in_each_part(verdict: Any) -> None:
@@ -66,33 +83,39 @@ def test_grades_are_of_other_photographs_in_each_part(verdict: Any) -> None:
 
 
 def test_the_likelihood_is_that_of_the_benchmark(verdict: Any) -> None:
-    facts, _, _ = verdict.arrays_of("test")
-    expected = verdict.likelihoods(facts, shipped.BIAS, WEIGHTS)
-    assert [verdict_of(Facts(*row))[0] for row in facts] == pytest.approx(expected.tolist())
+    for name, question in verdict.QUESTIONS.items():
+        facts, _, _ = question.arrays("test")
+        expected = verdict.likelihoods(facts, getattr(shipped, name))
+        likely = [verdict_of(dict(zip(question.facts, row, strict=True)))[0] for row in facts]
+        assert likely == pytest.approx(expected.tolist())
 
 
 def test_nothing_is_said_of_what_the_caller_decided() -> None:
-    assert verdict_of(None) == (None, ())
+    assert verdict_of({"posed": 1.0}) == (None, ())
     usual, doubts = verdict_of(USUAL)
-    assert usual == pytest.approx(1 / (1 + math.exp(-shipped.BIAS))) and not doubts
+    assert usual == pytest.approx(1 / (1 + math.exp(-COMPOSED.bias))) and not doubts
+    # What is not known counts as usual.
+    assert verdict_of({name: mean for name, mean in USUAL.items() if name != "posed"}) == (usual, ())
 
 
 @pytest.mark.parametrize("values", list(itertools.product((0.0, 1.0), repeat=2)))
 def test_the_weightiest_reason_comes_first(values: tuple[float, float]) -> None:
-    facts = USUAL._replace(certainty=0.6, posed=values[0], doubted=values[1])
+    facts = {**USUAL, "certainty": 0.6, "posed": values[0], "doubted": values[1]}
     usable, doubts = verdict_of(facts)
     assert usable is not None and 0 < usable < 0.1
     assert doubts[0].code == "vague-outline" and len(doubts) <= 3
     assert ("no-body" in [one.code for one in doubts]) == (values[0] == 0)
     assert ("doubtful-place" in [one.code for one in doubts]) == (values[1] == 1)
     assert all(one.text and one.hint for one in doubts)
+    on_water = Reason("on-water", "the object would stand on water")
+    _, named = verdict_of(facts, on_water)
+    assert [one for one in named if one not in doubts] == [f"{on_water}; pass a position and a scale"] * int(values[1])
 
 
 def test_a_mask_without_a_pixel_inside_is_not_certain() -> None:
-    box = (0, 0, 8, 8)
-    assert shipped.certainty_of(Layer(box, np.zeros((8, 8), np.float32), 1.0)) == 0
-    assert shipped.certainty_of(Layer(box, np.ones((8, 8), np.float32), 1.0)) == shipped._MAX_CERTAINTY
-    assert shipped.certainty_of(Layer(box, np.full((8, 8), 0.75, np.float32), 1.0)) == pytest.approx(0.5)
+    assert shipped.certainty_of(np.zeros((8, 8), np.float32)) == 0
+    assert shipped.certainty_of(np.ones((8, 8), np.float32)) == shipped._MAX_CERTAINTY
+    assert shipped.certainty_of(np.full((8, 8), 0.75, np.float32)) == pytest.approx(0.5)
 
 
 def test_the_verdict_in_words() -> None:
@@ -111,9 +134,38 @@ def test_compose_tells_how_likely_it_is_usable(photos: Any) -> None:
     assert info.usable is None and not info.verdict
     mask = np.zeros((60, 80), np.uint8)
     mask[15:45, 25:55] = 255
-    for passed in ({"masks": mask}, {"points": (40, 30), "at": (20, 20)}):
-        _, info = pyharmony.compose(*photos, **passed, **options)
-        assert info.usable is None and not info.verdict and not info.subjects[0].doubts
+    _, info = pyharmony.compose(*photos, masks=mask, at=(20, 20), **options)
+    assert info.usable is None and not info.verdict and not info.subjects[0].doubts
+
+
+@pytest.mark.filterwarnings("ignore:the composite is")
+def test_what_the_caller_decided_counts_as_right(photos: Any) -> None:
+    options: dict[str, Any] = {"harmonize": None, "shadow": False, "return_info": True}
+    mask = np.zeros((60, 80), np.uint8)
+    mask[15:45, 25:55] = 255
+    _, info = pyharmony.compose(*photos, masks=mask, **options)
+    (one,) = info.subjects
+    assert one.usable is not None and {doubt.code for doubt in one.doubts} <= PLACE_CODES
+    _, placed = pyharmony.compose(*photos, points=(40, 30), at=(20, 20), **options)
+    assert placed.usable is not None
+    assert {doubt.code for doubt in placed.subjects[0].doubts} <= {"vague-outline", "several-meant", "no-body"}
+
+
+def test_places_tell_how_likely_they_are_usable(photos: Any) -> None:
+    mask = np.zeros((60, 80), np.uint8)
+    mask[15:45, 25:55] = 255
+    every = pyharmony.place(*photos, mask=mask, people=[], k=2)
+    (x, y, wide, high), (height, width) = every[0].box, photos[1].shape[:2]
+    below = surroundings_of(photos[1]).water_and_sky_at((x + wide / 2) / width, (y + high) / height)
+    facts = {"posed": 0.0, **shipped.place_facts(every[0].reason, (), 0, below)}
+    assert (every[0].usable, every[0].doubts) == verdict_of(facts, every[0].reason) and every[0].doubts
+    # How sure the mask is counts if it is known, and whether there is a pose does not if it is not.
+    masks = pyharmony.segment(photos[0], points=(40, 30))
+    (segmented,) = pyharmony.place(*photos, mask=masks, people=[], person=False, k=1)
+    (drawn,) = pyharmony.place(*photos, mask=masks.mask, people=[], person=False, k=1)
+    assert segmented.box == drawn.box and None is not segmented.usable != drawn.usable
+    person = {"mask": mask, "people": [], "person": True, "head": (35, 15, 10, 8), "cropped_sides": ()}
+    assert "no-body" not in [doubt.code for doubt in pyharmony.place(*photos, **person)[0].doubts]
 
 
 def test_a_composite_that_is_probably_not_usable_warns(photos: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_a_screenshots_alpha_cuts_nothing_out_in_a_run(tmp_path: Path) -> None:
 @IN_PROCESS
 def test_a_composite_that_is_probably_not_usable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     doubt = Reason("vague-outline", "parts are a guess", hint="click them too")
-    monkeypatch.setattr(_compose, "verdict_of", lambda facts: (0.1, (doubt,)))
+    monkeypatch.setattr(_compose, "verdict_of", lambda *_: (0.1, (doubt,)))
     write(tmp_path / "in/0.png", photo(0, (96, 128)))
     write(tmp_path / "scene.png", photo(9, (96, 128)))
     others = {"background": tmp_path / "scene.png"}

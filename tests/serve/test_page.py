@@ -38,9 +38,9 @@ from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import blend, segmentation
+from pyharmony._verdict import mask_doubts
 from pyharmony.cli._app import app
 from pyharmony.composition import _render
-from pyharmony.composition.verdict import mask_doubts
 from pyharmony.segmentation.masks import layers_of
 from pyharmony.serve import PAGE
 
@@ -2028,7 +2028,7 @@ def test_a_vague_outline_is_told_with_what_to_click(browser: Any, service: Any, 
     points, told = [(200, 60), (20, 20)], []
     for point in points:
         masks = segmentation.Session(np.asarray(Image.open(photo))).segment(points=[point])
-        told.append([doubt.code for doubt in mask_doubts(layers_of(masks)[0], len(masks))])
+        told.append([doubt.code for doubt in mask_doubts(layers_of(masks)[0].values, len(masks))])
     with visiting(browser, service) as visit:
         visit.give("subject", photo, halved(tmp_path, "rocket.jpg"))
         for point, codes in zip(points, told, strict=True):

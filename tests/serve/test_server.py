@@ -44,8 +44,8 @@ from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import blend, composition, segmentation
+from pyharmony._verdict import mask_doubts
 from pyharmony.cli._app import app
-from pyharmony.composition.verdict import mask_doubts
 from pyharmony.errors import ArgumentError, PyHarmonyError
 from pyharmony.runs._jobs.failures import Code
 from pyharmony.segmentation.masks import layers_of
@@ -1010,6 +1010,8 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
     assert beside["box"] == pytest.approx(reference.box) and beside["box"][0] + beside["box"][2] < 1000
     for place, one in zip(whole, expected, strict=True):
         assert place["scale"] == one.scale and place["box"] == pytest.approx(one.box) and place["score"] == one.score
+        assert place["usable"] == round(one.usable or 0, 4)
+        assert place["doubt_codes"] == [doubt.code for doubt in one.doubts]
     assert small[0]["box"] == pytest.approx(whole[0]["box"], abs=40)
     place = {key: whole[0][key] for key in ("at", "scale", "angle", "flip", "behind")}
     request = {"subjects": [{"picture": ids["subject"], "mask": ids["mask"], **place}], "background": ids["background"]}
@@ -1052,7 +1054,7 @@ def test_what_speaks_against_a_mask_and_a_composite_is_told(service: Running) ->
     ids = service.ids(subject=subject, background=background)
     step = {"kind": "click", "x": 90, "y": 120}
     masks = segmentation.Session(subject).segment(points=[(90, 120)])
-    doubts = mask_doubts(layers_of(masks)[0], len(masks))
+    doubts = mask_doubts(layers_of(masks)[0].values, len(masks))
     info = service.done("segment", picture=ids["subject"], steps=[step])["info"]
     assert (info["doubts"], info["doubt_codes"]) == ([*doubts], [doubt.code for doubt in doubts])
     request = {"subjects": [{"picture": ids["subject"], "points": [[90, 120]]}], "background": ids["background"]}
@@ -1151,6 +1153,9 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
     base, other = job["result"]["info"]["photos"]
     assert other["parts"][0]["box"] == list(info.photos[1].parts[0].box) and base["parts"] == []
     assert other["parts"][0]["people"] == other["parts"][0]["people_share"] == info.photos[1].parts[0].people_share
+    record = job["result"]["info"]
+    assert (record["usable"], record["verdict_code"]) == (pytest.approx(info.usable, abs=1e-4), info.verdict.code)
+    assert record["doubt_codes"] == [doubt.code for doubt in info.doubts] and info.usable is not None
     small = service.done("merge", **body, preview=True)
     assert small["picture"]["width"] == 1600
     assert small["info"]["photos"][1]["parts"][0]["box"] == pytest.approx(other["parts"][0]["box"], abs=60)

@@ -220,15 +220,18 @@ def with_codes(name: str, reasons: Sequence[Reason]) -> dict[str, list[str]]:
     return {f"{name}s": list(reasons), f"{name}_codes": [one.code for one in reasons]}
 
 
+def likely_record(usable: float | None, doubts: Sequence[Reason]) -> dict[str, Any]:
+    """Returns how likely a result is usable, and what speaks against it, as results store them."""
+    return {"usable": None if usable is None else round(usable, 4), "doubt_codes": [doubt.code for doubt in doubts]}
+
+
 def verdict_record(info: Any) -> dict[str, Any]:
-    """Returns the verdict on a composite as results store it."""
-    doubts = [doubt.code for one in info.subjects for doubt in one.doubts]
-    usable = None if info.usable is None else round(info.usable, 4)
-    return {"usable": usable, "verdict": info.verdict, "verdict_code": info.verdict.code, "doubt_codes": doubts}
+    """Returns the verdict on a composite or a merge as results store it."""
+    return {**likely_record(info.usable, info.doubts), "verdict": info.verdict, "verdict_code": info.verdict.code}
 
 
 def check_usable(info: Any, name: str, option: str) -> None:
-    """Refuses a composite that is probably not usable; option: what writes it all the same."""
+    """Refuses a result that is probably not usable; option: what writes it all the same."""
     if info.verdict.code == "not-usable":
         text = f"{name}: not written, as {info.verdict}; {option} writes it"
         raise RunError(text, Code.INPUT, "refused", info.verdict.code)
