@@ -58,7 +58,11 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
     wide, high = right - left, bottom - top
     size = fitted((wide, high), _SOLVE_SIDE)
     values = resized(layer.values.astype(np.float32, copy=False), size)
-    band = _unsure(values, _BAND * max(size) / max(layer.values.shape))
+    reach = _BAND * max(size) / max(layer.values.shape)
+    band = _unsure(values, reach)
+    # A thin part that is all band has no certain place from which its alpha follows, but for its own.
+    core = (values > 0.5) & ~band
+    band &= (values <= _MIN_CERTAIN_VALUE) | (distance_inside(~core) <= 2 * reach)
     if min(size) < 3 or not band.any():
         return at_full_size(picture, layer)
     part = picture[top:bottom, left:right]
