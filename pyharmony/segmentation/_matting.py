@@ -24,6 +24,8 @@ _SOLVE_SIDE = 448
 _BAND = 2.0
 #: The least value that is certainly inside; values up to 1 less this are certainly outside.
 _MIN_CERTAIN_VALUE = 0.95
+#: The least value of thin parts that `_thin` added; the network itself is less certain of what is as thin.
+_DRAWN_VALUE = 0.999
 #: The regularisation of the matting Laplacian, for colours in [0, 1].
 _RIDGE = 2e-5
 #: The least weight of the guided filter's alpha in the equations.
@@ -62,7 +64,7 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
     band = _unsure(values, reach)
     # A thin part that is all band has no certain place from which its alpha follows, but for its own.
     core = (values > 0.5) & ~band
-    band &= (values <= _MIN_CERTAIN_VALUE) | (distance_inside(~core) <= 2 * reach)
+    band &= (values < _DRAWN_VALUE) | (distance_inside(~core) <= 2 * reach)
     if min(size) < 3 or not band.any():
         return at_full_size(picture, layer)
     part = picture[top:bottom, left:right]
