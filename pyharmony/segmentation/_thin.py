@@ -4,7 +4,7 @@ Of an object and its surroundings the network sees 256 pixels: it misses a pole 
 takes a leg, too. If its own change is narrow at the click, the same network segments two windows with the mask as the
 prior. Of the three changed pieces the one counts that the others resemble most. Users click in the middle of an error:
 a piece that is far thicker elsewhere is another thing. The numbers were chosen on val, by clicks in thin parts and gaps
-and by clicks at the deepest place of the larger error.
+and by clicks at the deepest place of the larger error (`benchmarks/segmentation.py thin`, `corrections`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Answers = Callable[[Box, tuple[float, float], Layer], Sequence[Layer]]
 """Returns the network's masks of a window for a click (x, y) that corrects a mask, the best first."""
 
 
-class _Piece(NamedTuple):
+class _ThinPiece(NamedTuple):
     """The changed piece at a click, on the grid."""
 
     region: Bools  # [h, w]
@@ -93,8 +93,8 @@ def with_thin_piece(
 
 
 def _followed(
-    piece: _Piece, window: Box, before: Layer, on: bool, answers_in: Answers, size: tuple[int, int]
-) -> _Piece:
+    piece: _ThinPiece, window: Box, before: Layer, on: bool, answers_in: Answers, size: tuple[int, int]
+) -> _ThinPiece:
     """Returns a piece with what continues it beyond its window, which is segmented in windows around its ends.
 
     before: the mask that is corrected, on the grid.
@@ -114,7 +114,7 @@ def _followed(
         further = _piece(values, inside, (row, column), on)
         if 0 < float(depth_of(further.region).max()) <= most:
             values = np.where(piece.region, piece.values, values)
-            piece = _Piece(piece.region | further.region, values)
+            piece = _ThinPiece(piece.region | further.region, values)
             ends += _ends(piece.region, window, box, size)
     return piece
 
@@ -140,21 +140,21 @@ def _ends(region: Bools, window: Box, box: Box, size: tuple[int, int]) -> list[t
     return ends
 
 
-def _changed(old: Float32, piece: _Piece, on: bool) -> Float32:
+def _changed(old: Float32, piece: _ThinPiece, on: bool) -> Float32:
     """Returns a mask on the grid with a piece, and its soft edge, added or removed."""
     # A steep edge is not uncertain, and stays at further clicks.
     steep = (np.float32(0.5) + _STEEPNESS * (piece.values - np.float32(0.5))).clip(0, 1)
     return np.where(grown(piece.region), np.maximum(old, steep) if on else np.minimum(old, steep), old)
 
 
-def _piece(values: Float32, inside: Bools, place: tuple[int, int], on: bool, reach: int = 0) -> _Piece:
+def _piece(values: Float32, inside: Bools, place: tuple[int, int], on: bool, reach: int = 0) -> _ThinPiece:
     """Returns the connected parts of a mask's change within a distance of a place."""
     numbers = connected_parts((values > 0.5) & ~inside if on else inside & (values <= 0.5))
     near = numbers[tuple(slice(max(0, at - reach), at + reach + 1) for at in place)]
-    return _Piece(np.isin(numbers, np.setdiff1d(near, 0)), values)
+    return _ThinPiece(np.isin(numbers, np.setdiff1d(near, 0)), values)
 
 
-def _is_thin(piece: _Piece, place: tuple[int, int], side: float) -> bool:
+def _is_thin(piece: _ThinPiece, place: tuple[int, int], side: float) -> bool:
     """Returns whether a piece is not empty and nowhere much thicker than at a place, or thin everywhere."""
     depth = depth_of(piece.region)
     most = float(depth.max())
