@@ -4,6 +4,7 @@
     python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # for selection
     python benchmarks/segmentation.py run DATA --split val --folder drawn --out val.json  # of other folders of DATA
     python benchmarks/segmentation.py corrections DATA         # how often a correcting click makes a mask worse
+    python benchmarks/segmentation.py thin DATA --split val    # clicks on missing thin parts, and in covered gaps
     python benchmarks/segmentation.py people DATA              # the recall of people with masks
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
     python benchmarks/segmentation.py closer DATA --split val  # the gain of a magnified pass along the contour
@@ -46,6 +47,7 @@ from tables import bootstrap, numbered, rows_of, write_json
 import pyharmony
 from pyharmony import segmentation
 from pyharmony._images.edge_colours import decontaminated
+from pyharmony._images.planes import connected_parts
 from pyharmony.learn import data
 from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
@@ -75,6 +77,12 @@ NOT_MEASURED = "-"
 
 #: The tolerated losses of IoU by a correcting click; larger losses are counted.
 IOU_LOSSES = (0.02, 0.05)
+
+#: Thin parts have at most this radius, and gaps are closed by this one, in square roots of the object's area. Their
+#: least area and distance from the contour of the mask that lacks them, in pixels; and the least IoU of that mask.
+THIN_RADIUS, GAP_RADIUS, THIN_AREA, THIN_DISTANCE, THIN_MIN_IOU = 0.04, 0.12, 60, 4, 0.7
+#: The clicks before the one that is measured, and the largest number of parts and of gaps of an object.
+THIN_CLICKS, THIN_PARTS = 2, 2
 
 #: The number of time measurements.
 ROUNDS = 5
@@ -353,6 +361,63 @@ def shown(one: Object) -> tuple[npt.NDArray[np.uint8], Bools]:
     """Returns image and region of an object at the size of the benchmark."""
     image, mask = Image.open(one.image).convert("RGB"), Image.open(one.mask).convert("L")
     return reduced({"image": np.array(image), "mask": np.array(mask.resize(image.size))})
+
+
+def thin_parts(region: Bools, mask: Bools) -> list[tuple[Bools, bool]]:
+    """Returns the thin parts of an object that a mask lacks (True), and the gaps that it covers (False)."""
+
+    def apart(places: Bools) -> npt.NDArray[np.float32]:
+        return distance_inside(~places)
+
+    side = float(np.count_nonzero(region)) ** 0.5
+    gaps = depth(apart(region) <= GAP_RADIUS * side) > GAP_RADIUS * side
+    parts: list[tuple[Bools, bool]] = []
+    for places, away, on in (
+        (region & ~mask & (apart(depth(region) > THIN_RADIUS * side) > THIN_RADIUS * side), apart(mask), True),
+        (gaps & ~region & mask, depth(mask), False),
+    ):
+        numbers = connected_parts(places)
+        pieces = [numbers == number for number in range(1, int(numbers.max()) + 1)]
+        distinct = [one for one in pieces if one.sum() >= THIN_AREA and away[one].max() >= THIN_DISTANCE]
+        parts += [(one, on) for one in sorted(distinct, key=np.count_nonzero, reverse=True)[:THIN_PARTS]]
+    return parts
+
+
+def thin(root: Path, split: str, method: str, limit: int) -> None:
+    """Measures one click at the deepest place of each missing thin part, and of each covered gap.
+
+    The mask before is the best of the first ones, corrected by usual clicks.
+    """
+    rows: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    every = open_objects(root, split)
+    for index in np.random.default_rng(0).permutation(len(every))[: limit or None]:
+        image, region = shown(every[index])
+        first = click(region, np.zeros_like(region), None)
+        if region.mean() < MIN_MASK_SHARE or first is None:
+            continue
+        session = segmentation.Session(image, method=method_of(method))
+        masks = session.click(*first[:2])
+        likeness = [iou(masks[i] >= 128, region) for i in range(len(masks))]
+        if not likeness:
+            continue
+        mask = session.choose(int(np.argmax(likeness))).mask >= 128
+        for _ in range(THIN_CLICKS):
+            where = click(region, mask, None)
+            if where is not None and iou(mask, region) < MIN_EDGE_IOU:
+                mask = session.click(*where[:2], add=where[2]).mask >= 128
+        if iou(mask, region) < THIN_MIN_IOU:
+            continue
+        for part, on in thin_parts(region, mask):
+            y, x = divmod(int(depth(part).argmax()), part.shape[1])
+            after = session.click(x, y, add=on).mask >= 128
+            session.undo()
+            rows[on].append((float((after[part] == on).mean()), iou(after, region) - iou(mask, region)))
+    for on, values in rows.items():
+        right, gain = np.array(values).reshape(-1, 2).T
+        print(
+            f"{len(values)} {'thin parts' if on else 'gaps'}: {right.mean():.2f} of them right, IoU {gain.mean():+.4f};"
+            f" {np.count_nonzero(gain < -0.01)} lose more than 0.01, {np.count_nonzero(gain < -0.05)} more than 0.05"
+        )
 
 
 def people(root: Path, split: str, out: Path, weights: str, folders: Sequence[str] = PHOTOS) -> None:
@@ -921,6 +986,11 @@ def main() -> None:
     closing.add_argument("--split", default="val")
     closing.add_argument("--method", default=DEFAULT)
     closing.add_argument("--limit", type=int, default=0, help="so many objects, drawn by a seed; 0: all")
+    thinning = commands.add_parser("thin")
+    thinning.add_argument("data", type=Path)
+    thinning.add_argument("--split", default="val")
+    thinning.add_argument("--method", default=DEFAULT)
+    thinning.add_argument("--limit", type=int, default=0, help="so many objects, drawn by a seed; 0: all")
     colouring = commands.add_parser("colours")
     colouring.add_argument("data", type=Path)
     colouring.add_argument("--split", default="test")
@@ -938,6 +1008,9 @@ def main() -> None:
         return
     if options.command == "people":
         people(options.data, options.split, options.out, options.method, options.folder or PHOTOS)
+        return
+    if options.command == "thin":
+        thin(options.data, options.split, options.method, options.limit)
         return
     if options.command == "closer":
         closer(options.data, options.split, options.method, options.limit)

@@ -96,7 +96,10 @@ def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
     """Returns a mask combined with those of windows near the contour; unchanged if none of them is similar."""
     sides = zip(box_of(layer) or layer.box, *(window for window, _ in answers), strict=True)
     left, top, right, bottom = (pick(side) for pick, side in zip((min, min, max, max), sides))
-    factor = min(1.0, _FINE_MASK_SIDE / max(right - left, bottom - top))
+    # A mask with thin parts is finer.
+    (rows, columns), (x, y, end_x, end_y) = layer.values.shape, layer.box
+    own = min(rows / (end_y - y), columns / (end_x - x))
+    factor = min(1.0, max(own, _FINE_MASK_SIDE / max(right - left, bottom - top)))
     wide, high = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
     mask = sampled(layer, (left, top, right, bottom), (wide, high))
     inside = mask > 0.5

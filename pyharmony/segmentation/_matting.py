@@ -24,6 +24,8 @@ _SOLVE_SIDE = 448
 _BAND = 2.0
 #: The least value that is certainly inside; values up to 1 less this are certainly outside.
 _MIN_CERTAIN_VALUE = 0.95
+#: The least value of thin parts that `_thin` added; the network itself is less certain of what is as thin.
+_DRAWN_VALUE = 0.999
 #: The regularisation of the matting Laplacian, for colours in [0, 1].
 _RIDGE = 2e-5
 #: The least weight of the guided filter's alpha in the equations.
@@ -58,7 +60,11 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
     wide, high = right - left, bottom - top
     size = fitted((wide, high), _SOLVE_SIDE)
     values = resized(layer.values.astype(np.float32, copy=False), size)
-    band = _unsure(values, _BAND * max(size) / max(layer.values.shape))
+    reach = _BAND * max(size) / max(layer.values.shape)
+    band = _unsure(values, reach)
+    # A thin part that is all band has no certain place from which its alpha follows, but for its own.
+    core = (values > 0.5) & ~band
+    band &= (values < _DRAWN_VALUE) | (distance_inside(~core) <= 2 * reach)
     if min(size) < 3 or not band.any():
         return at_full_size(picture, layer)
     part = picture[top:bottom, left:right]

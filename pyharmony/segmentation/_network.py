@@ -14,6 +14,7 @@ from .._images.sizes import block_means, resized
 from .._images.threads import check_ended, in_threads
 from . import _clicks
 from ._poses import Poses
+from ._thin import with_thin_piece
 from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
 from .layers import Layer, box_of, by_scores, connected, iou, sampled
@@ -113,7 +114,10 @@ class NetworkCutter:
         """
         layers, box = self._near_or_whole(prompts, last), prompts.limit
         if last is not None and len(prompts.points) > prompts.since:
-            layers = distinct(corrected(last, layers, prompts.points, prompts.labels, prompts.since))
+            layers = corrected(last, layers, prompts.points, prompts.labels, prompts.since)
+            if len(prompts.points) == prompts.since + 1:
+                layers = self._with_thin_piece(last, layers, prompts)
+            layers = distinct(layers)
         if box is None:
             return layers
         layers = limited(layers, box)
@@ -121,6 +125,17 @@ class NetworkCutter:
             # A box is a weaker prompt than a click: the network refines its own mask once.
             layers = limited(self._near_or_whole(prompts, layers[0]), box)
         return layers
+
+    def _with_thin_piece(self, last: Layer, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
+        on = bool(prompts.labels[-1])
+
+        def answers_in(window: Box, click: tuple[float, float], mask: Layer) -> list[Layer]:
+            prior = mask._replace(values=(mask.values > 0.5).astype(np.float32))
+            logits, scores = self._run(window, Prompts([click], [int(on)]), prior, False, keep=False)
+            answers = zip(logits, scores, strict=True)
+            return by_scores([Layer(window, _clicks.sigmoid(x), float(score)) for x, score in answers])
+
+        return with_thin_piece(last, layers, prompts.points[-1], on, answers_in, self.whole[2:])
 
     def _near_or_whole(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
         mirrored = last is None

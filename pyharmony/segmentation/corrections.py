@@ -24,6 +24,8 @@ from .layers import Layer, sampled
 
 #: The largest shorter side of the grid on which masks are merged, that of the network's masks.
 _MAX_GRID_SIDE = 256
+#: That of a mask with thin parts, and how many times as many values along a side it has.
+_FINE_GRID_SIDE, _FINER = 512, 1.2
 #: The reach of a correction beyond its piece, in square roots of the area of the piece.
 _REACH_BEYOND_PIECE = 0.25
 #: A mask is uncertain where its value differs from one half by less than this.
@@ -73,9 +75,9 @@ def corrected(
     since: the number of clicks that led to the mask before.
     """
     box = answers[0].box
-    size = _grid(box)
+    size = fine_grid(box, _MAX_GRID_SIDE)
     old = sampled(before, box, size)
-    places = [_place(point, box, size) for point in points]
+    places = [place_in(point, box, size) for point in points]
     inside = old > 0.5
     on = bool(labels[-1])
     # Clicks with which the mask before agrees count in the ranking; the other old ones do not.
@@ -90,24 +92,36 @@ def corrected(
     for answer in answers:
         values = sampled(answer, box, size)
         piece = _piece(values > 0.5, inside, at, on)
-        result = _merged(old, values, piece, at)
+        near, stays = _reached(old, values, piece, at)
+        result = _merged(old, values, near, stays)
         right = sum(bool(result[place] > 0.5) == on for place in at) / max(1, len(at))
         right += sum(bool(result[place] > 0.5) == label for place, label in explained)
         change = int(np.count_nonzero((result > 0.5) != inside)) / max(1, int(np.count_nonzero(inside)))
         cost = (_CHANGE * since if piece.thin else _THICK_COST) * min(change, 1.0)
+        if _is_finer(before, box, size):
+            # The thin parts of the mask before are narrower than a place of the grid.
+            fine = fine_grid(box)
+            shares = (sampled(Layer(box, x.astype(np.float32), 0.0), box, fine) > 0.5 for x in (near, stays))
+            result = _merged(sampled(before, box, fine), sampled(answer, box, fine), *shares)
         merged.append((right, piece.thin, answer.score - cost, answer._replace(values=result)))
     merged.sort(key=lambda one: one[:3], reverse=True)
     return [layer for *_, layer in merged]
 
 
-def _grid(box: Box) -> tuple[int, int]:
-    """Returns the size (width, height) of the grid of a box, whose cells are square."""
+def fine_grid(box: Box, side: int = _FINE_GRID_SIDE) -> tuple[int, int]:
+    """Returns the size (width, height) of a grid of square cells over a box, on which thin parts of a mask stay."""
     width, height = box[2] - box[0], box[3] - box[1]
-    factor = min(1.0, _MAX_GRID_SIDE / min(width, height))
+    factor = min(1.0, side / min(width, height))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def _place(point: tuple[float, float], box: Box, size: tuple[int, int]) -> tuple[int, int] | None:
+def _is_finer(layer: Layer, box: Box, size: tuple[int, int]) -> bool:
+    """Returns whether a mask has plainly more values than a grid of a size over a box."""
+    own = len(layer.values) / (layer.box[3] - layer.box[1])
+    return own > _FINER * size[1] / (box[3] - box[1]) and layer.values.shape[1] > _MAX_GRID_SIDE
+
+
+def place_in(point: tuple[float, float], box: Box, size: tuple[int, int]) -> tuple[int, int] | None:
     """Returns the row and column of a point of the image on the grid of a box; None beyond it."""
     column = int(np.floor((point[0] + 0.5 - box[0]) * size[0] / (box[2] - box[0])))
     row = int(np.floor((point[1] + 0.5 - box[1]) * size[1] / (box[3] - box[1])))
@@ -127,7 +141,7 @@ def _piece(answer: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool
     ]
     hit = sorted({int(number) for window in near for number in np.unique(numbers[window])} - {0})
     region = np.isin(numbers, hit) if hit else np.zeros_like(change)
-    depth, apart = _depth(region), _from(at, region.shape)
+    depth, apart = depth_of(region), _from(at, region.shape)
     own = max((float(depth[window].max()) for window in near), default=0.0)
     beyond = np.zeros_like(region)
     if not on and own > 0:
@@ -151,22 +165,26 @@ def _beyond_necks(region: Bools, thick: npt.NDArray[np.int32], near: Sequence[tu
     return region & (_apart(clicked) > _apart(others)) if clicked.any() and others.any() else np.zeros_like(region)
 
 
-def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, int]]) -> Float32:
-    """Returns the values before, replaced by new ones in a piece, near it, and where they were uncertain."""
+def _merged(old: Float32, new: Float32, near: Bools, stays: Bools) -> Float32:
+    """Returns the values before, replaced by new ones near a piece and where they were uncertain."""
+    return np.where((near | (np.abs(old - 0.5) < _UNCERTAIN_MARGIN)) & ~stays, new, old)
+
+
+def _reached(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, int]]) -> tuple[Bools, Bools]:
+    """Returns a piece with what is near it, and what stays as it was in any case."""
     region, answer, inside = piece.region, new > 0.5, old > 0.5
     stays = piece.beyond
     if not piece.thin:
-        thick = np.maximum(_depth(answer & ~inside), _depth(inside & ~answer)) > piece.limit
+        thick = np.maximum(depth_of(answer & ~inside), depth_of(inside & ~answer)) > piece.limit
         stays = stays | (_apart(thick) <= piece.limit) & (_from(at, region.shape) > piece.limit)
         region = region & ~stays
         numbers = connected_parts(region)
         region = np.isin(numbers, sorted({int(numbers[place]) for place in at} - {0}))
     reach = _REACH_BEYOND_PIECE * float(np.count_nonzero(region)) ** 0.5
-    takes = (np.minimum(_apart(region), _from(at, region.shape)) <= reach) | (np.abs(old - 0.5) < _UNCERTAIN_MARGIN)
-    return np.where(takes & ~stays, new, old)
+    return np.minimum(_apart(region), _from(at, region.shape)) <= reach, stays
 
 
-def _depth(region: Bools) -> Float32:
+def depth_of(region: Bools) -> Float32:
     """Returns the distance of each place of a region [h, w] from its contour or the grid's border, 0 outside."""
     depth: Float32 = distance_inside(np.pad(region, 1))[1:-1, 1:-1]
     return depth

@@ -26,6 +26,7 @@ from pyharmony.segmentation._closer import closer, windows_of
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
 from pyharmony.segmentation._network import NetworkCutter, Prompts
+from pyharmony.segmentation._thin import with_thin_piece
 from pyharmony.segmentation.heads import Head
 from pyharmony.segmentation.layers import Layer, sampled
 from pyharmony.segmentation.masks import layers_of
@@ -2089,3 +2090,60 @@ def test_a_click_without_effect_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 def test_shapes_that_mean_nothing_are_refused(call: Any, says: str) -> None:
     with pytest.raises((ArgumentError, ShapeError), match=says):
         call()
+
+
+def thin_scene(shape: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns a picture of 480 pixels, the region of its red object, and that of a pole of it, or of a slit in it."""
+    y, x = np.mgrid[:480, :480]
+    if shape == "pole":
+        part = (abs(x - 240) < 2) & (y >= 195) & (y < 430)
+        region = (np.hypot(x - 240, y - 130) < 70) | part
+    else:
+        radius = np.hypot(x - 240, y - 240)
+        part = (abs(x - 240) < 5) & (y > 240) & (radius < 139)
+        region = (radius < 140) & ~part
+    picture = np.where(region[..., None], (200, 60, 40), (90, 150, 80))
+    noise = np.random.default_rng(0).normal(0, 5, picture.shape)
+    return (picture + noise).clip(0, 255).astype(np.uint8), region, part
+
+
+def test_a_click_on_a_thin_pole_adds_all_of_it_for_good() -> None:
+    image, region, pole = thin_scene("pole")
+    session = segmentation.Session(image)
+    assert (session.click(240, 130).mask[pole] >= 128).mean() < 0.1
+    masks = session.click(240, 330)
+    for mask in (masks.mask, masks.alpha()):
+        assert (mask[pole] >= 128).mean() > 0.95 and iou(mask, region) > 0.99
+    session.click(200, 130)
+    later = session.click(60, 130, add=False)
+    assert (later.mask[pole] >= 128).mean() > 0.95 and iou(later.alpha(), region) > 0.99
+
+
+def test_a_click_in_a_slit_removes_nothing_beside_it() -> None:
+    image, region, slit = thin_scene("slit")
+    session = segmentation.Session(image)
+    before = session.click(150, 240).mask >= 128
+    assert before[slit].mean() > 0.95
+    masks = session.click(240, 310, add=False)
+    assert masks.reason == "" and (masks.mask[slit] >= 128).mean() < 0.7
+    assert (masks.mask[region & before] >= 128).mean() > 0.995
+
+
+def test_a_piece_that_is_thicker_elsewhere_is_not_thin() -> None:
+    values, old = np.zeros((100, 100), np.float32), np.zeros((100, 100), np.float32)
+    old[40:80, 10:40] = 1
+    values[50:54, 40:60] = 1  # an arm of the object
+    thin = layers.Layer((0, 0, 100, 100), np.maximum(values, old), 0.8)
+    thick = thin._replace(values=thin.values.copy())
+    thick.values[20:90, 60:95] = 1  # the arm ends in another thing
+    before, nothing = thin._replace(values=old), [thin._replace(values=old)]
+    for answer, is_thin in ((thin, True), (thick, False)):
+        masks = with_thin_piece(before, nothing, (50, 51), True, lambda *_, answer=answer: [answer], (100, 100))
+        assert len(masks) == 1 + is_thin and (masks[0].values[51, 50] > 0.5) == is_thin
+    assert len(with_thin_piece(before, nothing, (20, 60), True, lambda *_: [thin], (100, 100))) == 1  # it is inside
+
+
+def test_a_certain_part_that_is_narrower_than_the_uncertain_band_keeps_its_alpha() -> None:
+    image, region, pole = thin_scene("pole")
+    layer = layers.Layer((0, 0, 480, 480), region.astype(np.float32), 1.0)
+    assert soft_alpha(image, layer)[pole].mean() > 240
