@@ -1,14 +1,15 @@
-"""Makes the pictures of README.md, docs/recipes.md, color.md and augment.md, and the large ones of docs/gallery.md.
+"""Makes pictures of README.md and docs: recipes.md, color.md, augment.md, harmonize.md, and large ones of gallery.md.
 
 `together.jpg` and `before_and_after.webp` are those of `pyharmony demo`. The large ones of the gallery are made by the
 commands that the page shows, from the photographs of the package and of `docs/images/photos`: docs/images/LICENSES.md
 says whose they are. Names of pictures make those alone.
 
-python docs/make_images.py [augment|edit|pairs [NAME...]]
+python docs/make_images.py [augment|edit|light|pairs [NAME...]]
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -141,6 +142,24 @@ def edited() -> list[list[tuple[str, Pixels]]]:
     ]
 
 
+def lit() -> list[list[tuple[str, Pixels]]]:
+    """A cup from under a lamp in daylight, as it was, and without and with the light of both photographs."""
+    cup, jetty = load("coffee.jpg"), np.asarray(pyharmony.load(PHOTOS / "jetty.jpg"))
+    points = [(300, 200), (180, 230), (420, 210), (300, 330), (170, 90), (480, 330), (120, 330), (150, 380)]
+    masks = pyharmony.segment(cup, points=points, labels=[1, 1, 1, 1, 0, 0, 0, 0])
+    options: dict[str, Any] = {"masks": masks.mask, "at": (250, 150), "scale": 0.6, "angle": 0}
+    both, info = pyharmony.compose(cup, jetty, **options, return_info=True)
+    recipe: Any = json.loads(json.dumps(info.recipe))
+    recipe["subjects"][0]["harmonize"]["light"] = None
+    pictures = {
+        "under a lamp": cup,
+        "harmonized": pyharmony.compose(cup, jetty, recipe=recipe),
+        "with the light of both": both,
+    }
+    fitted = [ImageOps.fit(Image.fromarray(picture), (400, 267)) for picture in pictures.values()]
+    return [[(caption, np.asarray(picture)) for caption, picture in zip(pictures, fitted, strict=True)]]
+
+
 def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> None:
     """A page of rows of pictures of one size; with pairs a gap after every second."""
     height, width = table[0][0][1].shape[:2]
@@ -171,11 +190,11 @@ WIDTH, HEIGHT = 1200, 580
 PAIRS = {
     "colorado": Pair("cowgirl", "colorado", (340, 120, 240, 160)),
     "camp": Pair("catch", "camp", (60, 222, 250, 100)),
-    "pier": Pair("coat", "pier", (310, 86, 240, 80)),
+    "pier": Pair("coat", "pier", (90, 86, 240, 80)),
     "skyline": Pair("astronaut", "skyline", (130, 206, 640, 171)),
     "game": Pair("cowgirl", "game", (120, 165, 270, 82)),
     "street": Pair("cowgirl", "street", (120, 215, 190, 150)),
-    "roofs": Pair("hat", "roofs", (240, 118, 400, 100)),
+    "roofs": Pair("hat", "roofs", (240, 128, 400, 130)),
     "market": Pair("bananas", "market", (400, 306, 240, 108)),
     "vase": Pair("vase", "jetty", (60, 210, 290, 105)),
     "desk": Pair("cup", "desk", (360, 272, 280, 125)),
@@ -245,7 +264,9 @@ def main() -> None:
         save(augmented(), "augment.jpg", pairs=False)
     if part in ([], ["edit"]):
         save(edited(), "edit.webp", pairs=False)
-    if part in (["augment"], ["edit"]):
+    if part in ([], ["light"]):
+        save(lit(), "light.webp", pairs=False)
+    if part in (["augment"], ["edit"], ["light"]):
         return
     pairs(names)
     if part:
