@@ -95,6 +95,12 @@ class _ScaleNetworks(NamedTuple):
 
 def surroundings_of(picture: Pixels) -> Surroundings:
     """Returns the surroundings in a picture [H, W, 3] uint8; one of one colour is a floor, seen from near."""
+    return _surroundings_of(picture.tobytes(), picture.shape)
+
+
+@functools.lru_cache(maxsize=1)  # a composite asks for those of its background for the place and for the shadow
+def _surroundings_of(content: bytes, shape: tuple[int, ...]) -> Surroundings:
+    picture = np.frombuffer(content, np.uint8).reshape(shape)
     if (picture == picture[0, 0]).all():
         floor = np.eye(len(KINDS), dtype=np.float32)[KINDS.index("floor")]
         heads = np.full((16, 16), math.log2(_PLAIN_HEAD_SHARE), np.float32)
