@@ -210,6 +210,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             one["harmonize"] = {"light": None, **one["harmonize"]}
             _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
             if (light := one["harmonize"]["light"]) is not None:
+                light = one["harmonize"]["light"] = {"white": 0.0, **light} if isinstance(light, Mapping) else light
                 _check(light, _LIGHT, f"{name}harmonize.light.")
         if one["upscale"] is not None:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
@@ -353,7 +354,9 @@ _HARMONIZE: dict[str, Check] = {
     "light": (_is_object, "null, or a change of light as compose writes it"),
 }
 _LIGHT: dict[str, Check] = {
-    **dict.fromkeys(("stops", "red", "blue"), ((lambda value: _is_number(value, -4, 4)), "a number from -4 to 4")),
+    **dict.fromkeys(
+        ("stops", "red", "blue", "white"), ((lambda value: _is_number(value, -4, 4)), "a number from -4 to 4")
+    ),
     "evidence": ((lambda value: isinstance(value, str)), "the evidence"),
 }
 _UPSCALE: dict[str, Check] = {

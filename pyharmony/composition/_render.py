@@ -360,7 +360,8 @@ def _relight(
     where = np.flatnonzero(in_levels(subject.alpha) >= 128)
     where = where[:: 1 + len(where) // _LIGHT_PIXELS]
     before, after = (as_float(x.reshape(-1, 3)[where]).astype(np.float64) for x in (subject.colours, region.of(canvas)))
-    whole = Light(strength * light["stops"], strength * light["red"], strength * light["blue"], light["evidence"])
+    stops, red, blue = (strength * light[name] for name in ("stops", "red", "blue"))
+    whole = Light(stops, red, blue, light["evidence"], light["white"])
     if (rest := remaining(whole, before, after)) is None:
         return
     subject.light, color_map = rest, map_of(rest, after)

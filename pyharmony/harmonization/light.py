@@ -49,6 +49,9 @@ _FACE_SHARE, _BESIDE_SHARE = np.array([0.5, 0.3, 0.4]), np.array([0.6, 0.6, 0.6]
 _CONFIRMED = 2.0  # the most that faces tell, relative to what the scenes do
 #: The most stops by which a subject is brightened, which shows its noise.
 _BRIGHTER = 1.0
+#: The least light, and the least ratio of the channels, of an object's whites, their least number, and by how much they
+#: may be bluer or warmer than those around it.
+_WHITE, _WHITE_RATIO, _LEAST_WHITES, _WHITE_MARGIN = 0.6, 0.6, 12, 0.05
 _LEAST_CHANGE = 0.12  # changes below, in stops, are none: nobody sees them
 
 # The ellipse of a face in the rectangle of a head: its half axes and its middle's height.
@@ -68,19 +71,24 @@ class Light(NamedTuple):
         stops: of its level.
         red, blue: log2 of the change of red and blue relative to green.
         evidence: 'scenes' or 'faces and scenes'.
+        white: the blueness of the whites of the new photograph, half of log2 of blue relative to red.
     """
 
     stops: float
     red: float
     blue: float
     evidence: str
+    white: float = 0.0
 
 
 class View(NamedTuple):
     """The light of a photograph, by its colours and its faces."""
 
-    scene: Float64  # [3], by how many stops it is brighter, and red and blue stronger, than usual; 0 if unknown
+    #: By how many stops it is brighter, and red and blue stronger, than usual, as a whole and in the lower
+    #: half, [2, 3]; 0 if unknown.
+    scene: Float64
     faces: Float64  # [N, 3], the mean stops, red and blue of each face's skin
+    white: float = 0.0  # the blueness of its whites
 
 
 def view_of(image: NumpyArray, heads: Sequence[Rectangle], width: float, *, is_scene: bool = True) -> View:
@@ -94,8 +102,11 @@ def view_of(image: NumpyArray, heads: Sequence[Rectangle], width: float, *, is_s
     faces = [_face(image, [v * ratio for v in head]) for head in heads]
     measured = np.array([face for face in faces if face], np.float64).reshape(-1, 3)
     if not is_scene:
-        return View(np.zeros(3), measured)
-    return View(_estimated(facts_of(as_float(resized(image, (VIEW_SIDE, VIEW_SIDE))).clip(0, 1))), measured)
+        return View(np.zeros((2, 3)), measured)
+    small = as_float(resized(image, (VIEW_SIDE, VIEW_SIDE))).clip(0, 1)
+    estimates = np.stack([_estimated(facts_of(part)) for part in (small, small[VIEW_SIDE // 2 :])])
+    pixels, luma = srgb_to_linear(small.astype(np.float64)).reshape(-1, 3), (small @ _LUMINANCE).ravel()
+    return View(estimates, measured, _blueness(pixels[luma >= np.quantile(luma, 1 - _WHITE_SHARE)].mean(0)))
 
 
 def facts_of(image: NumpyArray) -> Float32:
@@ -185,8 +196,12 @@ def _ratios(colour: Float64) -> tuple[float, float]:
 
 def change(own: View, there: View) -> Light | None:
     """Returns the change of light from a subject's own photograph to its new one; None if nothing tells one."""
-    scenes = there.scene - own.scene if own.scene.any() else np.zeros(3)
-    along = _beyond(_AXES @ scenes, _SCENE_DEAD, _SCENE_MOST, _SCENE_SLOPE)
+    whole, lower = (there.scene - own.scene if own.scene.any() else np.zeros((2, 3))) @ _AXES.T
+    # The colours of the sea or of the sky are not the light where a subject stands: the lower half has to agree.
+    differ = np.where(whole * lower > 0, np.sign(whole) * np.minimum(np.abs(whole), np.abs(lower)), 0.0)
+    differ[0] = whole[0]
+    scenes = np.linalg.inv(_AXES) @ differ
+    along = _beyond(differ, _SCENE_DEAD, _SCENE_MOST, _SCENE_SLOPE)
     shift, evidence = np.linalg.inv(_AXES) @ along, "scenes"
     if len(own.faces) and len(there.faces):
         # A face fits between others; one that differs in a scene like its own has other skin, or is in the shade.
@@ -195,7 +210,7 @@ def change(own: View, there: View) -> Light | None:
         confirmed = np.sign(faces) * np.minimum(np.abs(faces), _CONFIRMED * np.abs(scenes)) * (faces * scenes > 0)
         shift, evidence = _FACE_SHARE * confirmed + _BESIDE_SHARE * shift, "faces and scenes"
     stops, red, blue = (round(float(v), 4) for v in (min(shift[0], _BRIGHTER), *shift[1:]))
-    light = Light(stops, red, blue, evidence)
+    light = Light(stops, red, blue, evidence, round(there.white, 4))
     return light if _matters(light) else None
 
 
@@ -216,12 +231,29 @@ def remaining(light: Light, before: NumpyArray, after: NumpyArray) -> Light | No
     if not len(first):
         return None
     ratios = np.subtract(_ratios(second.mean(0)), _ratios(first.mean(0)))
-    rest = []
-    for whole, done in zip(light[:3], ((_stops(second) - _stops(first)).mean(), *ratios), strict=True):
-        part = float(whole - done) if whole * done > 0 else whole
-        rest.append(part if part * whole > 0 else 0.0)
-    result = Light(rest[0], rest[1], rest[2], light.evidence)
+    whole, done = _AXES @ light[:3], _AXES @ [(_stops(second) - _stops(first)).mean(), *ratios]
+    # Nothing is left where it did as much or more; what it did the other way counts as nothing.
+    rest = np.where(whole * done > 0, np.sign(whole) * (np.abs(whole) - np.abs(done)).clip(0), whole)
+    rest[1] = _within_whites(rest[1], second, light.white)
+    stops, red, blue = (float(v) for v in np.linalg.inv(_AXES) @ rest)
+    result = light._replace(stops=stops, red=red, blue=blue)
     return result if _matters(result) else None
+
+
+def _within_whites(bluer: float, linear: Float64, white: float) -> float:
+    """Returns a change of blueness until an object's whites are as blue or warm as those around it, or neutral."""
+    top, least = linear.max(1), linear.min(1)
+    whites = linear[(top > _WHITE) & (least > _WHITE_RATIO * top)]
+    if len(whites) < _LEAST_WHITES:
+        return bluer
+    own = _blueness(whites.mean(0))
+    least_blue, bluest = min(white, 0.0) - _WHITE_MARGIN - own, max(white, 0.0) + _WHITE_MARGIN - own
+    return float(np.clip(bluer, min(least_blue, 0.0), max(bluest, 0.0)))
+
+
+def _blueness(colour: Float64) -> float:
+    red, blue = _ratios(colour)
+    return (blue - red) / 2
 
 
 def map_of(light: Light, colours: NumpyArray) -> ColorMap:

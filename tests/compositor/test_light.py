@@ -41,21 +41,21 @@ def with_faces(one: light.View, *faces: Any) -> light.View:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("stops", [-2.0, -1.5])
 def test_a_darker_photograph_is_seen(name: str, stops: float) -> None:
-    difference = view(name, stops=stops).scene - view(name).scene
+    difference = (view(name, stops=stops).scene - view(name).scene)[0]
     assert 1.3 * stops < difference[0] < 0.4 * stops
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("red", "blue"), [(-0.4, 0.4), (0.4, -0.4)])
 def test_bluer_and_warmer_photographs_are_seen(name: str, red: float, blue: float) -> None:
-    shares = (view(name, red=red, blue=blue).scene - view(name).scene)[1:] / (red, blue)
+    shares = (view(name, red=red, blue=blue).scene - view(name).scene)[0, 1:] / (red, blue)
     # A colour that may be the content's, such as that of the sea at the pier, is left, but nothing goes the other way.
     assert 0.2 < shares.mean() < 1.2 and shares.min() > -0.05
 
 
 def test_a_change_beyond_the_noise_is_applied_in_full() -> None:
     def stops_of(difference: float) -> float:
-        own = light.View(np.full(3, 0.1), np.zeros((0, 3)))
+        own = light.View(np.full((2, 3), 0.1), np.zeros((0, 3)))
         shift = light.change(own, own._replace(scene=own.scene + [difference, 0.0, 0.0]))
         return 0.0 if shift is None else shift.stops
 
@@ -66,11 +66,36 @@ def test_a_change_beyond_the_noise_is_applied_in_full() -> None:
 
 
 def test_a_warmer_scene_changes_both_red_and_blue() -> None:
-    own = light.View(np.full(3, 0.1), np.zeros((0, 3)))
+    own = light.View(np.full((2, 3), 0.1), np.zeros((0, 3)))
     shift = light.change(own, own._replace(scene=own.scene + [0.0, 0.3, -0.1]))
     assert shift is not None and shift.stops == 0 and shift.red == -shift.blue > 0.1
     # Green and magenta are as often the content's.
     assert light.change(own, own._replace(scene=own.scene + [0.0, -0.2, -0.2])) is None
+
+
+@pytest.mark.parametrize("lower", [0.05, -0.3])
+def test_the_colour_of_the_upper_half_alone_is_not_the_light(lower: float) -> None:
+    own = light.View(np.full((2, 3), 0.1), np.zeros((0, 3)))
+    sea = own.scene + [[0.0, -0.3, 0.3], [0.0, -lower, lower]]
+    assert light.change(own, own._replace(scene=sea)) is None
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whites_become_as_blue_or_warm_as_those_around_or_neutral(sign: int) -> None:
+    others, order = np.full((400, 3), (0.5, 0.3, 0.2)), slice(None, None, sign)
+
+    def blue_of(white: tuple[float, float, float], around: float) -> float:
+        colours = np.concatenate([np.full((40, 3), white[order]), others])
+        shift = light.Light(0.0, -0.3 * sign, 0.3 * sign, "scenes", around * sign)
+        rest = light.remaining(shift, colours, colours)
+        assert rest is None or rest.red == pytest.approx(-rest.blue, abs=1e-9)
+        return 0.0 if rest is None else sign * rest.blue
+
+    assert blue_of((0.95, 0.95, 0.95), 0.0) == 0 == blue_of((0.95, 0.95, 0.95), -0.4)
+    assert blue_of((0.95, 0.95, 0.95), 0.4) == pytest.approx(0.3) and 0.2 < blue_of((0.95, 0.95, 0.95), 0.2) < 0.3
+    assert 0.12 < blue_of((0.95, 0.92, 0.86), 0.0) < 0.3
+    # Without whites nothing is limited.
+    assert blue_of((0.5, 0.3, 0.2), 0.0) == pytest.approx(0.3)
 
 
 def test_photographs_in_the_same_light_change_nothing() -> None:
