@@ -6,7 +6,6 @@ import time
 from typing import Annotated, Any
 
 from .._calls import PLACE
-from .._verdict import told
 from ..errors import RunError
 from ..runs._jobs.failures import Code, as_failures, likely_record, reading, with_code
 from ._command import Overwrite, argument, option
@@ -35,6 +34,7 @@ def place(
     """
     import pyharmony
     from pyharmony import io, placement
+    from pyharmony._verdict import told
 
     if options.get("person") is False and "head" in options:
         raise RunError("--no-person and --head exclude each other", Code.USAGE)
