@@ -184,7 +184,7 @@ def measure(data: Path, split: str, seed: int) -> None:
         print(f"{name}: share that is left, without and with: {', '.join(f'{np.mean(x):.3f}' for x in shares)}")
 
 
-class Drawn(NamedTuple):
+class SheetPair(NamedTuple):
     """The files of a subject and of a background, and a click on the subject, in pixels."""
 
     subject: Path
@@ -193,23 +193,23 @@ class Drawn(NamedTuple):
     light: str = ""  # that of the background, in the list
 
 
-def by_seeds(data: Path, split: str, seed: int) -> Iterator[Drawn]:
+def by_seeds(data: Path, split: str, seed: int) -> Iterator[SheetPair]:
     """Yields pairs of a split, drawn by a seed and those after it."""
-    drawn: set[tuple[Path, Path, bool]] = set()
+    earlier: set[tuple[Path, Path, bool]] = set()
     for pair in itertools.chain.from_iterable(pairs_of(data, split, seed + i, AT_ONCE) for i in range(MOST_DRAWS)):
         same = pair.subject.photo.path, pair.background.path, pair.by_click
-        if same not in drawn:
-            drawn.add(same)
-            yield Drawn(*same[:2], pair.subject.click())
+        if same not in earlier:
+            earlier.add(same)
+            yield SheetPair(*same[:2], pair.subject.click())
 
 
-def from_list(data: Path) -> Iterator[Drawn]:
+def from_list(data: Path) -> Iterator[SheetPair]:
     """Yields the pairs of the list."""
     photos = {one.path.stem: one for one in pairs.photos_in(data)}
     for one in json.loads(LIST.read_text("utf-8"))["pairs"]:
         subject = photos[one["subject"]]
         x, y = (share * side / 100 for share, side in zip(one["click"], subject.size, strict=True))
-        yield Drawn(subject.path, photos[one["background"]].path, (x, y), one["light"])
+        yield SheetPair(subject.path, photos[one["background"]].path, (x, y), one["light"])
 
 
 def sheets(data: Path, out: Path, split: str, seed: int, count: int, listed: bool) -> None:
@@ -217,11 +217,11 @@ def sheets(data: Path, out: Path, split: str, seed: int, count: int, listed: boo
     out.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     key: list[dict[str, Any]] = []
-    tried = 0
+    count_of_pairs = 0
     for pair in from_list(data) if listed else by_seeds(data, split, seed):
         if len(key) == count:
             break
-        tried += 1
+        count_of_pairs += 1
         own, scene = pairs.pixels_of(pair.subject), pairs.pixels_of(pair.background)
         try:
             picture, info = composed(own, scene, points=pair.click)
@@ -243,8 +243,8 @@ def sheets(data: Path, out: Path, split: str, seed: int, count: int, listed: boo
         row = {"file": name, "A": names[0], "B": names[1], "change": round(float(change), 1), "scene": pair.light}
         row |= {"subject": pair.subject.name, "background": pair.background.name}
         key.append({**row, "light": dict(info.subjects[0].light)})
-    (out / "key.json").write_text(json.dumps({"drawn": tried, "seed": seed, "pairs": key}, indent=1))
-    print(f"{len(key)} of {tried} pairs changed")
+    (out / "key.json").write_text(json.dumps({"drawn": count_of_pairs, "seed": seed, "pairs": key}, indent=1))
+    print(f"{len(key)} of {count_of_pairs} pairs changed")
 
 
 def main() -> None:

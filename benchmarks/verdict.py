@@ -39,7 +39,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Question(NamedTuple):
-    """What a table answers: its facts, the kinds of faults of pairs that do not count, and those that are no fault.
+    """A table of the verdict: its facts, the kinds of faults of pairs that do not count, and those that are no fault.
 
     Of several faults the file has the kind that is seen first. A composite with a bad cut-out does not show whether
     its place would be good; one at a bad place shows that its cut-out is not bad.

@@ -182,7 +182,7 @@ class ComposeInfo(_reprs.Line):
 
     @property
     def doubts(self) -> tuple[Reason, ...]:
-        """What speaks against that, with hints: the doubts of each subject, the weightiest first."""
+        """The doubts of each subject, which speak against that, with hints, the weightiest first."""
         return tuple(doubt for one in self.subjects for doubt in one.doubts)
 
     @property

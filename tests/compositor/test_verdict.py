@@ -94,7 +94,7 @@ def test_nothing_is_said_of_what_the_caller_decided() -> None:
     assert verdict_of({"posed": 1.0}) == (None, ())
     usual, doubts = verdict_of(USUAL)
     assert usual == pytest.approx(1 / (1 + math.exp(-COMPOSED.bias))) and not doubts
-    # What is not known counts as usual.
+    # A fact that is not known counts as usual.
     assert verdict_of({name: mean for name, mean in USUAL.items() if name != "posed"}) == (usual, ())
 
 
