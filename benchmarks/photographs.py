@@ -133,28 +133,39 @@ def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
 
 
 class Object(NamedTuple):
-    """An object of a photograph under an open licence: the files of both, and the photograph's name."""
+    """An object of a photograph under an open licence: the files of both, the photograph's name, and what it is."""
 
     image: Path
     mask: Path
     group: str
+    kind: str = ""
 
 
-def open_objects(root: Path, split: str) -> list[Object]:
-    """Returns the objects of a split whose mask was not made by a network; a photograph may have several.
+def open_objects(root: Path, split: str, names: Sequence[str] = OPEN_FOLDERS) -> list[Object]:
+    """Returns the objects of a split whose mask was not made by a network alone; a photograph may have several.
+
+    Args:
+        root: the folder of the data.
+        split: the split of the objects.
+        names: the folders of `root`; those that do not exist are skipped.
 
     Raises:
         FileNotFoundError: none of the folders exists.
     """
     objects = []
-    folders = [root / name for name in OPEN_FOLDERS if (root / name / "manifest.json").is_file()]
+    folders = [root / name for name in names if (root / name / "manifest.json").is_file()]
     if not folders:
-        raise FileNotFoundError(f"{root}: none of {', '.join(OPEN_FOLDERS)} is there")
+        raise FileNotFoundError(f"{root}: none of {', '.join(names)} is there")
     for folder in folders:
         entries = json.loads((folder / "manifest.json").read_text())["entries"]
         photos = {entry["pair"]: entry["file"] for entry in entries if entry["role"] == "photo"}
         objects += [
-            Object(folder / entry.get("photo", photos.get(entry["pair"])), folder / entry["file"], entry["pair"])
+            Object(
+                folder / entry.get("photo", photos.get(entry["pair"])),
+                folder / entry["file"],
+                entry["pair"],
+                entry.get("kind", entry.get("category", "")),
+            )
             for entry in entries
             if (entry["role"], entry["split"]) == ("mask", split) and not entry["pair"].startswith("rembg_")
         ]

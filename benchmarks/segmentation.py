@@ -4,6 +4,7 @@
     python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # for selection
     python benchmarks/segmentation.py run DATA --split val --folder drawn --out val.json  # of other folders of DATA
     python benchmarks/segmentation.py corrections DATA         # how often a correcting click makes a mask worse
+    python benchmarks/segmentation.py corrections DATA --split test --folder masks_drawn  # and by kinds of things
     python benchmarks/segmentation.py thin DATA --split val    # clicks on missing thin parts, and in covered gaps
     python benchmarks/segmentation.py people DATA              # the recall of people with masks
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
@@ -39,7 +40,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from photographs import MIN_MASK_SHARE, PHOTOS, Object, Photographs, open_objects, photograph
+from photographs import MIN_MASK_SHARE, OPEN_FOLDERS, PHOTOS, Object, Photographs, open_objects, photograph
 from PIL import Image, ImageDraw
 from records import MEASURED, commands_of
 from tables import bootstrap, numbered, rows_of, write_json
@@ -77,6 +78,8 @@ NOT_MEASURED = "-"
 
 #: The tolerated losses of IoU by a correcting click; larger losses are counted.
 IOU_LOSSES = (0.02, 0.05)
+#: A first answer is poor below this IoU; it counts as mended above the second after so many clicks.
+POOR_IOU, MENDED_IOU, MENDING_CLICKS = 0.5, 0.8, 3
 
 #: Thin parts have at most this radius, and gaps are closed by this one, in square roots of the object's area. Their
 #: least area and distance from the contour of the mask that lacks them, in pixels; and the least IoU of that mask.
@@ -332,16 +335,24 @@ def told(table: dict[str, Any], method: str) -> list[str]:
     return [*lines, f"first click {np.median(times):.0f} ms, next {np.median(later):.0f} ms"]
 
 
-def corrections(root: Path, splits: Sequence[str], method: str, most: int, limit: int, out: Path) -> None:
+def corrections(
+    root: Path,
+    splits: Sequence[str],
+    method: str,
+    most: int,
+    limit: int,
+    out: Path,
+    folders: Sequence[str] = OPEN_FOLDERS,
+) -> None:
     """Measures by how much each click of a simulated user raises the IoU, on objects of the open sets.
 
     Clicks are at the deepest point of the larger error, and with jitter. The objects are shuffled by a seed, so that
     fewer of them are a random sample.
     """
     for split in splits:
-        every = open_objects(root, split)
+        every = open_objects(root, split, folders)
         order = np.random.default_rng(0).permutation(len(every))
-        table: dict[str, Any] = {"groups": [], "exact": [], "jittered": []}
+        table: dict[str, Any] = {"groups": [], "kinds": [], "exact": [], "jittered": []}
         for index in order:
             one = shown(every[index])
             if one[1].mean() < MIN_MASK_SHARE:
@@ -349,12 +360,15 @@ def corrections(root: Path, splits: Sequence[str], method: str, most: int, limit
             if limit and len(table["groups"]) == limit:
                 break
             table["groups"].append(every[index].group)
+            table["kinds"].append(every[index].kind)
             for part, seed in (("exact", None), ("jittered", int(index))):
                 table[part].append(measured(*one, method_of(method), most, seed)["iou"][:most])
         whole = recorded(out)
-        whole.setdefault("corrections", {}).setdefault(split, {})[called(method)] = table
+        name = split if folders == OPEN_FOLDERS else f"{split} of {', '.join(folders)}"
+        whole.setdefault("corrections", {}).setdefault(name, {})[called(method)] = table
         write_json(out, whole)
-        print(rows_of(_correction_lines({split: whole["corrections"][split]})), flush=True)
+        print(rows_of(_correction_lines({name: whole["corrections"][name]})))
+        print(rows_of(_kind_lines(table)), flush=True)
 
 
 def shown(one: Object) -> tuple[npt.NDArray[np.uint8], Bools]:
@@ -871,18 +885,32 @@ def _correction_lines(table: dict[str, Any]) -> list[list[str]]:
     lines = [
         ["correcting clicks", *(f"{k + 1} click{'s' * (k > 0)}, IoU" for k in range(most)), "corrections"]
         + [f"worse by {loss:.2f}" for loss in IOU_LOSSES]
+        + [f"IoU > {MENDED_IOU} after {MENDING_CLICKS} clicks, of those < {POOR_IOU} after one"]
     ]
     for split, report in table.items():
         for name, its in report.items():
             for part in ("exact", "jittered"):
                 values = np.array(its[part])
                 gains = np.diff(values, axis=1).ravel()
+                poor = values[values[:, 0] < POOR_IOU]
+                mended = poor[:, min(MENDING_CLICKS, values.shape[1]) - 1] > MENDED_IOU
                 lines.append(
                     [f"`{name}`, {split}, {len(values)} objects{', jittered' * (part == 'jittered')}"]
                     + [f"{x:.3f}" for x in values.mean(0)]
                     + [NOT_MEASURED] * (most - values.shape[1])
                     + [str(gains.size), *(f"{100 * np.mean(gains < -loss):.1f} %" for loss in IOU_LOSSES)]
+                    + [f"{np.count_nonzero(mended)} of {len(poor)}"]
                 )
+    return lines
+
+
+def _kind_lines(table: dict[str, Any]) -> list[list[str]]:
+    """Returns the table of the IoU after each click, by the kinds of objects."""
+    kinds, values = np.array(table["kinds"]), np.array(table["exact"])
+    lines = [["kind", "objects", *(f"{k + 1} click{'s' * (k > 0)}" for k in range(values.shape[1]))]]
+    for kind in sorted(set(table["kinds"])):
+        its = values[kinds == kind]
+        lines.append([kind, str(len(its)), *(f"{x:.3f}" for x in its.mean(0))])
     return lines
 
 
@@ -974,7 +1002,7 @@ def main() -> None:
     finding.add_argument("--split", default="test")
     finding.add_argument("--method", default="auto")
     finding.add_argument("--out", type=Path, default=RESULTS)
-    for command in (running, finding):
+    for command in (running, finding, correcting):
         command.add_argument("--folder", action="append", help="of DATA, several times; none: those of the record")
     edging = commands.add_parser("matting")
     edging.add_argument("data", type=Path)
@@ -1004,7 +1032,8 @@ def main() -> None:
         return
     if options.command == "corrections":
         splits = options.split or ["val", "test"]
-        corrections(options.data, splits, options.method, options.clicks, options.limit, options.out)
+        folders = options.folder or OPEN_FOLDERS
+        corrections(options.data, splits, options.method, options.clicks, options.limit, options.out, folders)
         return
     if options.command == "people":
         people(options.data, options.split, options.out, options.method, options.folder or PHOTOS)

@@ -183,13 +183,21 @@ def test_the_default_is_what_wins_on_val(script: Any) -> None:
     assert {script.DEFAULT, "clicks"} <= set(means) and max(means, key=lambda name: means[name]) == script.DEFAULT
 
 
-def test_corrections_that_lose_are_counted(script: Any) -> None:
-    few = {"exact": [[0.5, 0.9, 0.87], [0.5, 0.4, 0.9]], "jittered": [[0.5, 0.6, 0.7], [0.5, 0.6, 0.7]]}
-    more = {"exact": [[0.5, 0.9, 0.9, 0.9]], "jittered": [[0.5, 0.9, 0.9, 0.8]]}
+def test_corrections_that_lose_and_that_mend_are_counted(script: Any) -> None:
+    few = {"exact": [[0.4, 0.9, 0.87], [0.5, 0.4, 0.9]], "jittered": [[0.4, 0.6, 0.7], [0.5, 0.6, 0.7]]}
+    more = {"exact": [[0.5, 0.9, 0.9, 0.9]], "jittered": [[0.4, 0.9, 0.9, 0.8]]}
     lines = script._correction_lines({"val": {"a": few}, "test": {"a": more}})
-    assert lines[0][-3:] == ["corrections", "worse by 0.02", "worse by 0.05"] and {len(line) for line in lines} == {8}
-    assert lines[1] == ["`a`, val, 2 objects", "0.500", "0.650", "0.885", "-", "4", "50.0 %", "25.0 %"]
-    assert [line[-1] for line in lines[2:]] == ["0.0 %", "0.0 %", "33.3 %"]
+    assert lines[0][-4:-1] == ["corrections", "worse by 0.02", "worse by 0.05"] and {len(line) for line in lines} == {9}
+    assert lines[0][-1] == "IoU > 0.8 after 3 clicks, of those < 0.5 after one"
+    assert lines[1] == ["`a`, val, 2 objects", "0.450", "0.650", "0.885", "-", "4", "50.0 %", "25.0 %", "1 of 1"]
+    assert [line[-2:] for line in lines[2:]] == [["0.0 %", "0 of 1"], ["0.0 %", "0 of 0"], ["33.3 %", "1 of 1"]]
+
+
+def test_clicks_are_told_by_kinds(script: Any) -> None:
+    table = {"kinds": ["glass", "bag", "glass"], "exact": [[0.5, 0.8], [0.9, 0.9], [0.7, 0.9]]}
+    head, *rows = script._kind_lines(table)
+    assert head == ["kind", "objects", "1 click", "2 clicks"]
+    assert rows == [["bag", "1", "0.900", "0.900"], ["glass", "2", "0.600", "0.850"]]
 
 
 def test_objects_of_the_open_sets_are_read(script: Any, tmp_path: Path) -> None:
@@ -198,12 +206,13 @@ def test_objects_of_the_open_sets_are_read(script: Any, tmp_path: Path) -> None:
     masks = [{"file": f"{name}.png", "role": "mask", "pair": "a", "split": "val"} for name in ("m1", "m2")]
     entry = {**masks[0], "pair": "rembg_1"}
     (tmp_path / "masks_open" / "manifest.json").write_text(json.dumps({"entries": [photo, *masks, entry]}))
-    other = {**masks[0], "photo": "../../pairs_open/b.jpg", "pair": "b"}
+    other = {**masks[0], "photo": "../../pairs_open/b.jpg", "pair": "b", "kind": "glass"}
     (tmp_path / "masks_open" / "more_masks" / "manifest.json").write_text(json.dumps({"entries": [other]}))
     every = script.open_objects(tmp_path, "val")
     assert [(one.image.name, one.mask.name, one.group) for one in every] == [
         ("a.jpg", "m1.png", "a"), ("a.jpg", "m2.png", "a"), ("b.jpg", "m1.png", "b")
     ]  # fmt: skip
+    assert [one.kind for one in script.open_objects(tmp_path, "val", ("masks_open/more_masks",))] == ["glass"]
     assert script.open_objects(tmp_path, "test") == []
     with pytest.raises(FileNotFoundError, match="none of pairs_open, photos_open"):
         script.open_objects(tmp_path / "none", "val")
