@@ -4,7 +4,7 @@
     python benchmarks/composition.py large DATA [--rounds N]
     python benchmarks/composition.py shadows [--rounds N]
     python benchmarks/composition.py report                  # the table, into docs/compose.md
-    python benchmarks/composition.py pairs SEED N DATA [--ground KIND] [--out FOLDER]   # for inspection
+    python benchmarks/composition.py pairs SEED N DATA [--ground KIND] [--mixed] [--out FOLDER]   # to look at
     python benchmarks/composition.py fit                     # the weights of the verdict, by graded pairs
     python benchmarks/composition.py facts DATA              # the facts about these, into tools/annotations/grades.json
 
@@ -17,7 +17,8 @@ alpha into 50 megapixels, where it is enlarged by a factor of five and covers ne
 `pairs` draws subjects and backgrounds by a seed before anybody sees them (`pairs.py`), composes them with one click or
 none and all other defaults, and writes sheets of images and `pairs.csv`: automatic metrics, and two empty columns for
 the reviewer: `word` (good: a stranger would not ask; acceptable: one sees it when told; fault: seen at once; refused)
-and `kind`, that of the first fault (cut-out, size, place, depth, light, edge, grain, shadow).
+and `kind`, that of the first fault (cut-out, size, place, depth, light, edge, grain, shadow). With `--mixed` a third of
+the subjects are things, and all are clicked.
 """
 
 from __future__ import annotations
@@ -253,10 +254,15 @@ def main() -> None:
         default=[],
         help="a kind of background; default: all",
     )
+    by_eye.add_argument(
+        "--mixed", action="store_true", help="things, animals, cropped people, and others; some by night"
+    )
     by_eye.add_argument("--out", type=Path, default=Path("artifacts/pairs"), help="default: %(default)s")
     options = parser.parse_args()
     if options.command == "pairs":
-        for path in pairs.run(options.seed, options.count, options.data, options.out, options.ground):
+        for path in pairs.run(
+            options.seed, options.count, options.data, options.out, options.ground, mixed=options.mixed
+        ):
             print(path, flush=True)
         return
     if options.command == "facts":

@@ -3,7 +3,8 @@
 Subjects are people of the open photographs of val and test, which were not used in training, in equal parts cropped at
 the bottom, whole, or among others or with a thing; backgrounds in equal parts with people far away, a group nearby,
 rooms, and landscapes without people. Masks, boxes drawn by hand (`tools/annotations/heads.json`) and the categories of
-the manifests define these kinds: pyharmony's own segmentation and placement are not used here.
+the manifests define these kinds: pyharmony's own segmentation and placement are not used here. Mixed pairs are a third
+things, a sixth animals, a sixth people cropped at the bottom, and others; a tenth of the backgrounds are at night.
 """
 
 from __future__ import annotations
@@ -31,6 +32,19 @@ EXCLUDED_PREFIXES = ("rembg_", "p3m_")
 SUBJECTS, GROUNDS = ("cropped", "whole", "among"), ("far", "room", "near", "nobody")
 #: The categories of rooms and of landscapes; the latter have no people, unless a head was drawn.
 ROOM, LANDSCAPE = "indoor", "landscape"
+#: The categories of backgrounds for each kind of thing, for animals and for all others, and of those at night.
+_TABLES, _STREETS = ("indoor", "food", "object", "grocery"), ("street", "city", "landscape", "vehicle")
+BACKGROUNDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("food", "tableware", "glass", "package", "device", "toy", "bag", "grocery"), _TABLES),
+    **dict.fromkeys(("vehicle", "sign"), _STREETS),
+    **dict.fromkeys(("furniture", "instrument"), (ROOM,)),
+    "": ("landscape", "city", "street", ROOM),
+}
+ANIMAL, NIGHT = "animal", "night"
+#: The kinds of masks that are neither a thing nor an animal.
+NO_THINGS = ("person", "landscape", "city", ROOM, NIGHT, "building", "clothing", "flower")
+#: The least and the largest share of the photograph, and the least share of its height, of a thing or an animal.
+THING_SHARES, MIN_THING_HEIGHT = (0.02, 0.6), 0.25
 #: The smallest height of a subject, as a share of the photograph's height.
 MIN_SUBJECT_HEIGHT = 0.35
 #: The distance from the frame below which a box drawn by hand touches it, as a share of the side.
@@ -55,7 +69,7 @@ CELL_SIDE, PAGE_ROWS = 360, 5
 COLUMNS = (
     "word", "kind", "number", "subject_kind", "ground_kind", "by_click", "subject", "background", "click", "refused",
     "mask_iou", "mask_score", "placement_score", "reason", "scale", "head_off_line", "head_times", "head_share",
-    "face_covered", "floating", "stops", "shadow", "warnings", "seconds",
+    "face_covered", "floating", "stops", "shadow", "usable", "doubts", "warnings", "seconds",
 )  # fmt: skip
 #: The recipe's options of a subject that is placed unchanged.
 UNCHANGED_OPTIONS: dict[str, Any] = {
@@ -95,13 +109,13 @@ class Photo(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A person in a photograph.
+    """A person, an animal or a thing in a photograph.
 
     Attributes:
         photo: the photograph.
-        kind: one of `SUBJECTS`.
+        kind: one of `SUBJECTS`, or that of an animal or a thing.
         head: the box of the head drawn by hand, or None.
-        mask: the file of their mask, or None if there is a head.
+        mask: the file of the mask, or None if there is a head.
     """
 
     photo: Photo
@@ -110,7 +124,7 @@ class Subject(NamedTuple):
     mask: Path | None
 
     def click(self) -> tuple[float, float]:
-        """Returns (x, y) of a click on the person: at the deepest point of the mask, or on the chest."""
+        """Returns (x, y) of a click on the subject: at the deepest point of the mask, or on the chest."""
         if self.mask is not None:
             return deepest(region_of(self.mask))
         assert self.head is not None
@@ -278,6 +292,7 @@ def composite_of(pair: Pair) -> tuple[dict[str, Any], list[tuple[str, Pixels]]]:
     row |= figures(pair, mask, one, (scene.shape[1], scene.shape[0]))
     row["stops"] = f"{stops(plain.subjects[0], one):+.2f}"
     row["shadow"] = one.shadow is not None
+    row |= {"usable": f"{info.usable:.2f}", "doubts": " ".join(doubt.code for doubt in info.doubts)}
     caption = f"score {row['placement_score']}, scale {row['scale']}, light {row['stops']}"
     pixels = np.asarray(picture)
     cells += [(f"mask score {row['mask_score']}, IoU {row['mask_iou'] or '-'}", cell_of(on_squares(own, mask))),
@@ -528,11 +543,87 @@ def open_pairs(seed: int, count: int, data: Path, kinds: Sequence[str] = ()) -> 
     return draw(seed, count, [one for photo in photos for one in subjects_in(photo)], grounds, kinds)
 
 
-def run(seed: int, count: int, data: Path, out: Path, kinds: Sequence[str] = ()) -> Iterator[Path]:
+def mixed_pairs(seed: int, count: int, data: Path) -> list[Pair]:
+    """Returns pairs of the open data in a folder, see `draw_mixed`."""
+    photos = photos_in(data)
+    subjects = [*(one for photo in photos for one in subjects_in(photo)), *masked_objects(data, photos)]
+    return draw_mixed(seed, count, subjects, photos)
+
+
+def draw_mixed(seed: int, count: int, subjects: Sequence[Subject], photos: Sequence[Photo]) -> list[Pair]:
+    """Draws pairs, all clicked: things, animals, cropped people, then all other people, the first of them at night.
+
+    Each photograph has one subject. The background of a thing or an animal is of a category that suits it.
+
+    Raises:
+        ValueError: there are not enough subjects.
+    """
+    random = np.random.default_rng(seed)
+
+    def shuffled(every: Sequence[Any]) -> list[Any]:
+        return [every[i] for i in random.permutation(len(every))]
+
+    by_category: dict[str, list[Photo]] = {}
+    by_ground: dict[str, list[Photo]] = {}
+    for photo in {photo.origin: photo for photo in photos}.values():
+        by_category.setdefault(photo.category, []).append(photo)
+        by_ground.setdefault(ground_of(photo), []).append(photo)
+    things, third = count // 3, count // 3
+    animals, nights = third // 2, count // 10
+    cropped = third - animals
+    groups: list[tuple[int, list[Subject]]] = [
+        (things, [one for one in subjects if one.kind not in (ANIMAL, *SUBJECTS)]),
+        (animals, [one for one in subjects if one.kind == ANIMAL]),
+        (cropped, [one for one in subjects if one.kind == SUBJECTS[0]]),
+        (count - things - third, [one for one in subjects if one.kind in SUBJECTS[1:]]),
+    ]
+    pairs: list[Pair] = []
+    origins: set[str] = set()
+    for group, (size, its) in enumerate(groups):
+        distinct = list({one.photo.origin: one for one in shuffled(its)}.values())
+        drawn = [one for one in distinct if one.photo.origin not in origins][:size]
+        if len(drawn) < size:
+            raise ValueError(f"{count} pairs: {size} subjects of a kind are required, there are {len(drawn)}")
+        for number, one in enumerate(drawn):
+            origins.add(one.photo.origin)
+            if group < 2:
+                names = BACKGROUNDS.get(one.kind, BACKGROUNDS[""])
+                every = [photo for name in names for photo in by_category.get(name, ())]
+            else:
+                names = (NIGHT,) if group == 3 and number < nights else (GROUNDS[number % len(GROUNDS)],)
+                every = (by_category if names[0] == NIGHT else by_ground)[names[0]]
+            others = [photo for photo in every if photo.origin != one.photo.origin]
+            scene = others[int(random.integers(len(others)))]
+            pairs.append(Pair(one, scene, names[0] if group > 1 else scene.category, True))
+    return pairs
+
+
+def masked_objects(data: Path, photos: Sequence[Photo]) -> list[Subject]:
+    """Returns the things and animals with a mask that are large enough, in some photographs of the open data."""
+    from photographs import OPEN_FOLDERS, open_objects
+
+    by_file = {photo.path.resolve(): photo for photo in photos}
+    every = [one for split in SPLITS for one in open_objects(data, split, (*OPEN_FOLDERS, "masks_drawn"))]
+    subjects = []
+    for one in every:
+        photo = by_file.get(one.image.resolve())
+        if photo is None or one.kind in NO_THINGS:
+            continue
+        region = region_of(one.mask)
+        rows = np.flatnonzero(region.any(1))
+        least, largest = THING_SHARES
+        if least < region.mean() < largest and rows[-1] - rows[0] > MIN_THING_HEIGHT * len(region):
+            subjects.append(Subject(photo, one.kind, None, one.mask))
+    return subjects
+
+
+def run(
+    seed: int, count: int, data: Path, out: Path, kinds: Sequence[str] = (), *, mixed: bool = False
+) -> Iterator[Path]:
     """Draws pairs, composes them, and yields the files: pages of the sheet, and the table."""
     from pyharmony.cli._sheets import sheet
 
-    pairs = open_pairs(seed, count, data, kinds)
+    pairs = mixed_pairs(seed, count, data) if mixed else open_pairs(seed, count, data, kinds)
     out.mkdir(parents=True, exist_ok=True)
     table: list[dict[str, Any]] = []
     for page, first in enumerate(range(0, count, PAGE_ROWS), 1):

@@ -61,6 +61,28 @@ def test_more_pairs_than_there_are_is_an_error(pairs: Any) -> None:
         pairs.draw(0, 7, subjects, grounds)
 
 
+def test_mixed_pairs_are_things_animals_and_people_some_at_night(pairs: Any) -> None:
+    subjects, _ = pool(pairs, 12)
+    kinds = ["glass"] * 5 + ["vehicle"] * 5 + [pairs.ANIMAL] * 6
+    subjects += [pairs.Subject(photo(pairs, f"{kind}{i}"), kind, None, Path("m.png")) for i, kind in enumerate(kinds)]
+    categories = ["food", "street", pairs.ROOM, pairs.LANDSCAPE, pairs.NIGHT]
+    photos = [photo(pairs, f"{category}{i}", category=category) for category in categories for i in range(3)]
+    heads = {"far": 0.05, "near": 0.3}
+    for name, height in heads.items():
+        boxes = ((0, 0, 5, 100 * height), (20, 0, 25, 100 * height))
+        photos += [photo(pairs, f"{name}{i}", heads=boxes) for i in range(3)]
+    every = pairs.draw_mixed(3, 30, subjects, photos)
+    assert Counter(pair.subject.kind for pair in every[:10]).keys() == {"glass", "vehicle"}
+    assert {pair.background.category for pair in every[:10] if pair.subject.kind == "glass"} <= {"food", pairs.ROOM}
+    assert [pair.subject.kind for pair in every[10:20]] == [pairs.ANIMAL] * 5 + ["cropped"] * 5
+    assert {pair.subject.kind for pair in every[20:]} == {"whole", "among"}
+    assert [pair.background.category == pairs.NIGHT for pair in every] == [False] * 20 + [True] * 3 + [False] * 7
+    assert all(pair.by_click for pair in every) and len({pair.subject.photo.origin for pair in every}) == 30
+    assert every == pairs.draw_mixed(3, 30, subjects, photos) != pairs.draw_mixed(4, 30, subjects, photos)
+    with pytest.raises(ValueError, match="36 pairs: 12 subjects of a kind are required, there are 10"):
+        pairs.draw_mixed(3, 36, subjects, photos)
+
+
 def test_boxes_and_masks_say_the_kind_of_a_subject(pairs: Any, tmp_path: Path) -> None:
     def mask(name: str, left: int, top: int, right: int, bottom: int) -> Path:
         region = np.zeros((100, 100), np.uint8)
