@@ -172,9 +172,9 @@ def measure(
         path: the results, which are written whenever a method has completed a set.
         split: the split of triples and photographs.
         side: see `AsTriples`.
-        wanted: the weights, 'auto' or paths, each with one of `OPTIONS`; the controls come with those of `FRONTIER_OF`,
+        ways: the weights, 'auto' or paths, each with one of `OPTIONS`; the controls come with those of `FRONTIER_OF`,
             unguarded. Weights are measured again if their file has changed.
-        again: whether all of `wanted` is measured again.
+        again: whether all of `ways` is measured again.
     """
     import torch
 

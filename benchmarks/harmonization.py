@@ -498,7 +498,7 @@ def run_contours(root: Path, path: Path, method_names: Sequence[str] | None, spl
     each = [source for source in dict.fromkeys(sources) if source == "auto" or Path(source).is_file()]
     pairs = [(source, ending) for source in each for ending in contour_scores.OPTIONS]
     if pairs:
-        contour_scores.measure(root, path, split=split, wanted=pairs, again=method_names is not None)
+        contour_scores.measure(root, path, split=split, ways=pairs, again=method_names is not None)
 
 
 def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str, controls: str = "auto") -> None:
@@ -509,7 +509,7 @@ def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str
     ways = [(source, ending) for source in sources]
     if contour_scores.digest(controls) == contour_scores.FRONTIER_OF:
         ways.insert(0, (controls, ", guard=False"))
-    report = contour_scores.measure(root, path, split=split, side=contours.VIEW, wanted=ways)
+    report = contour_scores.measure(root, path, split=split, side=contours.VIEW, ways=ways)
     for source in sources:
         name = source if source == contour_scores.GUARDED else Path(source).stem
         print("\n".join(contour_scores.lines(report, name + ending)), flush=True)

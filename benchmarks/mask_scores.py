@@ -62,7 +62,7 @@ def answers_of(image: Any, region: npt.NDArray[np.bool_], method: Any, seed: int
     answers: list[dict[str, Any]] = []
 
     def keep(kind: str, masks: segmentation.Masks) -> None:
-        prompts, layers, _ = session._steps[-1]
+        prompts, layers, *_ = session._steps[-1]
         likeness = [iou(sampled(layer, (0, 0, width, height), (width, height)) > 0.5, region) for layer in layers]
         facts = [facts_of(session.picture, layers, i, prompts) for i in range(len(layers))]
         answers.append({"kind": kind, "facts": facts, "scores": masks.scores, "iou": [round(x, 4) for x in likeness]})

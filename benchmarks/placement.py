@@ -373,9 +373,9 @@ def fit(count: int) -> dict[str, float]:
     for number in range(count):
         task = Task(number, "learn")
         subject = subject_of(task.portrait.mask, None, True, None)
-        masks, heads, sure = _place._people_of(task.picture, task.people, None)
+        masks, heads, sure = _place._people_of(task.size, task.people, None)
         crowd = _crowd.crowd_of(masks, heads, [], task.size, placement.roll_of(task.picture), sure)
-        others = _place._others_of(task.picture, None)
+        others = _place._others_of(task.size, None)
         ground = _place._ground(task.picture, crowd, heads, others, task.portrait.picture, subject)
         places = _score.candidates(subject, ground, (False,))
         places = _score.around(places, _score.RESIZED, (0.0,), ground)
