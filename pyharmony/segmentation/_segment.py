@@ -65,6 +65,7 @@ class _Step(NamedTuple):
     masks: Masks
     parts: Parts = ()  # those since the last other prompt; the layers contain them, too
     drawn: Sequence[Layer] = ()  # the layers before those parts, if there are any
+    chosen: bool = False  # whether the user has chosen the first of the masks
 
 
 class Session:
@@ -202,11 +203,11 @@ class Session:
         count = len(self._steps[-1].layers) if self._steps else 0
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
             raise ArgumentError(f"index: {index!r}, the last answer has {count} masks; expected 0 to {count - 1}")
-        prompts, before, masks, parts, drawn = self._steps[-1]
+        prompts, before, masks, parts, drawn, _ = self._steps[-1]
         order = sorted(range(len(before)), key=lambda i: i != index)
         layers, drawn = [before[i] for i in order], [drawn[i] for i in order if drawn]
         masks = self._masks(layers, masks.reason, prompts=prompts, parts=parts, drawn=drawn)
-        self._steps[-1] = _Step(prompts, layers, masks, parts, drawn)
+        self._steps[-1] = _Step(prompts, layers, masks, parts, drawn, chosen=True)
         return masks
 
     def undo(self) -> Masks | None:
@@ -431,7 +432,12 @@ class Session:
                 layers = self._of_somebody(layers, prompts)
             elif self._scored is not None:
                 layers = self._rated(self._scored, layers, prompts)
-                layers = surely_best_first(layers, prompts) if last else by_scores(layers)
+                others: list[Layer] = []
+                if last and self._only_clicked(prompts):
+                    anew = [*last[1:], *(layer for layer in self._cutter.cut(prompts) if box_of(layer) is not None)]
+                    others = self._rated(self._scored, anew, prompts)
+                ranked = surely_best_first(layers, prompts, others, last[0]) if last else by_scores(layers)
+                layers = distinct(ranked)
             reason = _GUESS if is_flat else reason_of(layers)
             new = slice(prompts.since, None)
             if last and layers and has_no_effect(last[0], layers[0], prompts.points[new], prompts.labels[new]):
@@ -439,6 +445,13 @@ class Session:
             masks = self._masks(layers, reason, prompts=prompts, parts=parts)
         self._steps.append(_Step(prompts, layers, masks, parts))
         return masks
+
+    def _only_clicked(self, prompts: Prompts) -> bool:
+        """Returns whether each step was one click, of whose masks the user has chosen none, and so are the prompts."""
+        if not self._steps or prompts.mask is not None or prompts.box is not None:
+            return False
+        untouched = not any(step.chosen or step.parts for step in self._steps)
+        return untouched and len(prompts.points) == len(self._steps) + 1
 
     def _of_somebody(self, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
         """Returns the first masks for prompts on a person, preceded by the likely mask of all of that person."""

@@ -28,6 +28,9 @@ _CONTRAST = 2.0
 _MIDDLE_DEPTH = 0.5
 #: The least difference of expected scores with which a mask is considered better.
 _MIN_SCORE_GAIN = 0.06
+#: The IoU below which a mask is of another object than the one before, and the least gain of its expected score at the
+#: first correction and at later ones; chosen on val.
+_UNLIKE_IOU, _UNLIKE_GAINS = 0.5, (0.03, 0.1)
 #: The longer side of the grid on which depths are measured.
 _DEPTH_GRID_SIDE = 128
 
@@ -74,11 +77,17 @@ def expected(facts: Facts, weights: Weights) -> float:
     return 1 / (1 + math.exp(-weights.bias - sum(a * b for a, b in zip(facts, weights.facts, strict=True))))
 
 
-def surely_best_first(layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
-    """Returns the masks for a correcting click, with the best first if its score is higher by a margin.
+def surely_best_first(
+    layers: Sequence[Layer], prompts: Prompts, others: Sequence[Layer] = (), before: Layer | None = None
+) -> list[Layer]:
+    """Returns the masks for a correcting click, with another one first if its score is higher by a margin.
 
     Correcting clicks that are not in the middle of an error mislead a ranking by clicks alone. The best mask does not
-    become the first if it disagrees with a click with which the first one agrees.
+    become the first if it disagrees with a click with which the first one agrees. If the mask before was of another
+    object, correcting it does not help: one of `others` then comes first, if it agrees with all clicks.
+
+    layers: the mask before, corrected near the click, the best first.
+    others, before: masks for the same clicks without the mask before; and that mask.
     """
 
     def explained(layer: Layer) -> list[bool]:
@@ -86,11 +95,17 @@ def surely_best_first(layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
         return [(value_at(layer, place) > 0.5) == bool(label) for place, label in both]
 
     best = max(layers, key=lambda layer: layer.score, default=None)
-    if best is None or best.score <= layers[0].score + _MIN_SCORE_GAIN:
-        return [*layers]
-    if any(before and not after for before, after in zip(explained(layers[0]), explained(best), strict=True)):
-        return [*layers]
-    return [best, *(layer for layer in layers if layer is not best)]
+    if best is None:
+        return []
+    ranked = [*layers]
+    if best.score > layers[0].score + _MIN_SCORE_GAIN and not any(
+        first and not then for first, then in zip(explained(layers[0]), explained(best), strict=True)
+    ):
+        ranked = [best, *(layer for layer in layers if layer is not best)]
+    unlike = [x for x in others if all(explained(x)) and before is not None and iou(x, before) < _UNLIKE_IOU]
+    other = max(unlike, key=lambda layer: layer.score, default=ranked[0])
+    gain = _UNLIKE_GAINS[len(prompts.points) > 2]
+    return [other, *ranked] if other.score > ranked[0].score + gain else ranked
 
 
 def _middle(layer: Layer, points: Sequence[tuple[float, float]]) -> float:

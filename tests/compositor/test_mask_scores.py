@@ -117,6 +117,42 @@ def test_after_a_correction_a_mask_comes_first_that_is_surely_better() -> None:
     assert surely_best_first([first, better], neither) == [better, first]
 
 
+def test_a_mask_of_another_object_comes_first_if_it_explains_all_clicks_better() -> None:
+    before, corrected = layer(OBJECT, 0.6), layer(OBJECT, 0.6)
+    other = layer(rectangle(90, 30, 150, 90), 0.64)
+    prompts = Prompts([(100, 60), (140, 60)], [1, 1], since=1)
+    assert surely_best_first([corrected], prompts, [other], before) == [other, corrected]
+    assert surely_best_first([corrected], prompts, [other._replace(score=0.62)], before) == [corrected]
+    assert surely_best_first([corrected], prompts, [before._replace(score=0.9)], before) == [corrected]
+    against = prompts._replace(labels=[1, 0])
+    assert surely_best_first([corrected], against, [other], before) == [corrected]
+    third = Prompts([*prompts.points, (145, 60)], [1, 1, 1], since=2)
+    assert surely_best_first([corrected], third, [other], before) == [corrected]
+    assert surely_best_first([corrected], third, [other._replace(score=0.75)], before)[0].score == 0.75
+
+
+def test_a_first_correction_may_turn_to_another_object_but_not_from_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = picture(OBJECT)
+    part, whole = layer(rectangle(60, 40, 80, 60), 0.9), layer(OBJECT, 0.5)
+
+    def cut(self: NetworkCutter, prompts: Prompts, last: Any = None) -> list[Any]:
+        return [part, whole] if last is None and prompts.one_click else [whole] if last is None else [last]
+
+    def rated(self: Any, weights: Any, layers: Any, prompts: Prompts) -> Any:
+        return [one._replace(score=0.9 if one.values is (part if prompts.one_click else whole).values else 0.4)
+                for one in layers]  # fmt: skip
+
+    monkeypatch.setattr(NetworkCutter, "cut", cut)
+    monkeypatch.setattr(NetworkCutter, "people", lambda self: np.zeros((8, 8), np.float32))
+    monkeypatch.setattr(segmentation.Session, "_rated", rated)
+    session = segmentation.Session(photo)
+    assert session.click(70, 50).areas[0] < OBJECT.sum() / 2
+    assert session.click(95, 70).areas[0] == OBJECT.sum()
+    session.undo()
+    session.choose(0)
+    assert session.click(95, 70).areas[0] < OBJECT.sum() / 2
+
+
 def test_the_fit_tells_facts_that_count(script: Any) -> None:
     random = np.random.default_rng(0)
     facts = random.normal(0, 1, (4000, 6))

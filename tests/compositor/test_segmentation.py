@@ -2065,7 +2065,7 @@ def test_a_shape_needs_no_colours() -> None:
 def test_a_click_without_effect_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     session = segmentation.Session(scene())
     layer = layers_of(session.click(40, 40))[0]
-    monkeypatch.setattr(session._cutter, "cut", lambda prompts, last: [layer])
+    monkeypatch.setattr(session._cutter, "cut", lambda prompts, last=None: [layer])
     assert session.click(42, 40).reason == ""  # it was inside before
     assert session.click(85, 45).reason.code == "no-effect"
     monkeypatch.undo()
