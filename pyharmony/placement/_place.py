@@ -266,8 +266,6 @@ def place(
     face_boxes = [] if faces is None else _checks.checked_boxes(faces, "faces", size).tolist()
     own_size = (subject_mask.shape[1], subject_mask.shape[0])
     own_head = None if head is None else _checks.checked_box(head, "head", own_size)
-    if posture is not None:
-        _checks.checked_box(posture.head, "posture.head", own_size)
     is_pose_known = posture is not None or person is False or (person is None and head is None)
     if person is None and head is None:
         session = Session(image)
@@ -766,11 +764,13 @@ def _silhouette_at(
 
 
 def _posture(posture: Any) -> Posture | None:
-    """Returns a posture whose numbers are finite, after checks."""
+    """Returns a posture with finite numbers and a head with an area, after checks."""
     if posture is None:
         return None
     if not isinstance(posture, Posture):
         raise DTypeError(f"posture: {type(posture).__name__}, expected None or the result of `Session.posture`")
+    # A pose may continue beyond the image: no size is passed.
+    _checks.checked_box(posture.head, "posture.head")
     for name, row in (("feet", posture.feet), ("seat", posture.seat)):
         if row is not None:
             _checks.number(row, f"posture.{name}", low=-math.inf, accepts="a finite number")

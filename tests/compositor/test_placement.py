@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -746,6 +747,15 @@ def test_a_posture_has_finite_numbers(posture: Posture, message: str) -> None:
     subject = np.zeros((60, 40, 4), np.uint8)
     subject[10:, 10:30] = 255
     with pytest.raises(PyHarmonyError, match=message):
+        pyharmony.place(subject, np.zeros((120, 160, 3), np.uint8), people=[], person=True, posture=posture)
+
+
+def test_a_posture_may_continue_beyond_the_image() -> None:
+    subject = np.zeros((60, 40, 4), np.uint8)
+    subject[10:, 10:30] = 255
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        posture = Posture((-6.0, 4.0, 30.0, 30.0), None, None)
         pyharmony.place(subject, np.zeros((120, 160, 3), np.uint8), people=[], person=True, posture=posture)
 
 
