@@ -75,6 +75,7 @@ __all__ = [
     "Tensor",
     "TorchDevice",
     "UpscaleMethod",
+    "Wrap",
     "WritableFile",
 ]
 
@@ -88,6 +89,9 @@ TorchDevice = Literal["cpu", "cuda"]
 
 Errors = Literal["raise", "return"]
 """The handling of an error for one image of a list: it is raised, or returned in place of the result."""
+
+Wrap = Literal["x", "y", "xy"]
+"""The axes of an image whose opposite borders touch: 'x' of a panorama of 360 degrees, 'xy' of a tile of a texture."""
 
 Skip = Literal["raise", "skip"]
 """The handling of a sample that cannot be read: its error is raised, or the sample is omitted."""

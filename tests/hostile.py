@@ -264,8 +264,8 @@ KINDS: tuple[tuple[str, str], ...] = (
     (r"^(OneOrMany\[)?bool", "flag"),
     (r"^(OneOrMany\[)?int|^Quality$", "whole"),
     (r"^(OneOrMany\[)?(float|Number)", "number"),
-    (r"Literal|Device|Errors|Skip|Gradients|Contour|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind|Task"
-     r"|ImageFormat|^Posture|^Part|^Optimizer|^Engine|^OnExist", "word"),
+    (r"Literal|Device|Errors|Skip|Gradients|Contour|Wrap|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind"
+     r"|Task|ImageFormat|^Posture|^Part|^Optimizer|^Engine|^OnExist", "word"),
     (r"^(str|Secret)( \| None| \| tuple\[str, \.\.\.\]| \| float)?$", "text"),
     (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|EditInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head"
      r"|Method|Retouching|ColorMap|PoissonSolver|Policy|Loss|Step|Settings|Config|Description", "thing"),

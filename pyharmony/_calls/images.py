@@ -63,6 +63,9 @@ _COLOR_WEIGHT_SCALE = Option(
     metavar="F", low=0, argument=False,
 )  # fmt: skip
 _TOLERANCE = "by depth, 0.25 at 8 bits"
+_WRAP = Option(
+    "wrap", ("x", "y", "xy"), "Opposite borders touch: x of a panorama of 360 degrees, xy of a tile of a texture."
+)
 QUALITY = Option(
     "quality", int,
     "The quality of JPEG, WebP and AVIF; original: what is unchanged of a JPEG stays as it is.", "95",
@@ -146,6 +149,7 @@ BLEND = Call(
             off="--no-decontaminate",
         ),
         Option("keep_alpha", bool, "Keep DST's alpha under the object, which is invisible where that is 0."),
+        _WRAP,
         Option(
             "harmonize", Name("harmonize"),
             "Harmonise the blended object with its surroundings, by this method of `pyharmony harmonize`.",
@@ -186,6 +190,7 @@ EDIT = Call(
         ),
         _COLOR_WEIGHT_SCALE,
         Option("tolerance", float, "The largest error, in 8-bit levels.", _TOLERANCE, metavar="T", low=1e-9),
+        _WRAP,
         *_FILE_OPTIONS,
     ),
 )  # fmt: skip

@@ -38,7 +38,8 @@ from ..io import Picture, check_target, convert
 from ..io.masks import known_of, mask_of
 from ..io.provenance import composite_of
 from ..io.shown import WithInfo
-from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions
+from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions, Wrap
+from . import wrap as periodic
 from .device import DeviceFrame, has_alpha
 from .frame import Frame, Infos, StepFrame, as_images, at_of_items, scale_of
 from .kinds import as_out, in_float32, in_kind_of, is_file, picture_of, warn_of_gradients
@@ -154,8 +155,11 @@ class Call:
     dst_valid: Any = None
     composes: bool = False  # whether the result is a composite of src and dst
     keep_alpha: bool = False
+    wrap: str | None = None
 
     def __post_init__(self) -> None:
+        if self.wrap is not None:
+            _checks.one_of(self.wrap, "wrap", periodic.WRAPS)
         names = ("decontaminate", "keep_gps", "return_info", "keep_alpha")
         _checks.flags(**{name: getattr(self, name) for name in names})
         if self.device is not None:
@@ -255,7 +259,8 @@ class Call:
                 keep_alpha=bool(self.keep_alpha),
                 measures=bool(self.return_info),
             )
-            infos = work(frame, **opened.beside)
+            beside = opened.beside
+            infos = work(frame, **beside) if self.wrap is None else periodic.run(frame, work, self.wrap, beside)
         except MemoryError as error:
             if isinstance(error, PyHarmonyError):
                 raise
@@ -269,9 +274,12 @@ class Call:
         """Blends arrays on a device in the way of `PLACES` for the function."""
         own, (way, why) = item.name, PLACES[self.function]
         if way == "there" and (
-            item.dst_valid is not None or (_cuda.is_device_array(item.dst) and has_alpha(item.dst, self.keep_alpha))
+            item.dst_valid is not None
+            or self.wrap is not None
+            or (_cuda.is_device_array(item.dst) and has_alpha(item.dst, self.keep_alpha))
         ):
-            way = "copied"  # the kernels assume that every pixel of dst is known, and its alpha stays
+            # The kernels assume that every pixel of dst is known, that its alpha stays, and that borders are apart.
+            way = "copied"
         if way == "copied":
             return self._through_cpu(item, work)
         if way == "refused":
@@ -462,7 +470,7 @@ def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = Fals
 
 
 #: The shared arguments that follow a function's own.
-_TRAILING_ARGUMENTS = ("decontaminate", "keep_alpha", "keep_gps", "device", "errors", "out", "return_info")
+_TRAILING_ARGUMENTS = ("decontaminate", "keep_alpha", "wrap", "keep_gps", "device", "errors", "out", "return_info")
 
 
 def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -482,6 +490,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         dst_valid: OneOrMany[MaskLike | None] = None,
         decontaminate: bool = True,
         keep_alpha: bool = False,
+        wrap: Wrap | None = None,
         keep_gps: bool = False,
         device: Device | None = None,
         errors: Errors = "raise",
@@ -489,7 +498,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         return_info: bool = False,
         **own: Any,
     ) -> Any:
-        shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid, True, keep_alpha)
+        shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid, True, keep_alpha, wrap)
         return function(Call(function.__name__, src, dst, mask, at, scale, *shared), **own)
 
     return _with_own(public, function)

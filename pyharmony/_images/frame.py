@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,6 +127,25 @@ class Crop:
             target=lambda part: part.of(out, self.region.origin),
             fetched=True,
         )
+
+
+class FrameItem(NamedTuple):
+    """The images of an item of a frame, as numpy arrays [H, W, C] and [H, W].
+
+    Attributes:
+        number: that of the item in its batch.
+        src, dst: the source, None if dst is edited, and the destination.
+        mask, valid: the mask of src, and where dst is known; None: everywhere.
+        at, scale: the position (x, y) of src in dst, and the factor of its size.
+    """
+
+    number: int
+    src: NumpyArray | None
+    dst: NumpyArray
+    mask: NumpyArray | None
+    valid: NumpyArray | None
+    at: tuple[float, float]
+    scale: float
 
 
 #: A function that solves over a crop and writes into its target.
@@ -652,6 +671,25 @@ class Frame(AnyFrame):
         self._out = out
         self.result = self._take_out(out)
         self._results, _ = layout(self.result, "out")
+
+    def items(self) -> list[FrameItem]:
+        """Returns the images of each item."""
+        items = []
+        for i, (src, dst) in enumerate(zip(self._src, self.dst, strict=True)):
+            mask, valid = (None if masks is None else masks[i] for masks in (self._mask, self._valid))
+            (y, x), (fy, fx) = self._shifts[i], self._fractions[i]
+            source = None if self.name == "image" else src
+            items.append(FrameItem(i, source, dst, mask, valid, (x + fx, y + fy), self._scale))
+        return items
+
+    def like(self, item: FrameItem) -> Frame:
+        """Returns a frame of other images, with the settings of this one."""
+        edits = item.src is None
+        return Frame(
+            item.src, item.dst, item.mask, None if edits else item.at, None, scale=1.0 if edits else item.scale,
+            decontaminate=self._decontaminate, dst_valid=item.valid, place=self._place, keep_alpha=self._keep_alpha,
+            measures=self.measures,
+        )  # fmt: skip
 
     def _take_out(self, out: Array | None) -> Array:
         like = _arrays.to_numpy(self._dst_argument, self.name)

@@ -39,6 +39,9 @@ All blends have the same first and last arguments:
   which would otherwise show as a halo: by the compositing equation (Germer et al., 2020), see
   docs/blend.md.
 * ``keep_alpha``: whether the result has the alpha of dst; the object is invisible then where that is zero.
+* ``wrap``: the axes of dst whose opposite borders touch: 'x' of a panorama of 360 degrees, 'xy' of a tile of a texture.
+  The object may cross them, and the result is that of the periodic image, computed on the CPU, on up to four times the
+  pixels; more if the mask leaves no column of a periodic axis free. The edits of one image have it too.
 * ``keep_gps``: whether the result keeps the GPS position of a dst that is read from a file or PIL image.
 * ``device``: 'auto', 'cpu' or 'cuda'; None: the setting of `pyharmony.set_device`. `gaussian_poisson` and
   `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md. The network of `gp_gan`

@@ -26,7 +26,7 @@ def alpha(call: Call, *, feather: float = 0.0) -> Any:
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
-        scale, dst_valid, decontaminate, keep_alpha, keep_gps, device, errors, out: see `pyharmony.blend`.
+        scale, dst_valid, decontaminate, keep_alpha, wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
             inside the mask; the border of dst is not a contour. Nothing changes outside the mask.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'alpha' ('copy'

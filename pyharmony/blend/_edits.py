@@ -20,7 +20,7 @@ from .._images.region import Region, check_finite
 from .._native import native
 from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
-from ..typing import MaskLike, OneOrMany
+from ..typing import MaskLike, OneOrMany, Wrap
 from ._solve import in_levels, solve_edit, solve_membrane
 
 _ROWS = 64  # the rows of a strip, so few that its temporaries fit in the cache
@@ -37,6 +37,7 @@ def texture_flattening(
     low: float = 4.0,
     high: float = 6.0,
     tolerance: float | None = None,
+    wrap: Wrap | None = None,
 ) -> Any:
     """Removes texture and preserves edges, which gives the look of a painting.
 
@@ -50,7 +51,7 @@ def texture_flattening(
         mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
             The mean of an image that it covers is preserved.
-        keep_gps, device, errors, out: see `pyharmony.blend`.
+        wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel with the largest, in
             8-bit levels (1/255 of the value range) per pixel, for every dtype. A step of s levels between two
             pixels has a gradient of s / 2. The thresholds of `cv2.textureFlattening` are 8 times as high; it adds
@@ -88,7 +89,7 @@ def texture_flattening(
         del norm
         return _write_edit(job, region, image, gain=gain, limit=limit, certify=certify)
 
-    return _run(call, edit, mask, tolerance)
+    return _run(call, edit, mask, tolerance, wrap)
 
 
 @on_one_image
@@ -99,6 +100,7 @@ def illumination_change(
     alpha: float = 0.2,
     beta: float = 0.4,
     tolerance: float | None = None,
+    wrap: Wrap | None = None,
 ) -> Any:
     """Evens out the light: brightens under-exposed parts and reduces reflections.
 
@@ -114,7 +116,7 @@ def illumination_change(
         mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
             The mean of the logarithm of an image that it covers is preserved.
-        keep_gps, device, errors, out: see `pyharmony.blend`.
+        wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         alpha: the gradient that does not change, as a multiple of the mean one; above 0, at most 10.
         beta: the strength, 0 (no change) to 2; above 1, larger gradients become the
             smaller ones. Perez uses 0.2 for both. `cv2.illuminationChange`, whose defaults
@@ -144,7 +146,7 @@ def illumination_change(
     level = _checks.number(alpha, "alpha", low=math.nextafter(0, 1), high=_MAX_ALPHA, accepts=accepts)
     power = _checks.number(beta, "beta", high=_MAX_BETA, accepts=f"a number from 0 to {_MAX_BETA:g}")
 
-    return _run(call, functools.partial(_relight, alpha=level, beta=power), mask, tolerance)
+    return _run(call, functools.partial(_relight, alpha=level, beta=power), mask, tolerance, wrap)
 
 
 @on_one_image
@@ -155,6 +157,7 @@ def detail_boost(
     gain: float = 1.5,
     color_weight: OneOrMany[float | MaskLike] = 0.05,
     tolerance: float | None = None,
+    wrap: Wrap | None = None,
 ) -> Any:
     """Multiplies the gradients of the image while pulling its colours to the original.
 
@@ -168,7 +171,7 @@ def detail_boost(
             floats with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. The result has its kind.
         mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
-        keep_gps, device, errors, out: see `pyharmony.blend`.
+        wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         gain: the factor of the gradients, 0 to 1000; below 1 smooths.
         color_weight: how strongly colours are pulled to the image's, 0 to 1e6; a number or a map [H, W]
             of floats or a grey image, white being 1. 0.05 preserves details larger than some 28 pixels.
@@ -195,7 +198,7 @@ def detail_boost(
         local_weight = weight if isinstance(weight, float) else region.of(weight)
         return _write_edit(job, region, image, gain=factor, weight=local_weight, limit=limit, certify=certify)
 
-    return _run(call, edit, mask, tolerance, color_weight=color_weight)
+    return _run(call, edit, mask, tolerance, wrap, color_weight)
 
 
 @on_one_image
@@ -204,6 +207,7 @@ def inpaint(
     mask: OneOrMany[MaskLike],
     *,
     tolerance: float | None = None,
+    wrap: Wrap | None = None,
 ) -> Any:
     """Fills the mask with a membrane interpolated from its surroundings: smooth, without texture.
 
@@ -213,7 +217,7 @@ def inpaint(
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
             floats with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. The result has its kind.
-        keep_gps, device, errors, out: see `pyharmony.blend`.
+        wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         mask: the pixels to fill, of the image's height and width: those above zero, blended with the image where the
             mask is soft. bool, uint8 or uint16 (their largest value is inside) or floats from 0 to 1; or a grey image.
             At least one pixel must be zero.
@@ -236,7 +240,7 @@ def inpaint(
     """
     if mask is None:
         raise MaskError("mask: None, expected the pixels to fill")
-    return _run(call, _inpaint, mask, tolerance)
+    return _run(call, _inpaint, mask, tolerance, wrap)
 
 
 # ---- around an edit ------------------------------------------------------------------------------
@@ -245,14 +249,14 @@ def inpaint(
 Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
 
 
-def _run(call: Call, edit: Edit, mask: Any, tolerance: float | None, color_weight: Any = 0.0) -> Any:
+def _run(call: Call, edit: Edit, mask: Any, tolerance: float | None, wrap: str | None, color_weight: Any = 0.0) -> Any:
     def work(frame: Frame, color_weight: Any) -> Infos:
         limit = _checks.tolerance(tolerance, frame.dtype)
         weight, certify = frame.color_weight(color_weight), bool(call.return_info)
         return frame.each(lambda job: job.unchanged() if job.bbox.empty else edit(job, weight, limit, certify))
 
     tell = solved("edited", call.function)
-    return dataclasses.replace(call, mask=mask).run(work, tell=tell, color_weight=color_weight)
+    return dataclasses.replace(call, mask=mask, wrap=wrap).run(work, tell=tell, color_weight=color_weight)
 
 
 def _read(job: Job) -> tuple[Region, NumpyArray]:

@@ -43,7 +43,7 @@ def gaussian_poisson(
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
             Strips of at most three pixels between it and dst's border count as inside.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
-        scale, dst_valid, decontaminate, keep_alpha, keep_gps, device, errors, out: see `pyharmony.blend`.
+        scale, dst_valid, decontaminate, keep_alpha, wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         contour: the share of src's gradient at an edge, the rest being dst's: 'half', the mean of the mask at
             its two pixels; 'full', the larger of the two, so that with a hard mask no gradient of dst inside it is
             used if src continues beyond it.
@@ -91,7 +91,7 @@ def gaussian_poisson(
         >>> info.max_error < 0.25
         True
     """
-    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, as_published, contour)
+    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, as_published, contour, call.wrap)
     if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):
         raise ArgumentError(f"base: {base!r}, expected None, 'copy-paste' or an image; there is no file of this name")
 

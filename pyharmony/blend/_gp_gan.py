@@ -56,7 +56,7 @@ def gp_gan(
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
-        scale, dst_valid, decontaminate, keep_alpha, keep_gps, errors, out: see `pyharmony.blend`.
+        scale, dst_valid, decontaminate, keep_alpha, wrap, keep_gps, errors, out: see `pyharmony.blend`.
         network: a `gp_gan` of `pyharmony.networks.models`, its generator, or a path of weights. It runs there.
             None: the bundled weights 'gp-gan-small'.
         supervised: True: the blending generator; False: the generator from noise, whose image closest to the
@@ -86,7 +86,7 @@ def gp_gan(
         >>> result.shape, result[0, 0].tolist()
         ((64, 64, 3), [60, 60, 60])
     """
-    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, as_published)
+    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, as_published, wrap=call.wrap)
     if supervised is not None:
         supervised = _checks.flag(supervised, "supervised", "None, True or False")
     if nz is not None:

@@ -31,7 +31,7 @@ def laplacian(call: Call, *, levels: int | None = None) -> Any:
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
-        scale, dst_valid, decontaminate, keep_alpha, keep_gps, device, errors, out: see `pyharmony.blend`.
+        scale, dst_valid, decontaminate, keep_alpha, wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         levels: the number of halvings, 0 to 16. None: as long as the coarsest band has its
             full weight in a quarter of the mask, so that the object keeps its colours.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'laplacian'

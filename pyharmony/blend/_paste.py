@@ -204,6 +204,8 @@ def in_one_call(call: Call, options: Mapping[str, Any]) -> NumpyArray | None:
     dst, out = call.dst, call.out
     if call.return_info or call.dst_valid is not None or call.errors != "raise" or not is_plain(dst):
         return None
+    if call.wrap is not None:
+        return None
     if type(call.scale) not in (int, float) or call.scale != 1 or are_cached() or _checks.range_fault(dst):
         return None
     if out is None:

@@ -39,7 +39,7 @@ def poisson(
             With color_weight 0 at least one pixel of it, placed in dst, must be zero. Strips of at most three pixels
             between it and dst's border count as inside.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
-        scale, dst_valid, decontaminate, keep_alpha, keep_gps, device, errors, out: see `pyharmony.blend`.
+        scale, dst_valid, decontaminate, keep_alpha, wrap, keep_gps, device, errors, out: see `pyharmony.blend`.
         gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
             over the colours; 'average': their mean; 'monochrome': those of the luma of src.
         contour: the share of these gradients at an edge, the rest being dst's: 'half', the mean of the

@@ -56,9 +56,12 @@ def equation_of(
     preserve_background: bool,
     as_published: bool,
     contour: str = "half",
+    wrap: str | None = None,
 ) -> Equation:
     """Validates the named arguments and returns their equation."""
     _checks.flags(preserve_background=preserve_background, as_published=as_published)
+    if wrap is not None and not preserve_background:
+        raise ArgumentError(f"wrap: {wrap!r} with preserve_background=False, expected True, or wrap None")
     if not as_published:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     else:

@@ -382,6 +382,20 @@ def test_the_result_has_the_kind_of_its_name() -> None:
     assert Image.open("picture").format == "JPEG"
 
 
+def test_borders_touch_in_a_panorama() -> None:
+    call("blend", "patch.png", "coffee.jpg", "patch_mask.png", "--at", "-20,60", "--wrap", "x", "-o", "round.png")
+    result, coffee = (np.asarray(Image.open(name)) for name in ("round.png", "coffee.jpg"))
+    changed = (result != coffee).any((0, 2))
+    assert changed[0] and changed[-1] and not changed[len(changed) // 2]
+    mask = np.zeros(coffee.shape[:2], np.uint8)
+    mask[100:140, -8:] = mask[100:140, :8] = 255
+    Image.fromarray(mask).save("scratch.png")
+    call("edit", "coffee.jpg", "scratch.png", "--mode", "inpaint", "--wrap", "x", "-o", "healed.png")
+    healed = np.asarray(Image.open("healed.png")).astype(int)
+    steps = [np.abs(x[100:140, 0] - x[100:140, -1]).mean() for x in (healed, coffee.astype(int))]
+    assert steps[0] < 0.5 * steps[1]
+
+
 def test_the_alpha_of_dst_is_that_of_both_or_is_kept() -> None:
     coffee = Image.open("coffee.jpg").convert("RGBA")
     coffee.putalpha(100)
