@@ -274,8 +274,10 @@ int default_threads() {
     const int n = std::atoi(text);
     if (n > 0) return n;
   }
+#ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
   return std::max(1u, std::thread::hardware_concurrency());
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
@@ -331,6 +332,7 @@ def test_the_chains_of_the_architecture_page_are_those_that_run(name: str, most:
         return pyharmony.blend.gaussian_poisson(src, dst, mask, return_info=True)  # one native call has no chain
 
     call()  # what is imported when it is first used is not of the chain
+    gc.collect()  # nor is the end of a generator that an earlier test left
     calls, stacks = visits(call)
     functions = {(file, line): function for file, line, function in chain}
     visits_of_chain = [visit for visit in calls if visit[:2] in functions]
