@@ -128,11 +128,11 @@ CompositeBlend = Literal["auto", "alpha", "gaussian_poisson", "poisson"]
 Chroma = Literal["transport", "temperature"]
 """The treatment of chroma by `pyharmony.color.luminance_temperature`."""
 
-ImageFormat = Literal["jpeg", "jpg", "png", "webp", "tiff", "tif", "bmp", "avif"]
+ImageFormat = Literal["jpeg", "jpg", "png", "webp", "tiff", "tif", "bmp", "avif", "jxl"]
 """The formats that are written."""
 
 Quality: TypeAlias = int | Literal["original"]
-"""The quality of JPEG, WebP and AVIF, 1 to 100; 'original' for a JPEG with what is unchanged of another one."""
+"""The quality of JPEG, WebP, AVIF, JPEG XL, 1 to 100; 'original' for a JPEG with what is unchanged of another one."""
 
 DataKind = Literal["shards", "iharmony4", "manifest", "tar", "tfrecord", "triples", "photos", "coco", "scenes"]
 """The layout of a data set."""

@@ -68,12 +68,12 @@ _WRAP = Option(
 )
 QUALITY = Option(
     "quality", int,
-    "The quality of JPEG, WebP and AVIF; original: what is unchanged of a JPEG stays as it is.", "95",
+    "The quality of JPEG, WebP, AVIF and JPEG XL; original: what is unchanged of a JPEG stays as it is.", "95",
     metavar="1..100|original", low=1, high=100, word="original", argument=False,
 )  # fmt: skip
 _FILE_OPTIONS = (
     Option(
-        "format", Name("format"), "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its suffix",
+        "format", Name("format"), "The format of OUT: jpeg, png, webp, tiff, bmp, avif, jxl.", "by its suffix",
         metavar="NAME", argument=False,
     ),
     QUALITY,

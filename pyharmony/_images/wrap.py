@@ -20,7 +20,7 @@ from .._arrays import Bools, NumpyArray, is_array, to_numpy
 from .._checks import DEFAULT_TOLERANCE
 from ..errors import ArgumentError, MaskError
 from .frame import Frame, FrameItem, Infos, layout
-from .region import STRIP
+from .region import STRIP, bounding_box
 
 #: The axes that may be periodic.
 WRAPS = ("x", "y", "xy")
@@ -131,14 +131,16 @@ def _continued(item: FrameItem, inside: Bools, axis: int) -> _Axis:
             "borders wrap joins"
         )
     has_source = own == length and item.scale == 1 and start == 0
-    free, across = np.asarray(~inside.any(1 - axis)), np.flatnonzero(inside.any(axis))
+    free = np.asarray(~inside.any(1 - axis))
     is_full, margin = has_source and not free.any(), length // 2
     first = _middle_of_gap(free) if has_source else math.floor(start + own / 2 - length / 2)
     if is_full:
         # At a border, or a strip from it that counts as inside, nothing is fixed: the mask is as good as twice as high.
-        at_border = min(across[0], inside.shape[1 - axis] - 1 - across[-1]) <= STRIP
+        box = bounding_box(inside)
+        first_line, end_line = (box.y0, box.y1) if axis else (box.x0, box.x1)
+        at_border = min(first_line, inside.shape[1 - axis] - end_line) <= STRIP
         heights = math.log(_MAX_END_ERROR / DEFAULT_TOLERANCE[item.dst.dtype.name]) / math.pi * (1 + at_border)
-        margin = length if inside.all() else math.ceil(heights * (across[-1] + 1 - across[0]))
+        margin = length if inside.all() else math.ceil(heights * (end_line - first_line))
     indices = np.arange(first - margin, first + length + margin) % length
     back = margin + (np.arange(length) - first) % length
     return _Axis(indices, back, 0.0 if has_source else start - first + margin, has_source, is_full)

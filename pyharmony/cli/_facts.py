@@ -50,7 +50,8 @@ def formats() -> list[ImageFormat]:
 
     parts: dict[ImageFormat, str | None]
     parts = {"jpeg": "jpg", "png": "zlib", "webp": "webp", "tiff": "zlib", "bmp": None, "avif": "avif"}
-    return [name for name, part in parts.items() if part is None or features.check(part)]
+    jxl: list[ImageFormat] = ["jxl"] if importlib.util.find_spec("imagecodecs") else []
+    return [name for name, part in parts.items() if part is None or features.check(part)] + jxl
 
 
 def formats_read() -> list[str]:

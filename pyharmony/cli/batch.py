@@ -56,7 +56,7 @@ class _BatchOptions:
     columns: Columns = None
     format: Annotated[
         str | None,
-        option("NAME", "The format of outputs: jpeg, png, webp, tiff, bmp, avif.  [default: the input's]"),
+        option("NAME", "The format of outputs: jpeg, png, webp, tiff, bmp, avif, jxl.  [default: the input's]"),
     ] = None
     quality: Annotated[str, option(str(QUALITY.metavar), QUALITY.about)] = "95"
     keep_gps: Annotated[bool, switch("--keep-gps", "Keep the GPS position in the metadata.")] = False

@@ -14,8 +14,8 @@ def blend(console: Console, request: Request) -> None:
 
     For a person or an object use --harmonize, with --mode alpha, which keeps the colours; blend prints and textures.
 
-    Files may be JPEG, PNG, WebP, TIFF, BMP or AVIF; - is stdin, or stdout for OUT. OUT has DST's depth, colour profile
-    and metadata. Where MASK is black nothing changes.
+    Files may be JPEG, PNG, WebP, TIFF, BMP, AVIF or JPEG XL; - is stdin, or stdout for OUT. OUT has DST's depth, colour
+    profile and metadata. Where MASK is black nothing changes.
     """
     from ._make import make
 

@@ -96,13 +96,14 @@ def write(
     in its folder. A symbolic link is kept; the file it points to is replaced and keeps its mode.
 
     Args:
-        picture: the Picture. JPEG, WebP, BMP and AVIF store uint8, PNG also uint16, TIFF all dtypes; JPEG and
-            BMP have no alpha. Nothing is converted to fit.
+        picture: the Picture. JPEG, WebP, BMP, AVIF and JPEG XL store uint8, PNG also uint16, TIFF all dtypes; JPEG and
+            BMP have no alpha. Nothing is converted to fit but the colours of JPEG XL, to sRGB.
         target: a path or a binary file object.
-        format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
-        quality: 1 to 100, for JPEG, WebP and AVIF. JPEG is written with full colour resolution (4:4:4). 'original', for
-            a Picture from a JPEG file, which it has as its `original`: every block of 8 x 8 samples without a changed
-            pixel keeps that file's coefficients, the others get its quantisation tables and sampling; the extra `jpeg`.
+        format: 'jpeg', 'png', 'webp', 'tiff', 'bmp', 'avif' or 'jxl'; None: by the suffix, PNG for a file object.
+        quality: 1 to 100, for JPEG, WebP, AVIF and JPEG XL, whose 100 is without loss. JPEG is written with full colour
+            resolution (4:4:4). 'original', for a Picture from a JPEG file, which it has as its `original`: every block
+            of 8 x 8 samples without a changed pixel keeps that file's coefficients, the others get its quantisation
+            tables and sampling; the extra `jpeg`.
         overwrite: whether an existing file may be replaced.
 
     Raises:
@@ -216,9 +217,9 @@ def save(
         target: a path or a binary file object.
         like: the image from which the file gets its colour profile and metadata: a path, bytes, a file
             object, a PIL image or a Picture. None: those of image. The pixels are not converted.
-        format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
-        quality: 1 to 100, for JPEG, WebP and AVIF; 'original': the blocks of like, a JPEG file, that no changed pixel
-            touches stay as they are, as in `pyharmony.io.write`.
+        format: 'jpeg', 'png', 'webp', 'tiff', 'bmp', 'avif' or 'jxl'; None: by the suffix, PNG for a file object.
+        quality: 1 to 100, for JPEG, WebP, AVIF and JPEG XL; 'original': the blocks of like, a JPEG file, that no
+            changed pixel touches stay as they are, as in `pyharmony.io.write`.
         overwrite: whether an existing file may be replaced.
         keep_gps: whether to keep the GPS position.
 

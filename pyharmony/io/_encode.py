@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _temporary, _warnings
+from .. import _checks, _install, _temporary, _warnings
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, FileError, OutOfMemory, PyHarmonyError
 from ..typing import Quality
-from . import _description, _jpeg, _metadata, _original, _png, _profiles, _tiff
-from ._picture import Picture
+from . import _description, _jpeg, _jxl, _metadata, _original, _png, _profiles, _tiff
+from ._picture import Picture, Refusal
 
 logger = logging.getLogger("pyharmony")
 
 _SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP",
-    ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".avif": "AVIF",
+    ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".avif": "AVIF", ".jxl": "JXL",
 }  # fmt: skip
 _FLOATS = ("float16", "float32", "float64")
 #: The dtypes and the channels of each format.
@@ -39,6 +39,8 @@ _HOLDS = {
     "TIFF": (("uint8", "uint16", *_FLOATS), (1, 3, 4)),
     "BMP": (("uint8",), (1, 3)),
     "AVIF": (("uint8",), (1, 3, 4)),
+    # imagecodecs writes deeper pixels as linear ones.
+    "JXL": (("uint8",), (1, 3, 4)),
 }
 #: The level of Deflate: files are a tenth larger than at the usual level 6, and are written several times as fast.
 _PNG_LEVEL = 1
@@ -112,6 +114,8 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
             hint=f"use {able}, or drop it: pixels[..., :3]",
             able=able,
         )
+    if name == "JXL":
+        _jxl_codec()
     if isinstance(quality, str) and quality == _original.ORIGINAL:
         # A package is asked for only where it would help.
         _original.check(picture, name)
@@ -171,6 +175,8 @@ def encode(picture: Picture, format: str, quality: Quality) -> list[Piece]:
             texts = _description.texts(picture.description)
             extra = _png.metadata(picture.profile, picture.exif, picture.xmp, picture.dpi, texts)
             return list(_png.encode(picture.pixels, _PNG_LEVEL, extra))
+        if format == "JXL":
+            return _jxl_file(picture, int(quality))
         return _pillow(picture, format, quality, original)
     except MemoryError as error:
         raise OutOfMemory(f"out of memory while encoding {picture!r} as {format}") from error
@@ -252,6 +258,21 @@ def _pillow(picture: Picture, format: str, quality: Quality, original: _original
         return pieces
     _pil_image(picture).save(stream, format, **options)
     return [stream.getbuffer()]
+
+
+def _jxl_codec() -> None:
+    """Raises ImportError if imagecodecs, which encodes JPEG XL, is missing or lacks it."""
+    try:
+        _jxl.codec()
+    except Refusal:
+        raise ImportError(f"format: JPEG XL is written by imagecodecs: {_install.hint('io')}") from None
+
+
+def _jxl_file(picture: Picture, quality: int) -> list[Piece]:
+    """Encodes a JPEG XL file in sRGB, whose encoder takes no profile."""
+    if picture.profile is not None:
+        picture = _profiles.convert(picture, Picture(picture.pixels))
+    return [*_jxl.encode(picture.pixels, quality, picture.exif, picture.xmp)]
 
 
 def _tiff_file(picture: Picture) -> list[Piece]:

@@ -56,7 +56,7 @@ _LOOK = 30.0
 #: The seconds after which a stream of events sends a heartbeat.
 _HEARTBEAT = 15.0
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
-          "AVIF": "image/avif", "HEIF": "image/heif", "OPENRASTER": "image/openraster"}  # fmt: skip
+          "AVIF": "image/avif", "JXL": "image/jxl", "HEIF": "image/heif", "OPENRASTER": "image/openraster"}  # fmt: skip
 _SUFFIXES = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic", "OPENRASTER": "ora"}
 #: The largest number of values, lists and objects in a JSON body, which bounds the time to parse and refuse it.
 MAX_VALUES = 50_000

@@ -228,14 +228,42 @@ def test_lossless_formats_keep_every_value(format: str, dtype: str, channels: in
     assert back.format == format.upper()
 
 
-@pytest.mark.parametrize("format", ["jpeg", "webp", pytest.param("avif", marks=needs_avif)])
+@pytest.mark.parametrize("format", ["jpeg", "webp", pytest.param("avif", marks=needs_avif), "jxl"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lossy_formats_keep_the_picture(format: str, channels: int) -> None:
     pixels = np.ascontiguousarray(smooth(48, 64)[..., :channels])
     back = read(encoded(Picture(pixels), format))
-    assert back.pixels.shape == (48, 64, 1 if format == "jpeg" and channels == 1 else 3)
+    assert back.pixels.shape == (48, 64, 1 if format in ("jpeg", "jxl") and channels == 1 else 3)
     assert np.abs(back.pixels.astype(int) - pixels).mean() < 2
     assert len(encoded(Picture(pixels), format, quality=20)) < len(encoded(Picture(pixels), format))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_jpeg_xl_of_quality_100_has_every_pixel(channels: int) -> None:
+    picture = Picture(noise(20, 31, channels, "uint8"))
+    back = read(encoded(picture, "jxl", quality=100))
+    assert back.format == "JXL" and back.profile is None
+    np.testing.assert_array_equal(back.pixels, picture.pixels)
+
+
+def test_jpeg_xl_is_in_srgb_with_its_metadata() -> None:
+    wide = matrix_profile("Display P3")
+    photo = read(by_pillow(smooth(32, 40), "JPEG", exif=phone_exif(1), xmp=XMP, icc_profile=wide))
+    back = read(encoded(photo, "jxl", quality=100))
+    expected = convert(photo, Picture(photo.pixels))
+    assert back.profile is None and np.array_equal(back.pixels, expected.pixels)
+    assert not np.array_equal(back.pixels, photo.pixels)
+    assert back.exif is not None and fields(back.exif)[0x010F] == "Example"
+    assert back.xmp is not None and b"Tower" in back.xmp and b"GPS" not in back.xmp
+
+
+def test_jpeg_xl_without_its_encoder_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(ImportError, match="format: JPEG XL is written by imagecodecs: pip install"):
+        save(smooth(4, 4), tmp_path / "a.jxl")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(errors.ArgumentError, match="JXL stores uint8 pixels"):
+        save(noise(4, 4, 3, "uint16"), tmp_path / "a.jxl")
 
 
 def test_jpeg_keeps_the_full_resolution_of_colour() -> None:
@@ -630,12 +658,12 @@ REPORTED_METADATA = {
 }
 STORED_METADATA = {
     "jpeg": {"comment", "IPTC data"}, "png": {"comment", "text", "IPTC data"}, "tiff": REPORTED_METADATA["tiff"],
-    "webp": set(), "avif": set(), "bmp": set(),
+    "webp": set(), "avif": set(), "bmp": set(), "jxl": set(),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("source", REPORTED_METADATA)
-@pytest.mark.parametrize("target", [*STORED_METADATA][:4] + [pytest.param("avif", marks=needs_avif), "bmp"])
+@pytest.mark.parametrize("target", [*STORED_METADATA][:4] + [pytest.param("avif", marks=needs_avif), "bmp", "jxl"])
 def test_descriptions_are_carried_or_told(source: str, target: str) -> None:
     """A file gets what its format stores, and one warning names the rest."""
     picture = read(described(source, smooth(16, 20)))
@@ -1383,7 +1411,7 @@ def test_the_path_itself_raises_what_the_system_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("format", "dtype"),
     [("jpeg", "uint8"), ("png", "uint8"), ("webp", "uint8"), ("tiff", "uint8"), ("bmp", "uint8"), ("png", "uint16"),
-     ("tiff", "uint16"), ("tiff", "float32"), pytest.param("avif", "uint8", marks=needs_avif)],
+     ("tiff", "uint16"), ("tiff", "float32"), pytest.param("avif", "uint8", marks=needs_avif), ("jxl", "uint8")],
 )  # fmt: skip
 def test_truncated_files_are_refused(format: str, dtype: str) -> None:
     data = encoded(Picture(noise(60, 70, 3, dtype)), format)
