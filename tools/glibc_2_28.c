@@ -13,9 +13,14 @@ extern void* __dso_handle;
 // Since 2.32: 0 makes shared pointers count atomically, which is always right.
 HIDDEN char __libc_single_threaded = 0;
 
-// In glibc's static part, which the libraries that are linked here lack.
+// These two are in glibc's static part, which the libraries that are linked here lack.
 HIDDEN int atexit(void (*call)(void)) {
   return __cxa_atexit((void (*)(void*))call, 0, &__dso_handle);
+}
+
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void*);
+HIDDEN int pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
+  return __register_atfork(prepare, parent, child, __dso_handle);
 }
 
 // Since 2.36.
