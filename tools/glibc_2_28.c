@@ -1,4 +1,5 @@
-// What GCC's C++ library asks of a newer glibc than 2.28, the oldest one that the wheels run on (tools/release.py).
+// What GCC's C++ library asks of a newer glibc than 2.28, the oldest one that the wheels run on
+// (tools/release.py).
 
 #include <pthread.h>
 #include <stdint.h>
@@ -31,9 +32,10 @@ HIDDEN uint32_t arc4random(void) {
   return value;
 }
 
-// Since 2.30: waits by the clock that std::condition_variable uses. 2.28 waits by the time of day alone.
-HIDDEN int pthread_cond_clockwait(
-    pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const struct timespec* until) {
+// Since 2.30: waits by the clock that std::condition_variable uses. 2.28 waits by the time of day
+// alone.
+HIDDEN int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                                  clockid_t clock, const struct timespec* until) {
   const int64_t second = 1000000000;
   struct timespec now, today;
   clock_gettime(clock, &now);
