@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import html
+import io
 import os
 import re
 import shlex
@@ -187,6 +188,22 @@ def sources_time() -> dict[str, str]:
     return {"SOURCE_DATE_EPOCH": run("git", "-C", ROOT, "log", "-1", "--format=%ct").strip()}
 
 
+def unresolved(wheel: Path) -> list[str]:
+    """Returns the symbols of a wheel's modules that neither Python nor a version of a library provides."""
+    from elftools.elf.elffile import ELFFile
+
+    names = set()
+    with zipfile.ZipFile(wheel) as archive:
+        for name in (name for name in archive.namelist() if name.endswith(".so")):
+            elf = ELFFile(io.BytesIO(archive.read(name)))
+            versions = elf.get_section_by_name(".gnu.version")
+            for i, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
+                is_needed = symbol["st_shndx"] == "SHN_UNDEF" and symbol["st_info"]["bind"] == "STB_GLOBAL"
+                if is_needed and versions.get_symbol(i)["ndx"] in ("VER_NDX_LOCAL", "VER_NDX_GLOBAL"):
+                    names.add(symbol.name)
+    return sorted(name for name in names if not re.match("_?Py", name))
+
+
 def audited(wheel: Path, machine: str, out: Path) -> Path:
     """Writes a wheel under the name of the systems that it runs on, after auditwheel has looked at what it needs."""
     out.mkdir(parents=True, exist_ok=True)
@@ -198,6 +215,8 @@ def audited(wheel: Path, machine: str, out: Path) -> Path:
         tag = re.fullmatch(rf".+-manylinux_(\d+)_(\d+)_{machine}\.whl", made.name)
         if tag is None or (int(tag[1]), int(tag[2])) > tuple(map(int, GLIBC.split("."))):
             raise SystemExit(f"{made.name}: expected a wheel for {machine} and glibc {GLIBC} or older")
+        if symbols := unresolved(made):
+            raise SystemExit(f"{made.name}: nothing provides {', '.join(symbols)}; see tools/glibc_2_28.c")
         megabytes = made.stat().st_size / 1e6
         largest = MAX_MEGABYTES["+" in made.name]
         if megabytes > largest:
