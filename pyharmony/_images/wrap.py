@@ -56,7 +56,7 @@ def run(frame: Frame, work: Callable[..., Infos], wrap: str, beside: Mapping[str
         beside: these further images and settings; those of dst's height and width are continued too.
 
     Raises:
-        ArgumentError: a source is longer than dst along a periodic axis; the blend changes pixels outside its mask.
+        ArgumentError: a source is longer than dst along a periodic axis.
         MaskError: a mask covers all of dst.
     """
     infos: Infos = []
