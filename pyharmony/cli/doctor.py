@@ -133,13 +133,14 @@ def _confinement() -> str:
 
 
 def _weights() -> str:
-    """Compares the checksums of the weights that come with pyharmony."""
+    """Compares the checksums of the weights that come with pyharmony, and tells those that are left out."""
     from .. import _shipped
 
     every = _shipped.every()
     for entry in every:
         _shipped.read(entry)
-    return ", ".join(entry.name for entry in every) or "none"
+    names, left_out = (", ".join(entry.name for entry in some) for some in (every, _shipped.left_out()))
+    return (names or "none") + (f"; {_shipped.OPEN_DATA}=1 leaves out {left_out}" if left_out else "")
 
 
 def _module() -> str:
