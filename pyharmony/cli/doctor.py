@@ -229,6 +229,11 @@ def _jpeglib() -> str:
     return ""
 
 
+def _c2pa() -> str:
+    importlib.import_module("c2pa").sdk_version()
+    return ""
+
+
 def _torch() -> str:
     from .. import blend
     from ..learn.training.precision import fast_dtype
@@ -252,7 +257,7 @@ def _cupy() -> str:
 
 
 _OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {
-    "cv2": _cv2, "imagecodecs": _imagecodecs, "jpeglib": _jpeglib, "torch": _torch, "cupy": _cupy,
+    "cv2": _cv2, "imagecodecs": _imagecodecs, "jpeglib": _jpeglib, "c2pa": _c2pa, "torch": _torch, "cupy": _cupy,
 }  # fmt: skip
 
 
