@@ -128,6 +128,8 @@ def weights_of(source: Any) -> Weights | None:
     known_weights = {weights.name: weights for weights in _shipped.every()}
     if source in known_weights:
         return known_weights[source]
+    if why := _shipped.why_left_out(source):
+        raise WeightsError(f"the weights {source}: {why}")
     name = source.replace("-", "_")
     if name in {entry.name for entry in every()}:
         names = ", ".join(repr(weights.name) for weights in known_weights.values() if weights.model == name)

@@ -8,16 +8,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import WeightsError
+from .errors import ArgumentError, WeightsError
 
 #: The name of the default weights of `blend.gp_gan`.
 GENERATOR = "gp-gan-small"
 FOLDER = Path(__file__).parent / "networks" / "models" / "_weights"
+#: The variable of the environment that, as 1, leaves out weights with `open_data` false.
+OPEN_DATA = "PYHARMONY_OPEN_DATA"
 _FORMAT = 1
 _REINSTALL_HINT = "install pyharmony again"
 #: The tables of `noted` that are being filled.
@@ -58,6 +61,7 @@ class Weights:
         bytes, sha256: size and checksum of the file.
         licence: the licence of the weights.
         trained_on: the images, their number, and their licences.
+        open_data: whether all these images are under open licences.
         commands: the commands that trained them, in order.
         figures: the results on images that they were not trained on.
         notes: further information, such as failure cases.
@@ -72,6 +76,7 @@ class Weights:
     sha256: str
     licence: str
     trained_on: str
+    open_data: bool
     commands: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     notes: str = ""
@@ -88,7 +93,32 @@ class Weights:
 
 
 def every() -> list[Weights]:
-    """Returns the weights of the manifest, sorted by name; their files are not read."""
+    """Returns the weights of the manifest, sorted by name, except those left out; their files are not read."""
+    is_open_only = _is_open_only()
+    return [weights for weights in manifest() if weights.open_data or not is_open_only]
+
+
+def left_out() -> list[Weights]:
+    """Returns the weights that PYHARMONY_OPEN_DATA=1 leaves out, sorted by name."""
+    return [weights for weights in manifest() if not weights.open_data] if _is_open_only() else []
+
+
+def why_left_out(name: str) -> str:
+    """Returns why weights of a name are left out, to follow the name and a colon; empty if they are not."""
+    if all(weights.name != name for weights in left_out()):
+        return ""
+    return f"{OPEN_DATA}=1 leaves them out, since not all photographs they were trained on are under open licences"
+
+
+def _is_open_only() -> bool:
+    value = os.environ.get(OPEN_DATA, "")
+    if value not in ("", "0", "1"):
+        raise ArgumentError(f"{OPEN_DATA}: {value!r}, expected 0 or 1")
+    return value == "1"
+
+
+def manifest() -> list[Weights]:
+    """Returns all weights of the manifest, sorted by name, also those left out."""
     path = FOLDER / "manifest.json"
     try:
         table = json.loads(path.read_text("utf-8"))
@@ -106,8 +136,14 @@ def every() -> list[Weights]:
 
 
 def named(name: str) -> Weights | None:
-    """Returns the weights of a name; None if this pyharmony does not have them."""
+    """Returns the weights of a name; None if this pyharmony does not have them, or leaves them out."""
     return next((weights for weights in every() if weights.name == name), None)
+
+
+def is_there(name: str) -> bool:
+    """Returns whether this installation has the file of weights, which a minimal one may lack, and uses it."""
+    weights = named(name)
+    return weights is not None and weights.path.is_file()
 
 
 def _entry(entry: Any) -> Weights:
@@ -115,6 +151,8 @@ def _entry(entry: Any) -> Weights:
     values["commands"] = tuple(values.get("commands", ()))
     values["figures"] = tuple(Figure(**figure) for figure in values.get("figures", ()))
     weights = Weights(**values)
+    if not isinstance(weights.open_data, bool):
+        raise ValueError(f"open_data: {weights.open_data!r}, expected true or false")
     if Path(weights.file).name != weights.file:
         raise ValueError(f"file: {weights.file!r}, expected a name without a folder")
     return weights

@@ -6,10 +6,11 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from . import _shipped
 from ._arrays import Float32
 from .errors import NO_REASON, Reason
 
-__all__ = ["certainty_of", "mask_doubts", "told", "verdict_of"]
+__all__ = ["certainty_of", "mask_doubts", "pose_facts", "told", "verdict_of"]
 
 #: The likelihood of a usable result below which commands and runs write none: of 210 graded composites half are below
 #: it, and an eighth of these are usable.
@@ -131,6 +132,14 @@ def mask_doubts(values: Float32, answers: int) -> tuple[Reason, ...]:
 def mask_facts(values: Float32, answers: int) -> dict[str, float]:
     """Returns the facts about a mask of probabilities [h, w], the first of several answers to a prompt."""
     return {"certainty": certainty_of(values), "answers": math.log(answers)}
+
+
+def pose_facts(posture: object) -> dict[str, float]:
+    """Returns the fact whether a person's pose fits a mask: whether there is a posture; none without the pose networks.
+
+    posture: that of the person, or None.
+    """
+    return {"posed": float(posture is not None)} if _shipped.is_there("pose") else {}
 
 
 def place_facts(

@@ -27,6 +27,7 @@ PACKAGES = {
     "skimage": "scikit-image",
     "pillow_heif": "pillow-heif",
     "jpeglib": "jpeglib",
+    "c2pa": "c2pa-python",
     "google_crc32c": "google-crc32c",
     "pyarrow": "pyarrow",
     "ray": "ray",

@@ -156,12 +156,13 @@ def figures(data: Path, split: str) -> Iterator[dict[str, object]]:
 
 def entered(content: bytes, count: int, measured: list[dict[str, object]]) -> None:
     """Writes the entry of the manifest."""
-    every = {one.name: dataclasses.asdict(one) for one in _shipped.every()}
+    every = {one.name: dataclasses.asdict(one) for one in _shipped.manifest()}
     every[light.WEIGHTS] = {
         "name": light.WEIGHTS, "model": "light", "task": "compose", "file": f"{light.WEIGHTS}.safetensors",
         "summary": "Estimates the exposure and white balance of a photograph, for `pyharmony.compose`",
         "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "licence": "Apache-2.0",
         "trained_on": f"{PARTS} parts each of {count} photographs under open licences, with known changes of light",
+        "open_data": True,
         "commands": ["python tools/light.py DATA"], "figures": measured,
         "notes": "It estimates what photographs of its training had changed: half of the changes clip white, which is "
         "easier to see than those along a curve. Colours of content, such as a sunset's, are partly taken for light.",

@@ -54,6 +54,7 @@ CARD_ENTRIES = {
     "`pyharmony.segment`",
     "licence": "Apache-2.0, by Google; the text is in pyharmony/networks/models/_weights/pose.LICENSE.txt",
     "trained_on": "photographs by Google that are not public",
+    "open_data": False,
 }
 
 Array = npt.NDArray[Any]
@@ -291,7 +292,7 @@ def main() -> None:
     file = f"{NAME}.safetensors"
     (_shipped.FOLDER / file).write_bytes(content)
     (_shipped.FOLDER / f"{NAME}.LICENSE.txt").write_bytes(licence)
-    every = {one.name: dataclasses.asdict(one) for one in _shipped.every()}
+    every = {one.name: dataclasses.asdict(one) for one in _shipped.manifest()}
     digest = hashlib.sha256(content).hexdigest()
     entry = {"name": NAME, "model": NAME, "task": "segment", "file": file, "bytes": len(content), "sha256": digest}
     every[NAME] = {

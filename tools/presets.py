@@ -239,10 +239,11 @@ def ship(arguments: argparse.Namespace) -> None:
     digest = hashlib.sha256(content).hexdigest()
     entry = {"name": arguments.name, "model": model.name, "task": task, "file": file, "bytes": len(content)}
     entry |= {"sha256": digest, **about}
-    others = [dataclasses.asdict(one) for one in _shipped.every() if one.name != arguments.name]
+    _shipped.Weights(**entry)  # fields that about.json lacks are an error before the manifest is written
+    others = [dataclasses.asdict(one) for one in _shipped.manifest() if one.name != arguments.name]
     table = {"format": 1, "weights": sorted([*others, entry], key=lambda one: one["name"])}
     (_shipped.FOLDER / "manifest.json").write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    _shipped.read(next(one for one in _shipped.every() if one.name == arguments.name))
+    _shipped.read(next(one for one in _shipped.manifest() if one.name == arguments.name))
     print(f"{path}: {len(content):,} bytes")
 
 

@@ -63,6 +63,7 @@ LARGE_BYTES = 150_000
 CARD = {
     "licence": "Apache-2.0: the classifier by Google, the rest as pyharmony",
     "summary": "Heights of heads at places of a photograph, surfaces, and classes of things, for `pyharmony.place`",
+    "open_data": False,
 }
 
 Floats = npt.NDArray[Any]
@@ -441,7 +442,7 @@ def fit(rows: Floats, published: Path) -> None:
     content = save(rounded, {"pyharmony": json.dumps(about, sort_keys=True)})
     file = f"{surroundings.WEIGHTS}.safetensors"
     (_shipped.FOLDER / file).write_bytes(content)
-    every = {one.name: dataclasses.asdict(one) for one in _shipped.every()}
+    every = {one.name: dataclasses.asdict(one) for one in _shipped.manifest()}
     entry = {"name": surroundings.WEIGHTS, "model": surroundings.WEIGHTS, "task": "segment", "file": file}
     entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), **CARD}
     commands = [line.partition("  #")[0].strip() for line in (__doc__ or "").split("\n\n")[1].splitlines()]

@@ -36,6 +36,7 @@ _MODULES = {
     "segment": "segment",
     "serve": "serve",
     "shadow": "shadow",
+    "sign": "sign",
     "super-resolve": "super_resolve",
     "demo": "demo",
     "info": "info",

@@ -20,6 +20,7 @@ OPTIONAL = {
     "cv2": (_OPENCV, "16-bit PNG", "io"),
     "imagecodecs": (("imagecodecs",), "16-bit and float TIFF by LZW, faster JPEG", "io"),
     "jpeglib": (("jpeglib",), "--quality original, which keeps what is unchanged of a JPEG", "jpeg"),
+    "c2pa": (("c2pa-python",), "`pyharmony sign`", "c2pa"),
     "torch": (("torch",), "tensors in the blends", "torch"),
     "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "CuPy arrays in the blends", "cupy13"),
 }

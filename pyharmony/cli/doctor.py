@@ -133,13 +133,14 @@ def _confinement() -> str:
 
 
 def _weights() -> str:
-    """Compares the checksums of the weights that come with pyharmony."""
+    """Compares the checksums of the weights that come with pyharmony, and tells those that are left out."""
     from .. import _shipped
 
     every = _shipped.every()
     for entry in every:
         _shipped.read(entry)
-    return ", ".join(entry.name for entry in every) or "none"
+    names, left_out = (", ".join(entry.name for entry in some) for some in (every, _shipped.left_out()))
+    return (names or "none") + (f"; {_shipped.OPEN_DATA}=1 leaves out {left_out}" if left_out else "")
 
 
 def _module() -> str:
@@ -228,6 +229,11 @@ def _jpeglib() -> str:
     return ""
 
 
+def _c2pa() -> str:
+    importlib.import_module("c2pa").sdk_version()
+    return ""
+
+
 def _torch() -> str:
     from .. import blend
     from ..learn.training.precision import fast_dtype
@@ -251,7 +257,7 @@ def _cupy() -> str:
 
 
 _OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {
-    "cv2": _cv2, "imagecodecs": _imagecodecs, "jpeglib": _jpeglib, "torch": _torch, "cupy": _cupy,
+    "cv2": _cv2, "imagecodecs": _imagecodecs, "jpeglib": _jpeglib, "c2pa": _c2pa, "torch": _torch, "cupy": _cupy,
 }  # fmt: skip
 
 

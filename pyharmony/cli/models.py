@@ -63,11 +63,17 @@ def list_models(
         networks = _catalogue.every(task)
     weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
     records = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in networks]
-    console.result(status="ok", models=records, weights=[dataclasses.asdict(entry) for entry in weights])
+    left_out = [entry.name for entry in _shipped.left_out() if task in (None, entry.task)]
+    console.result(
+        status="ok", models=records, weights=[dataclasses.asdict(entry) for entry in weights], left_out=left_out
+    )
     console.report(table([[info.name, info.task, info.summary] for info in networks]))
     if weights:
-        rows = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
+        data = {True: "", False: ", not all trained on open photographs"}
+        rows = [[one.name, one.task, f"weights of {one.model}, {_size(one)}{data[one.open_data]}"] for one in weights]
         console.report("\n" + table(rows))
+    if left_out:
+        console.report(f"\n{_shipped.OPEN_DATA}=1 leaves out {', '.join(left_out)}")
 
 
 @app.command("show")
@@ -118,6 +124,8 @@ def _unknown(name: str) -> str:
 
     if os.path.lexists(name):
         return f"NAME: {name} is a file; `pyharmony models verify {name}` shows its contents"
+    if why := _shipped.why_left_out(name):
+        return f"NAME: the weights {name}: {why}"
     networks, weights = [info.name for info in _catalogue.every()], [entry.name for entry in _shipped.every()]
     hint = _catalogue.hint(name, [*networks, *weights])
     there = f"networks are {', '.join(networks)}; weights {', '.join(weights)}"

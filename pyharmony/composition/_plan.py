@@ -16,7 +16,7 @@ from .._images.cutouts import warn_of_opaque, without_faint
 from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
-from .._verdict import mask_facts
+from .._verdict import mask_facts, pose_facts
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..harmonization.light import change, view_of
 from ..placement import Placement, place
@@ -26,6 +26,7 @@ from ..segmentation.heads import Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
+from ..segmentation.subjects import people_in
 from ._recipe import encoded, of_layers, quantized
 from .subjects import Names, Subject
 
@@ -136,22 +137,23 @@ class People:
         self.crowd.heads.append(head)
 
     def _detect(self) -> _PeopleMasks:
-        session = self._background.session(_of_people(self._method))
-        return self._with_others(session, session.people())
+        return self._with_others(None)
 
-    def _with_others(self, session: Session, masks: Masks) -> _PeopleMasks:
+    def _with_others(self, detected_people: Masks | None) -> _PeopleMasks:
         """Returns people with a mask, together with the faces and the region of people without one."""
+        session = self._background.session(_of_people(self._method))
+        masks, every_head = people_in(session, detected_people)
         layers, heads = layers_of(masks), [_rectangle(head) for head in masks.heads]
         # At the resolution at which placements are searched.
         reduced = [rough_mask(layer, masks.size, self.size) for layer in layers]
-        faces = faces_of_others(session.heads(SURE), heads)
+        faces = faces_of_others(every_head, heads)
         return _PeopleMasks([*layers], reduced, heads, session.other_people(reduced, self.size), faces)
 
     def _from_masks(self, masks: Masks | Sequence[Any]) -> _PeopleMasks:
         width, height = self._background.size
         if isinstance(masks, Masks) and len(masks.heads) == len(masks) and masks.size == (width, height):
             # People without a mask must not be covered either.
-            return self._with_others(self._background.session(_of_people(self._method)), masks)
+            return self._with_others(masks)
         whole = [mask_levels(masks[i], height, width, f"people[{i}]") for i in range(len(masks))]
         reduced = [resized(mask, self.size) for mask in whole]
         return _PeopleMasks([*whole], reduced, [_head_of(mask) for mask in whole], None)
@@ -234,7 +236,7 @@ def cut_out(photo: Photo, subject: Subject, method: str | Method, name: Names) -
             raise ArgumentError.because(f"{name('points')}: ", masks.reason)
         return _cut_by_prompts(photo, session, masks)
     searched = session if session.finds_people else photo.session()
-    heads, head = searched.heads(SURE), searched.foremost()
+    heads, head = (searched.heads(SURE), searched.foremost()) if searched.finds_people else ((), None)
     if head is not None:
         masks = searched.segment(points=head.clicks(height), box=around_person(head, width, height))
         masks = _alone(photo, searched, masks, head, heads)
@@ -480,7 +482,7 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
 
 def facts_of(cut: CutOut, place: dict[str, float]) -> dict[str, float]:
     """Returns the facts about a subject and its place, for the verdict; without those of a mask that was passed."""
-    facts = {"posed": float(cut.posture is not None)}
+    facts = pose_facts(cut.posture)
     if cut.layer is not None and cut.answers:
         facts |= mask_facts(cut.layer.values, cut.answers)
     return facts | place

@@ -23,6 +23,7 @@ from ._description import Description
 from ._picture import MAX_PIXELS, Picture
 
 if TYPE_CHECKING:
+    from ._credentials import sign
     from ._openraster import Layer, merged_of, read_layers, write_layers
 
 __all__ = [
@@ -37,17 +38,20 @@ __all__ = [
     "read",
     "read_layers",
     "save",
+    "sign",
     "write",
     "write_layers",
 ]
 
-_LAZY = ("Layer", "merged_of", "read_layers", "write_layers")
+#: The modules of the names that few need.
+_LAZY = dict.fromkeys(("Layer", "merged_of", "read_layers", "write_layers"), "._openraster")
+_LAZY["sign"] = "._credentials"
 
 if not TYPE_CHECKING:  # type checkers use the import above
 
     def __getattr__(name: str) -> Any:
         if name in _LAZY:
-            return getattr(importlib.import_module("._openraster", __name__), name)
+            return getattr(importlib.import_module(_LAZY[name], __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

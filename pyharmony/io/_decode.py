@@ -311,8 +311,13 @@ def _leave_others(decoded: Decoded, name: str) -> None:
             logger.warning(
                 "%s: the XMP data describes images that are not kept in an unusual form and was dropped", name
             )
-    if others and name not in _PARTS:
-        _warnings.warn(f"{name}: {_description.listed(others)} not kept: only the pixels and their metadata are")
+    if name in _PARTS:
+        # The pixels of a source are in the result, and so is what its credentials say of them.
+        others = [other for other in others if other == _description.CREDENTIALS and name != "mask"]
+    if others:
+        why = "only the pixels and their metadata are"
+        why += "; `pyharmony sign` keeps it as a source's" if _description.CREDENTIALS in others else ""
+        _warnings.warn(f"{name}: {_description.listed(others)} not kept: {why}")
 
 
 def _dpi(dpi: Any) -> tuple[float, float] | None:

@@ -282,7 +282,9 @@ def of_pil(image: Any) -> tuple[Description, list[str]]:
     if segments := getattr(image, "applist", None):
         return of_segments(segments)
     if image.format == "PNG":
-        return of_texts((key, str(value)) for key, value in getattr(image, "text", {}).items())
+        description, others = of_texts((key, str(value)) for key, value in getattr(image, "text", {}).items())
+        signed = any(name == b"caBX" for name, *_ in getattr(image, "private_chunks", ()))
+        return description, [*others, *[CREDENTIALS] * signed]
     if (fields := getattr(image, "tag_v2", None)) is None:
         return NO_DESCRIPTION, []
     kinds = {"georeference": _GEO, "nodata value": (_NODATA,), "IPTC data": (_IPTC,),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from . import _color_tags, _tiff
+from ._description import CREDENTIALS
 
 logger = logging.getLogger("pyharmony")
 
@@ -272,6 +273,7 @@ _PROMISES = (
     (rb"http://ns\.google\.com/photos/1\.0/image/", _ANY_PROPERTY, "image before the effect"),
     (rb"http://ns\.google\.com/photos/1\.0/audio/", _ANY_PROPERTY, "sound"),
     (rb"http://ns\.adobe\.com/xmp/note/", rb"HasExtendedXMP", "extended XMP"),
+    (rb"http://purl\.org/dc/terms/", rb"provenance", CREDENTIALS),  # where they are
     # A list of the data after the image; the semantics of its items identify them.
     (rb"http://ns\.google\.com/photos/1\.0/container/(?:item/)?", _ANY_PROPERTY, ""),
 )  # fmt: skip

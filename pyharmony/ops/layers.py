@@ -40,6 +40,8 @@ def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str = ""
     """
     entry = _shipped.named(name)
     if entry is None:
+        if why := _shipped.why_left_out(name):
+            raise WeightsError(f"this needs the weights {name}: {why}")
         message = f"method: {name!r} needs weights of that name, which this pyharmony does not contain"
         raise WeightsError(missing or message)
     _shipped.note(entry)

@@ -17,15 +17,15 @@ from .._images.kinds import checked_image, checked_mask
 from .._images.levels import image_levels, in_levels, mask_levels, opened, shares_of
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
-from .._verdict import mask_facts, place_facts, verdict_of
+from .._verdict import mask_facts, place_facts, pose_facts, verdict_of
 from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
 from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.heads import corners, faces_of_others
 from ..segmentation.layers import Layer
 from ..segmentation.masks import refined_layer
-from ..segmentation.people import SURE, head_in, head_of, least_sure
-from ..segmentation.subjects import main_object
+from ..segmentation.people import head_in, head_of, least_sure
+from ..segmentation.subjects import main_object, people_in
 from ..segmentation.surroundings import surroundings_of, thing_in
 from ..typing import ImageLike, MaskLike
 from . import _score
@@ -300,7 +300,7 @@ def place(
         object_ = object_._replace(thing=thing_in(image[part], subject_mask[part]))
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
         object_ = object_._replace(most=enlarged_at_most(size) if max_scale is None else float(max_scale))
-    facts = {"posed": float(posture is not None)} if is_pose_known else {}
+    facts = pose_facts(posture) if is_pose_known else {}
     if isinstance(mask, Masks) and len(mask) and not mask.heads:
         facts |= mask_facts(refined_layer(mask).values, len(mask))
     return [_judged(one, object_, ground, facts) for one in _best(object_, ground, angle, flip, scale, int(k))]
@@ -344,13 +344,12 @@ def _detected_people(
     """
     if heads is not None:
         raise ArgumentError("heads: given without people, expected both, with one head for each person")
-    session = Session(scene)
-    if people is None:
-        people = session.people()
-    elif people.size != (scene.shape[1], scene.shape[0]):
+    if people is not None and people.size != (scene.shape[1], scene.shape[0]):
         (wide, high), (height, width) = people.size, scene.shape[:2]
         raise ShapeError(f"people: masks of {wide} x {high} pixels, expected those of background, {width} x {height}")
-    faces = faces_of_others(session.heads(SURE), people.heads)
+    session = Session(scene)
+    people, every_head = people_in(session, people)
+    faces = faces_of_others(every_head, people.heads)
     if others is None:
         size, small = people.size, fitted(people.size, _BACKGROUND_SIDE)
         others = resized(session.other_people(people.reduced(small), small), size)

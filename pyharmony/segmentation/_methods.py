@@ -60,7 +60,8 @@ class Method:
             if importlib.util.find_spec(module) is None:
                 return f"{module} is missing, {self.name} needs it: {_install.hint(extra)}"
         if self.weights and _shipped.named(self.weights) is None:
-            return f"{_NO_WEIGHTS} {self.weights}, which do not come with this pyharmony"
+            why = _shipped.why_left_out(self.weights)
+            return f"{_NO_WEIGHTS} {self.weights}" + (f": {why}" if why else ", which do not come with this pyharmony")
         return ""
 
 
@@ -152,12 +153,16 @@ METHODS: dict[str, Method] = {
 
 
 def method_of(name: Any) -> Method:
-    """Returns a method that can run here; 'auto' is the network of clicks on features of ImageNet."""
+    """Returns a method that can run here; 'auto' is the network of clicks on features of ImageNet.
+
+    Where PYHARMONY_OPEN_DATA=1 leaves that one out, it is the other network of clicks.
+    """
     if isinstance(name, Method):
         method = name
     else:
         known_name = _checks.one_of(name, "method", ("auto", *METHODS))
-        method = METHODS[DEFAULT if known_name == "auto" else known_name]
+        default = _WEIGHTS if _shipped.why_left_out(DEFAULT) else DEFAULT
+        method = METHODS[default if known_name == "auto" else known_name]
     if reason := method.missing:
         raise (WeightsError if reason.startswith(_NO_WEIGHTS) else ImportError)(f"method {method.name!r}: {reason}")
     return method

@@ -69,8 +69,7 @@ class Networks(NamedTuple):
 
 def are_there() -> bool:
     """Returns whether this installation has the weights, a file that a minimal installation may omit."""
-    entry = _shipped.named(WEIGHTS)
-    return entry is not None and entry.path.is_file()
+    return _shipped.is_there(WEIGHTS)
 
 
 def networks() -> Networks:

@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _checks
+from .. import _checks, _shipped
 from .._arrays import Box, Pixels, Rectangle
 from .._images.levels import image_levels, mask_levels
 from .._images.threads import in_threads
 from .._public import former_field
-from ..errors import NO_REASON, ArgumentError, Reason
+from ..errors import NO_REASON, ArgumentError, Reason, WeightsError
 from ..typing import ImageLike, MaskLike
 from ._closer import closer
 from ._edges import Copies, contrast
-from ._methods import Method, method_of
+from ._methods import DEFAULT, Method, method_of
 from ._network import COUNT, NetworkCutter, Prompts, distinct
 from ._postures import Posture, posture_of, shows_people
 from ._prompts import Point, along, nonempty, point_in, prompts_of, reduced_prompts, size_within, tolerance_of
@@ -367,6 +367,8 @@ class Session:
 
     def _of_people(self, by_heads: bool = False) -> NetworkCutter:
         """Returns the network if it has a people map, and, if by_heads, a head detector."""
+        if by_heads and not self.finds_people and (why := _shipped.why_left_out(DEFAULT)):
+            raise WeightsError(f"people are detected by the weights {DEFAULT}: {why}")
         if not isinstance(self._cutter, NetworkCutter) or (by_heads and not self.finds_people):
             raise ArgumentError(f"method: {self.method!r} does not detect people, expected 'auto'")
         return self._cutter

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import _shipped
 from .._arrays import Float32, Float64, Pixels
 from .._header import arrays_of, damage
 from .._images.levels import shares_of
@@ -94,17 +95,23 @@ class _ScaleNetworks(NamedTuple):
 
 
 def surroundings_of(picture: Pixels) -> Surroundings:
-    """Returns the surroundings in a picture [H, W, 3] uint8; one of one colour is a floor, seen from near."""
-    return _surroundings_of(picture.tobytes(), picture.shape)
+    """Returns the surroundings in a picture [H, W, 3] uint8; one of one colour is a floor, seen from near.
+
+    So is any where PYHARMONY_OPEN_DATA=1 leaves the weights out.
+    """
+    is_known = not (_shipped.why_left_out(WEIGHTS) or (picture == picture[0, 0]).all())
+    return _surroundings_of(picture.tobytes(), picture.shape) if is_known else _floor()
+
+
+def _floor() -> Surroundings:
+    floor = np.eye(len(KINDS), dtype=np.float32)[KINDS.index("floor")]
+    heads = np.full((16, 16), math.log2(_PLAIN_HEAD_SHARE), np.float32)
+    return Surroundings(heads, np.tile(floor, (16, 16, 1)))
 
 
 @functools.lru_cache(maxsize=1)  # a composite asks for those of its background for the place and for the shadow
 def _surroundings_of(content: bytes, shape: tuple[int, ...]) -> Surroundings:
     picture = np.frombuffer(content, np.uint8).reshape(shape)
-    if (picture == picture[0, 0]).all():
-        floor = np.eye(len(KINDS), dtype=np.float32)[KINDS.index("floor")]
-        heads = np.full((16, 16), math.log2(_PLAIN_HEAD_SHARE), np.float32)
-        return Surroundings(heads, np.tile(floor, (16, 16, 1)))
     network, own = _clicks.network(_FEATURED), shipped(WEIGHTS, _parsed).tensors
     view = shares_of(resized(picture, (network.size, network.size)))
     *_, fine, coarse = network.features(view)
@@ -129,7 +136,12 @@ def _surroundings_of(content: bytes, shape: tuple[int, ...]) -> Surroundings:
 
 
 def thing_in(picture: Pixels, mask: Pixels) -> Thing:
-    """Returns what the object under a mask [H, W] uint8 of a picture [H, W, 3] uint8 is, or `UNKNOWN_THING`."""
+    """Returns what the object under a mask [H, W] uint8 of a picture [H, W, 3] uint8 is, or `UNKNOWN_THING`.
+
+    It is unknown, too, where PYHARMONY_OPEN_DATA=1 leaves the weights out.
+    """
+    if _shipped.why_left_out(WEIGHTS):
+        return UNKNOWN_THING
     features, network = _clicks.network(_FEATURED), shipped(WEIGHTS, _parsed)
     box = bounding_box(mask >= 128)
     half = (0.5 + _MARGIN) * max(box.shape)

@@ -286,9 +286,9 @@ class Service:
         return self._about
 
     def _service_info(self) -> ServiceInfo:
-        from ..segmentation import DEFAULT, METHODS
+        from ..segmentation import METHODS
 
-        settings, default = self.settings, METHODS[DEFAULT]
+        settings, default = self.settings, next(method for method in METHODS.values() if not method.missing)
         return ServiceInfo(
             version=__version__,
             # The page offers what works here.

@@ -344,6 +344,7 @@ OTHER_TEST_FILES = {
     "segment": "test_cli_segment",
     "serve": "test_server",
     "shadow": "test_cli_shadow",
+    "sign": "test_credentials",
     "super-resolve": "test_cli_super_resolve",
     "train": "test_cli_train",
 }
@@ -750,6 +751,7 @@ apply-edit G G -o EVIL/x.png
 apply-edit G G -o x.png --show EVIL/x.png
 shadow broken.png M -o x.png
 super-resolve broken.png -o x.png
+sign EVIL --certificate EVIL --key EVIL --source EVIL
 serve --token-file broken.png
 data check set
 data stats set

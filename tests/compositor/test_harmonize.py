@@ -1211,6 +1211,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
     models.save(model, file, dtype="float16")
     entry = {
         **dict.fromkeys(("summary", "licence", "trained_on"), ""),
+        "open_data": True,
         "name": "colorgrid",
         "model": "colorgrid",
         "task": "harmonize",

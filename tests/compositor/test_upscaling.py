@@ -466,6 +466,7 @@ def test_the_default_is_what_ships(weights: Path, monkeypatch: pytest.MonkeyPatc
         hashlib.sha256(content).hexdigest(),
         "",
         "",
+        True,
     )
     monkeypatch.setattr(_shipped, "every", lambda: [entry])
     monkeypatch.setattr(_shipped, "FOLDER", weights.parent)

@@ -359,6 +359,7 @@ LINES = {
     "shadow": "photos/images/a.png photos/masks/a.png -o out.png",
     "reflection": "photos/images/a.png photos/masks/a.png -o out.png",
     "super-resolve": "photos/images/a.png --method bicubic -o out.png",
+    "sign": "photos/images/a.png --certificate none --key none --source none",
     "demo": "-o out", "info": "none.png", "doctor": "", "bench": "--sizes none", "serve": "",
     "train": "none.toml", "evaluate": "none -o out", "models": "none", "models list": "",
     "models convert": "none none -o out", "models export": "none -o out", "data": "none -o out",

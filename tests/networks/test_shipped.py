@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     entry = {
         "name": "tiny", "model": "gp_gan", "task": "blend", "summary": "A tiny one", "file": path.name,
         "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "licence": "Apache-2.0",
-        "trained_on": "nothing", "commands": ["pyharmony train gp_gan"],
+        "trained_on": "nothing", "open_data": True, "commands": ["pyharmony train gp_gan"],
         "figures": [{"data": "squares", "images": 3, "measure": "MSE", "value": 2.5, "low": 2, "high": 3}],
     }  # fmt: skip
     (tmp_path / "manifest.json").write_text(json.dumps({"format": 1, "weights": [entry]}))
@@ -245,7 +245,7 @@ def test_the_tool_makes_what_is_trained_on(
 def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It adds them beside those that are there, and once more in place of its own."""
     models.save(narrow(), tmp_path / "run.safetensors")
-    about = {"summary": "s", "licence": "l", "trained_on": "t", "commands": ["c"]}
+    about = {"summary": "s", "licence": "l", "trained_on": "t", "open_data": True, "commands": ["c"]}
     (tmp_path / "about.json").write_text(json.dumps(about))
     means = {key: {"mean": 3.0, "low": 2.0, "high": 4.0} for key in ("psnr", "fmse", "fpsnr")}
     summaries = [

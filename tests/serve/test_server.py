@@ -1065,6 +1065,26 @@ def test_what_speaks_against_a_mask_and_a_composite_is_told(service: Running) ->
     assert record["doubt_codes"] == [doubt.code for doubt in info.subjects[0].doubts]
 
 
+def test_with_open_data_alone_people_are_not_detected_and_places_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYHARMONY_OPEN_DATA", "1")
+    says = "PYHARMONY_OPEN_DATA=1 leaves them out"
+    with running() as one:
+        about = one.client.get("/api/v1/service").json()["segment_methods"]
+        assert about[0]["name"] == "auto" and [each["name"] for each in about[1:]] == [
+            "clicks", "grabcut", "random_walker"
+        ]  # fmt: skip
+        assert not any(each["detects_people"] for each in about)
+        assert about[0]["about"] == f"the default: {segmentation.METHODS['clicks'].summary}"
+        ids = one.ids(**placed())
+        click = {"kind": "click", "x": 30, "y": 40}
+        refused = one.start("segment", picture=ids["background"], steps=[click], method="clicks-imagenet")
+        assert refused.status_code == 422 and says in refused.json()["error"]["message"]
+        job = one.start("segment", 60, picture=ids["background"], all_people=True).json()
+        assert job["status"] == "failed" and says in job["error"]["message"]
+        places = one.done("place", subject=ids["subject"], background=ids["background"], mask=ids["mask"], people=[])
+        assert places["places"]
+
+
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 def test_a_composite_is_cut_out_by_the_method_that_is_named(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     subject, _ = person(96, 72, 2)

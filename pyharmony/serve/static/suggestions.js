@@ -48,8 +48,9 @@ export class Suggestions {
 
   /** Detects the people in the background, once, and returns them. */
   async findPeople() {
+    const { about, cutting, background } = this.session;
+    if (!about.segment_methods.some((method) => method.detects_people)) this.people = [];
     if (!this.people) {
-      const { cutting, background } = this.session;
       this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id, false).then((result) => {
         this.people = result.masks;
         this.otherPeople = result.other_people;
