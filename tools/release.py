@@ -105,11 +105,12 @@ def cmake_options(machine: str, source: Path, variant: str) -> list[str]:
     """Returns the options of CMake by which a module runs on the oldest glibc, and contains no path of this machine."""
     folder = libraries(machine)
     # GCC's own library of integers and halves comes before the shared one: the oldest of the latter lacks some of it.
+    # The C++ library inside is nobody else's: another one that is loaded before must not answer for parts of it.
     ends = [str(folder / "glibc_2_28.o"), f"-L{folder}", "-lgcc", "-lpthread", "-ldl", "-lm", "-lld"]
     return [
         f"-DCMAKE_CXX_COMPILER={COMPILERS[machine][0]}",
         f"-DCMAKE_CXX_FLAGS=-ffile-prefix-map={source}=. -frandom-seed=pyharmony",
-        "-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++ -shared-libgcc -s -Wl,--build-id=none",
+        "-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++ -shared-libgcc -s -Wl,--build-id=none,--exclude-libs,ALL",
         f"-DCMAKE_CXX_STANDARD_LIBRARIES={' '.join(ends)}",
         *CUDA[variant],
     ]
