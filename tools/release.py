@@ -105,11 +105,12 @@ def cmake_options(machine: str, source: Path, variant: str) -> list[str]:
     """Returns the options of CMake by which a module runs on the oldest glibc, and contains no path of this machine."""
     folder = libraries(machine)
     # GCC's own library of integers and halves comes before the shared one: the oldest of the latter lacks some of it.
+    # The C++ library inside is nobody else's: another one that is loaded before must not answer for parts of it.
     ends = [str(folder / "glibc_2_28.o"), f"-L{folder}", "-lgcc", "-lpthread", "-ldl", "-lm", "-lld"]
     return [
         f"-DCMAKE_CXX_COMPILER={COMPILERS[machine][0]}",
         f"-DCMAKE_CXX_FLAGS=-ffile-prefix-map={source}=. -frandom-seed=pyharmony",
-        "-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++ -shared-libgcc -s -Wl,--build-id=none",
+        "-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++ -shared-libgcc -s -Wl,--build-id=none,--exclude-libs,ALL",
         f"-DCMAKE_CXX_STANDARD_LIBRARIES={' '.join(ends)}",
         *CUDA[variant],
     ]
@@ -188,8 +189,8 @@ def sources_time() -> dict[str, str]:
     return {"SOURCE_DATE_EPOCH": run("git", "-C", ROOT, "log", "-1", "--format=%ct").strip()}
 
 
-def unresolved(wheel: Path) -> list[str]:
-    """Returns the symbols of a wheel's modules that neither Python nor a version of a library provides."""
+def faults(wheel: Path) -> list[str]:
+    """Returns the symbols of a wheel's modules that nothing provides, and those that another library may take."""
     from elftools.elf.elffile import ELFFile
 
     names = set()
@@ -198,9 +199,11 @@ def unresolved(wheel: Path) -> list[str]:
             elf = ELFFile(io.BytesIO(archive.read(name)))
             versions = elf.get_section_by_name(".gnu.version")
             for i, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
-                is_needed = symbol["st_shndx"] == "SHN_UNDEF" and symbol["st_info"]["bind"] == "STB_GLOBAL"
-                if is_needed and versions.get_symbol(i)["ndx"] in ("VER_NDX_LOCAL", "VER_NDX_GLOBAL"):
+                has_version = versions.get_symbol(i)["ndx"] not in ("VER_NDX_LOCAL", "VER_NDX_GLOBAL")
+                is_weak = symbol["st_info"]["bind"] == "STB_WEAK"
+                if symbol.name and not (symbol["st_shndx"] == "SHN_UNDEF" and (has_version or is_weak)):
                     names.add(symbol.name)
+    # What Python provides, and the function that it calls.
     return sorted(name for name in names if not re.match("_?Py", name))
 
 
@@ -215,8 +218,10 @@ def audited(wheel: Path, machine: str, out: Path) -> Path:
         tag = re.fullmatch(rf".+-manylinux_(\d+)_(\d+)_{machine}\.whl", made.name)
         if tag is None or (int(tag[1]), int(tag[2])) > tuple(map(int, GLIBC.split("."))):
             raise SystemExit(f"{made.name}: expected a wheel for {machine} and glibc {GLIBC} or older")
-        if symbols := unresolved(made):
-            raise SystemExit(f"{made.name}: nothing provides {', '.join(symbols)}; see tools/glibc_2_28.c")
+        if symbols := faults(made):
+            raise SystemExit(
+                f"{made.name}: {', '.join(symbols)}: symbols that nothing provides, or that others may take"
+            )
         megabytes = made.stat().st_size / 1e6
         largest = MAX_MEGABYTES["+" in made.name]
         if megabytes > largest:
