@@ -96,6 +96,7 @@ def libraries(machine: str) -> Path:
         (folder / f"{name.partition('.so')[0]}.so").symlink_to(name)
     compiler = COMPILERS[machine][1]
     run(compiler, "-O2", "-fPIC", "-c", ROOT / "tools" / "glibc_2_28.c", "-o", folder / "glibc_2_28.o")
+    (folder / "exports.map").write_text("{ global: PyInit_*; local: *; };\n")
     shutil.rmtree(cache)
     (folder / "done").touch()
     return folder
@@ -110,7 +111,8 @@ def cmake_options(machine: str, source: Path, variant: str) -> list[str]:
     return [
         f"-DCMAKE_CXX_COMPILER={COMPILERS[machine][0]}",
         f"-DCMAKE_CXX_FLAGS=-ffile-prefix-map={source}=. -frandom-seed=pyharmony",
-        "-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++ -shared-libgcc -s -Wl,--build-id=none,--exclude-libs,ALL",
+        "-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++ -shared-libgcc -s -Wl,--build-id=none"
+        f",--version-script={folder / 'exports.map'}",
         f"-DCMAKE_CXX_STANDARD_LIBRARIES={' '.join(ends)}",
         *CUDA[variant],
     ]
