@@ -359,7 +359,7 @@ LINES = {
     "shadow": "photos/images/a.png photos/masks/a.png -o out.png",
     "reflection": "photos/images/a.png photos/masks/a.png -o out.png",
     "super-resolve": "photos/images/a.png --method bicubic -o out.png",
-    "demo": "-o out", "info": "none.png", "doctor": "", "bench": "--sizes none", "serve": "",
+    "demo": "-o out", "info": "none.png", "doctor": "", "bench": "--sizes none", "serve": "", "mcp": "",
     "train": "none.toml", "evaluate": "none -o out", "models": "none", "models list": "",
     "models convert": "none none -o out", "models export": "none -o out", "data": "none -o out",
 }  # fmt: skip
