@@ -33,6 +33,7 @@ PACKAGES = {
     "ray": "ray",
     "fastapi": "fastapi",
     "uvicorn": "uvicorn",
+    "mcp": "mcp",
     # What results are compared with, and what runs the notebook.
     "scipy": "SciPy",
     "tifffile": "tifffile",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -382,6 +383,12 @@ class Call:
                 others = dict(others) if isinstance(others, Mapping) else {}
                 options[option.name] = others | {name[len(option.name) + 1 :]: value for name, value in own.items()}
         return options
+
+    def in_fields(self, text: str) -> str:
+        """Returns a help with the names of fields in place of flags, and of inputs in place of capitals."""
+        text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_"), text)
+        names = "|".join(name.upper() for name in (*self.inputs, "image", "mask", "out"))
+        return re.sub(rf"\b({names})\b", lambda match: match[0].lower(), text)
 
     @property
     def harmonizes(self) -> bool:

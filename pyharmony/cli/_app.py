@@ -30,6 +30,7 @@ _MODULES = {
     "compose": "compose",
     "edit": "blend",
     "harmonize": "harmonize",
+    "mcp": "mcp",
     "merge": "merge",
     "place": "place",
     "reflection": "reflection",

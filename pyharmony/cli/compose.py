@@ -19,6 +19,8 @@ from ._console import Console
 from ._images import check_image, check_verdict, numbered, read_with_source, report_written, write_image
 from ._options import described_by
 
+#: The most places whose files are checked before the work; there are never more than some tens of places.
+_MAX_CHECKED = 100
 _NAMES = {"method": "--harmonize", "info": "--explain"}
 _TEXTS = {
     "no-place-sought": "every place is given by --at, so none is estimated",
@@ -159,7 +161,7 @@ def _check_outputs(console: Console, output: str, k: int, more: dict[str, str | 
     if k > 1 and output == STREAM:
         raise RunError("-k: stdout is for one image; write to a file", Code.USAGE)
     paths = [path for path in more.values() if path is not None]
-    for path in [output, *paths, *(numbered(output, number) for number in range(2, k + 1))]:
+    for path in [output, *paths, *(numbered(output, number) for number in range(2, min(k, _MAX_CHECKED) + 1))]:
         if path != STREAM:
             check_output(path, not overwrite)
             if path not in (more["recipe"], layers):

@@ -14,8 +14,9 @@ from ._options import described_by
 def harmonize(console: Console, request: Request) -> None:
     """Give the object of IMAGE under MASK the light and colour of its surroundings, and write OUT.
 
-    Where MASK is black nothing changes. OUT has IMAGE's size, depth, colour profile and metadata. - is stdin, or stdout
-    for OUT.
+    Where MASK is black nothing changes. OUT has IMAGE's size, depth, colour profile and metadata.
+
+    - is stdin, or stdout for OUT.
 
     In a folder every image is harmonised into the folder OUT, under its own name: with the mask of the same stem in the
     folder MASK; without MASK, with that in the folder mask next to the folder composite inside IMAGE, or with

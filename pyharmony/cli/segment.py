@@ -52,9 +52,10 @@ def segment(
     """Segment the object of a prompt in IMAGE, and write it with transparency.
 
     One click on the object is often enough; further --points and --beside correct the result, and so does each line
-    after the first. OUT has IMAGE's depth, colour profile and metadata. A click may mean a part or the whole: --every
-    writes up to three masks, and --json has the area of each, which ranks them from part to whole. If nothing is
-    segmented, nothing is written, and the exit code is 3.
+    after the first. OUT has IMAGE's depth, colour profile and metadata.
+
+    A click may mean a part or the whole: --every writes up to three masks, and --json has the area of each, which ranks
+    them from part to whole. If nothing is segmented, nothing is written, and the exit code is 3.
     """
     segmenter = _segmenter(options.get("method", "auto"), network, encoder, decoder, salient)
     _check_prompts(options, annotations, every)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import segmentation
-from .._calls import Name, Option, harmonize_methods
+from .._calls import Name, Option
 from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError
+from ..runs._jobs.task import names_of
 from ._nodes import NODES, Frame, Node
 
 _CATEGORY = "pyharmony"
@@ -32,7 +32,7 @@ def _default(option: Option) -> Any:
 def _words(option: Option) -> list[str] | None:
     """Returns the words of an option that has a list of them, else None."""
     if isinstance(option.type, Name):
-        return harmonize_methods() if option.type.of == "harmonize" else ["auto", *segmentation.METHODS]
+        return list(names_of(option.type))
     return list(option.type) if isinstance(option.type, tuple) else None
 
 

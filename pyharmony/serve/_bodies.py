@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -31,7 +31,7 @@ from .._calls import (
 )
 from ..errors import ImageTooLarge, RunError
 from ..runs._jobs.failures import Code
-from ..runs._jobs.task import Task, task_of
+from ..runs._jobs.task import Task, names_of, task_of
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
 from ._ids import PictureId
@@ -136,27 +136,12 @@ _NUMBERS: dict[str, Any] = {
     "R,G,B": Annotated[tuple[Real, Real, Real], Field(strict=False)],
     "N[,N…]": Indices,
 }
-#: The accepted names, by what they are names of.
-_NAMES: dict[str, tuple[str, ...]] = {
-    "format": get_args(ImageFormat),
-    "harmonize": tuple(harmonize_methods()),
-    "segment": ("auto", *CUTTERS),
-}
-
-
 _ABOUT = {
     "at": "The position x, y of the first pixel of src in dst; none: equal sizes.",
     "color_weight": "How much colours are kept, at least 0; a number, or a grey image, black 0 and white 1.",
     "format": "The format of the result; none: PNG, and JPEG for previews without alpha.",
     "save_mask": "Whether to return the mask at dst's size too, as input for `harmonize`.",
 }
-
-
-def _as_fields(call: Call, text: str) -> str:
-    """Returns the help of a call with the names of fields in place of flags, and of inputs in place of capitals."""
-    text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_"), text)
-    names = "|".join(name.upper() for name in (*call.inputs, "image", "mask", "out"))
-    return re.sub(rf"\b({names})\b", lambda match: match[0].lower(), text)
 
 
 def _type_of(option: Option) -> Any:
@@ -180,7 +165,7 @@ def _type_of(option: Option) -> Any:
         if numbers:
             kind = Annotated[float, Field(ge=0, le=1e6)] | kind
     elif isinstance(kind, Name):
-        kind = Literal[_NAMES[kind.of]]
+        kind = Literal[names_of(kind)]
     elif kind in (int, float):
         low, high = (-_FARTHEST if option.low is None else option.low), option.high
         kind = Annotated[kind, Field(ge=low, le=max(_FARTHEST, low) if high is None else high)]
@@ -216,7 +201,7 @@ def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple
         if (names is None or option.name in names) and not is_weights:
             kind = _type_of(option)
             nullable = option.none or option.value is None
-            about = _as_fields(call, _ABOUT.get(option.name, option.help) if call.modes else option.about)
+            about = call.in_fields(_ABOUT.get(option.name, option.help) if call.modes else option.about)
             if option.value is None and option.default and not call.modes:
                 about += f" null: {option.default}."
             fields[option.name] = (
@@ -233,7 +218,7 @@ def body_of(call: Call, base: type[Body] = Body, but: Iterable[str] = ()) -> Any
         if name not in base.model_fields:
             is_needed = name in call.needed or not call.items
             type_, default = (PictureId, ...) if is_needed else (PictureId | None, None)
-            fields[name] = (type_, Field(default=default, description=_as_fields(call, about)))
+            fields[name] = (type_, Field(default=default, description=call.in_fields(about)))
     own = [name for name in call.by_name if name not in base.model_fields and name not in but]
     fields |= fields_of(call, own)
     title = call.command.title().replace("-", "")

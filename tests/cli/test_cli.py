@@ -337,6 +337,7 @@ OTHER_TEST_FILES = {
     "data": "test_cli_data",
     "evaluate": "test_cli_evaluate",
     "harmonize": "test_cli_harmonize",
+    "mcp": "test_mcp",
     "merge": "test_cli_compose",
     "models": "test_cli_models",
     "place": "test_cli_place",

@@ -160,7 +160,7 @@ def test_several_subjects() -> None:
         (("--blend", "x"), "--blend: 'x', expected auto or one of alpha, gaussian-poisson, poisson", 2),
         (("--recipe", "scene.png"), "--recipe: scene.png is not JSON", 2),
         (("--save-recipe", "-"), "stdout is for OUT alone", 2),
-        (("-k", "2", *PASTE_OPTIONS), "-k: several places need one subject without --at", 2),
+        (("-k", "1000000000", *PASTE_OPTIONS), "-k: several places need one subject without --at", 2),
         (("-k", "2", "--recipe", "r.json"), "--recipe and -k exclude each other", 2),
         (("--explain", "e.png", "--recipe", "r.json"), "--recipe and --explain exclude each other", 2),
         (("--explain", "e.ora", *PASTE_OPTIONS), "--explain: e.ora: the suffix '.ora' names no format", 2),

@@ -360,7 +360,7 @@ LINES = {
     "reflection": "photos/images/a.png photos/masks/a.png -o out.png",
     "super-resolve": "photos/images/a.png --method bicubic -o out.png",
     "sign": "photos/images/a.png --certificate none --key none --source none",
-    "demo": "-o out", "info": "none.png", "doctor": "", "bench": "--sizes none", "serve": "",
+    "demo": "-o out", "info": "none.png", "doctor": "", "bench": "--sizes none", "serve": "", "mcp": "",
     "train": "none.toml", "evaluate": "none -o out", "models": "none", "models list": "",
     "models convert": "none none -o out", "models export": "none -o out", "data": "none -o out",
 }  # fmt: skip

@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from ..._calls import BLEND, EDIT, FLAGS, HINTS, Call, Style, harmonize_methods, on_or_off
+from ..._calls import BLEND, EDIT, FLAGS, HINTS, Call, Name, Style, harmonize_methods, on_or_off
 from ..._calls.batches import OF_ALL
 from ..._warnings import warn
 from ...errors import PyHarmonyError, RunError
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 #: The file name of a stream: stdin for an input, stdout for the output.
 STREAM = "-"
+
+
+def names_of(kind: Name) -> tuple[str, ...]:
+    """Returns the names that an option of this type accepts."""
+    if kind.of == "harmonize":
+        return tuple(harmonize_methods())
+    if kind.of == "synth":
+        from ...learn import data
+
+        return tuple(data.METHODS)
+    from ... import segmentation, typing, upscaling
+
+    if kind.of == "format":
+        return get_args(typing.ImageFormat)
+    return ("auto", *(segmentation.METHODS if kind.of == "segment" else upscaling.METHODS))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -23,13 +23,15 @@ from ...typing import ImageFormat, Quality
 from .._jobs.failures import Code, Words, translated
 from .._jobs.lists import option_of
 from .._jobs.runner import Runner, Work, milliseconds, pixels_of
-from .._jobs.task import Request, task_of, warn_of_flag
+from .._jobs.task import Request, names_of, task_of, warn_of_flag
 from ._folder import Begun, check_inside, checksum, is_inside, mark_of, writing
 from ._sources import Needs, open_source
 
 if TYPE_CHECKING:
     from ...io import Picture
     from ._worker import Order
+
+__all__ = ["texts_of"]
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,12 @@ def needs_of(settings: Settings) -> Needs:
         if isinstance(one.type, Group) and isinstance(cell, dict):
             return cell
         if call.modes:
-            value = option_of(call, name, _texts_of(one, cell)[0], folder)
+            value = option_of(call, name, texts_of(one, cell)[0], folder)
             if one.replaced_by or (one.was_flag and on_or_off(value) is not None):
                 warn_of_flag(FIELDS)
             one.check(value)
             return value
-        values = [one.converted(text) for text in _texts_of(one, cell)]
+        values = [one.converted(text) for text in texts_of(one, cell)]
         for value in values:
             one.check(value)
         if one.type is IMAGE:
@@ -222,7 +224,7 @@ def _options_of(call: Call) -> dict[str, Option]:
     return {one.name: one for one in call.flat if one.name not in (*OF_ALL, *call.items)}
 
 
-def _texts_of(option: Option, cell: Any) -> list[str]:
+def texts_of(option: Option, cell: Any) -> list[str]:
     """Returns the values in a cell as in a CSV file, where there is a semicolon between those of a repeatable option.
 
     In JSON and Parquet a number, or a list of them, may be one too. ValueError: it is no value.
@@ -274,14 +276,7 @@ def check(settings: Settings) -> None:
         raise RunError(f"format: {settings.format!r} has no transparency, expected png, webp or tiff", Code.USAGE)
     method = settings.options.get("method")
     if method is not None:
-        from ... import segmentation, upscaling
-        from ...learn import data
-
-        methods: dict[str, Iterable[str]] = {
-            "segment": ("auto", *segmentation.METHODS), "super-resolve": ("auto", *upscaling.METHODS),
-            "synth": data.METHODS,
-        }  # fmt: skip
-        _checks.one_of(method, "method", tuple(methods[settings.operation]))
+        _checks.one_of(method, "method", names_of(call.by_name["method"].type))
 
 
 def _check_options(call: Call, settings: Settings) -> None:
