@@ -45,7 +45,7 @@ version = release = pyharmony.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = [
-    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "docs/**.md",
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "docs/**.md",
     "benchmarks/README.md", "benchmarks/results/*.md", "examples/second_project/README.md",
     "pyharmony/cli/images/LICENSES.md",
 ]  # fmt: skip

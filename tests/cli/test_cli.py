@@ -550,7 +550,7 @@ READ = (
     "--mask", "--people", "--other-people", "--with", "--dst-valid", "--network", "--source",
     "--source-mask", "--reference-mask", "--recipe", "--annotations", "--encoder", "--decoder", "--salient",
     "--token-file", "--resume", "--run", "--judge", "--also", "--boxes", "--map",
-    "--include", "--exclude",
+    "--include", "--exclude", "--certificate", "--key",
 )  # fmt: skip
 
 

@@ -204,7 +204,7 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
         (("--all-people", "--points", "4,4"), 2, "exclude each other"),
         (("--mask", "none.png"), 3, "none.png"),
         (("--all-people",), 2, "method: 'grabcut' does not detect people"),
-        (("-o", "out.jpg", "--points", "4,4"), 2, "the image has one; use PNG, WEBP, TIFF, AVIF\n"),
+        (("-o", "out.jpg", "--points", "4,4"), 2, "the image has one; use PNG, WEBP, TIFF, AVIF, JXL\n"),
     ],
 )
 def test_what_cannot_be_is_said(arguments: tuple[str, ...], code: int, says: str) -> None:
