@@ -265,25 +265,11 @@ def index(wheels: Path, out: Path, dependencies: bool) -> None:
     for path in files:
         shutil.copy(path, out)
     for path in files if dependencies else ():
-        tag, platform = re.fullmatch(r".+-cp(\d+)-\w+-(\w+)\.whl", path.name).groups()  # type: ignore[union-attr]
-        run(
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--only-binary",
-            ":all:",
-            "--python-version",
-            tag,
-            "--platform",
-            platform,
-            "--platform",
-            platform.replace("manylinux_2_28", "manylinux_2_17"),
-            "-d",
-            out,
-            path,
-        )
+        tag, machine = re.fullmatch(r".+-cp(\d+)-\w+?-\w+?_(x86_64|aarch64)\.whl", path.name).groups()  # type: ignore[union-attr]
+        names = [f"manylinux_2_{minor}_{machine}" for minor in range(17, int(GLIBC.split(".")[1]) + 1)]
+        platforms = [word for name in (*names, f"manylinux2014_{machine}") for word in ("--platform", name)]
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "--python-version", tag]
+        run(*pip, *platforms, "-d", out, path)
     projects: dict[str, list[Path]] = {}
     for path in sorted(out.glob("*.whl")):
         projects.setdefault(re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower(), []).append(path)
