@@ -581,10 +581,10 @@ def draw_mixed(seed: int, count: int, subjects: Sequence[Subject], photos: Seque
     origins: set[str] = set()
     for group, (size, its) in enumerate(groups):
         distinct = list({one.photo.origin: one for one in shuffled(its)}.values())
-        drawn = [one for one in distinct if one.photo.origin not in origins][:size]
-        if len(drawn) < size:
-            raise ValueError(f"{count} pairs: {size} subjects of a kind are required, there are {len(drawn)}")
-        for number, one in enumerate(drawn):
+        members = [one for one in distinct if one.photo.origin not in origins][:size]
+        if len(members) < size:
+            raise ValueError(f"{count} pairs: {size} subjects of a kind are required, there are {len(members)}")
+        for number, one in enumerate(members):
             origins.add(one.photo.origin)
             if group < 2:
                 names = BACKGROUNDS.get(one.kind, BACKGROUNDS[""])

@@ -205,7 +205,7 @@ def faults(wheel: Path) -> list[str]:
                 is_weak = symbol["st_info"]["bind"] == "STB_WEAK"
                 if symbol.name and not (symbol["st_shndx"] == "SHN_UNDEF" and (has_version or is_weak)):
                     names.add(symbol.name)
-    # What Python provides, and the function that it calls.
+    # Python provides the first of these, and calls the others.
     return sorted(name for name in names if not re.match("_?Py", name))
 
 
@@ -216,20 +216,18 @@ def audited(wheel: Path, machine: str, out: Path) -> Path:
         programs = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **sources_time()}
         options = ["--only-plat", "--plat", "auto", "--exclude", "libcuda.so.1", "-w", temporary]
         run(sys.executable, "-m", "auditwheel", "repair", *options, wheel, env=programs)
-        made = next(Path(temporary).glob("*.whl"))
-        tag = re.fullmatch(rf".+-manylinux_(\d+)_(\d+)_{machine}\.whl", made.name)
+        output = next(Path(temporary).glob("*.whl"))
+        tag = re.fullmatch(rf".+-manylinux_(\d+)_(\d+)_{machine}\.whl", output.name)
         if tag is None or (int(tag[1]), int(tag[2])) > tuple(map(int, GLIBC.split("."))):
-            raise SystemExit(f"{made.name}: expected a wheel for {machine} and glibc {GLIBC} or older")
-        if symbols := faults(made):
-            raise SystemExit(
-                f"{made.name}: {', '.join(symbols)}: symbols that nothing provides, or that others may take"
-            )
-        megabytes = made.stat().st_size / 1e6
-        largest = MAX_MEGABYTES["+" in made.name]
+            raise SystemExit(f"{output.name}: expected a wheel for {machine} and glibc {GLIBC} or older")
+        if symbols := faults(output):
+            raise SystemExit(f"{output.name}: nothing provides, or others may take: {', '.join(symbols)}")
+        megabytes = output.stat().st_size / 1e6
+        largest = MAX_MEGABYTES["+" in output.name]
         if megabytes > largest:
-            raise SystemExit(f"{made.name}: {megabytes:.1f} MB, at most {largest} are accepted")
-        run(sys.executable, "-m", "twine", "check", "--strict", made)
-        return Path(shutil.copy(made, out / made.name))
+            raise SystemExit(f"{output.name}: {megabytes:.1f} MB, at most {largest} are accepted")
+        run(sys.executable, "-m", "twine", "check", "--strict", output)
+        return Path(shutil.copy(output, out / output.name))
 
 
 def build(pythons: Sequence[str], machines: Sequence[str], variant: str, out: Path) -> list[Path]:
@@ -265,10 +263,12 @@ def index(wheels: Path, out: Path, dependencies: bool) -> None:
     for path in files:
         shutil.copy(path, out)
     for path in files if dependencies else ():
-        tag, machine = re.fullmatch(r".+-cp(\d+)-\w+?-\w+?_(x86_64|aarch64)\.whl", path.name).groups()  # type: ignore[union-attr]
-        names = [f"manylinux_2_{minor}_{machine}" for minor in range(17, int(GLIBC.split(".")[1]) + 1)]
-        platforms = [word for name in (*names, f"manylinux2014_{machine}") for word in ("--platform", name)]
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "--python-version", tag]
+        match = re.fullmatch(r".+-cp(\d+)-\w+?-\w+?_(x86_64|aarch64)\.whl", path.name)
+        if match is None:
+            raise SystemExit(f"{path.name}: expected a wheel of CPython for {' or '.join(COMPILERS)}")
+        names = [f"manylinux_2_{minor}_{match[2]}" for minor in range(17, int(GLIBC.split(".")[1]) + 1)]
+        platforms = [word for name in (*names, f"manylinux2014_{match[2]}") for word in ("--platform", name)]
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "--python-version", match[1]]
         run(*pip, *platforms, "-d", out, path)
     projects: dict[str, list[Path]] = {}
     for path in sorted(out.glob("*.whl")):

@@ -1,4 +1,4 @@
-"""What a photo shows without a prompt: its main object, and its people."""
+"""Finds the main object and the people of a photo without a prompt."""
 
 from __future__ import annotations
 

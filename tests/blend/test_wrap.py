@@ -11,6 +11,7 @@ from PIL import Image
 
 from pyharmony import blend
 from pyharmony.errors import ArgumentError, MaskError
+from pyharmony.typing import Wrap
 
 from ..shared import FLOODS
 
@@ -92,13 +93,13 @@ def periodic(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, wrap: str) -> n
 
 
 @pytest.mark.parametrize(("wrap", "rows"), [("x", slice(5, 14)), ("x", slice(0, 12)), ("y", slice(5, 14))])
-def test_a_band_around_the_image_has_the_periodic_solution(wrap: str, rows: slice) -> None:
+def test_a_band_around_the_image_has_the_periodic_solution(wrap: Wrap, rows: slice) -> None:
     rng = np.random.default_rng(3)
     src, dst, mask = rng.random((20, 24)), rng.random((20, 24)), np.zeros((20, 24), bool)
     mask[rows] = True
     if wrap == "y":
         src, dst, mask = (np.ascontiguousarray(x.T) for x in (src, dst, mask))
-    result = blend.poisson(src, dst, mask, wrap=wrap)  # type: ignore[arg-type]
+    result = blend.poisson(src, dst, mask, wrap=wrap)
     assert np.abs(result - periodic(src, dst, mask, wrap)).max() < 1e-6 / 255
     assert np.abs(result - blend.poisson(src, dst, mask)).max() > 0.01
 
@@ -143,12 +144,11 @@ def test_kinds_batches_and_outputs_are_those_of_any_blend(tmp_path: Path) -> Non
 
 def test_fractions_scales_alpha_and_unknown_pixels_cross_the_border() -> None:
     dst, src = waves(60, 90), np.dstack([waves(30, 30, 1), disc(30, 30)])
-    known = np.full((60, 90), 255, np.uint8)
-    known[20:24, :3] = 0
-    options: dict[str, Any] = {"scale": 1.3, "dst_valid": known}
+    valid = np.full((60, 90), 255, np.uint8)
+    valid[20:24, :3] = 0
     move = 40
-    expected = blend.poisson(src, turned(dst, 0, move), at=(30.4, 11.5), scale=1.3, dst_valid=turned(known, 0, move))
-    result = blend.poisson(src, dst, at=(30.4 - move, 11.5), wrap="x", **options)
+    expected = blend.poisson(src, turned(dst, 0, move), at=(30.4, 11.5), scale=1.3, dst_valid=turned(valid, 0, move))
+    result = blend.poisson(src, dst, at=(30.4 - move, 11.5), wrap="x", scale=1.3, dst_valid=valid)
     assert np.abs(result.astype(int) - turned(expected, 0, -move)).max() <= 1
 
 

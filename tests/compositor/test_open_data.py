@@ -87,7 +87,7 @@ def test_things_and_surfaces_are_unknown(open_only: None) -> None:
     around = surroundings_of(picture)
     assert around.water_and_sky_at(0.5, 0.1) == (0, 0) and np.ptp(around.heads) == 0
     assert thing_in(picture, np.full((64, 96), 255, np.uint8)) is UNKNOWN_THING
-    # What is not known is no fact for the verdict.
+    # The verdict counts no fact that is unknown.
     assert _verdict.pose_facts(None) == {}
 
 
