@@ -2,7 +2,7 @@
 
     python tools/tutorial_images.py
 
-It needs what tests/serve/test_page.py needs: Playwright and Chromium.
+It needs what tests/serve/browsing.py needs: Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ CLICK = (294, 271)
 
 def main(folder: Path) -> None:
     sys.path.insert(0, str(ROOT))
-    from tests.serve import test_page, test_server
+    from pyharmony.serve import PAGE
+    from tests.serve import browsing, test_server
 
     folder.mkdir(parents=True, exist_ok=True)
     with (
-        test_server.running(page=test_page.PAGE, timeout=120.0) as service,
-        test_page.playwright.sync_playwright() as driver,
-        contextlib.closing(
-            driver.chromium.launch(executable_path=test_page.CHROMIUM, args=["--no-sandbox"])
-        ) as browser,
-        test_page.visiting(browser, service) as visit,
+        test_server.running(page=PAGE, timeout=120.0) as service,
+        browsing.playwright.sync_playwright() as driver,
+        contextlib.closing(driver.chromium.launch(executable_path=browsing.CHROMIUM, args=["--no-sandbox"])) as browser,
+        browsing.visiting(browser, service) as visit,
     ):
         page = visit.page
 
@@ -41,15 +40,15 @@ def main(folder: Path) -> None:
             shot.save(folder / f"{name}.webp", quality=80, method=6)
 
         shoot("start")
-        visit.give("subject", test_page.IMAGES / "cowgirl.jpg", test_page.IMAGES / "colorado.jpg")
+        visit.give("subject", browsing.IMAGES / "cowgirl.jpg", browsing.IMAGES / "colorado.jpg")
         visit.step("cut")
         page.wait_for_timeout(400)
         visit.point(*CLICK)
-        page.wait_for_selector("#to-place:enabled", timeout=test_page.PATIENCE)
-        page.wait_for_selector("html[data-busy=false]", timeout=test_page.PATIENCE)
+        page.wait_for_selector("#to-place:enabled", timeout=browsing.PATIENCE)
+        page.wait_for_selector("html[data-busy=false]", timeout=browsing.PATIENCE)
         shoot("cut")
         visit.click("#to-place")
-        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=test_page.PATIENCE)
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=browsing.PATIENCE)
         visit.settled()
         shoot("place")
         visit.click("[data-to=match]")
