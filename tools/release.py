@@ -9,7 +9,7 @@
 The sources are those of the last commit, whatever the working tree has. The wheels run on any Linux with glibc 2.28
 (manylinux_2_28): GCC links them with the libraries of that version, which the package ziglang brings, and has its own
 C++ library inside. Needed: the extra `release`, g++, and for aarch64 Debian's g++-aarch64-linux-gnu.
-Each Python needs its headers only: wheels of one that cannot run here are as good, and untested.
+Of a Python that is not here its headers are enough, `--headers 3.14t=FOLDER`: such wheels are untested.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import html
 import io
+import itertools
 import os
 import re
 import shlex
@@ -29,6 +30,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from email.parser import Parser
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "wheels"
@@ -49,6 +51,30 @@ CUDA = {
 #: The largest size of a wheel in MB, by whether it has CUDA kernels.
 MAX_MEGABYTES = {False: 40, True: 120}
 BUILD_REQUIREMENTS = ("setuptools", "pybind11", "ninja", "cmake", "numpy", "typer", "wheel")
+
+
+class Headers(NamedTuple):
+    """A Python of which only the headers are here."""
+
+    version: str  # such as 3.14, or 3.14t without the global lock
+    folder: Path
+
+    @property
+    def abi(self) -> str:
+        """The tag of its binary interface, such as cp314t."""
+        return f"cp{self.version.replace('.', '')}"
+
+    def suffix(self, machine: str) -> str:
+        """Returns the end of a module's name."""
+        return f".cpython-{self.abi[2:]}-{machine}-linux-gnu.so"
+
+    @staticmethod
+    def of(text: str) -> Headers:
+        """Returns the headers that a text such as 3.14=FOLDER names."""
+        match = re.fullmatch(r"(\d+\.\d+t?)=(.+)", text)
+        if match is None or not (Path(match[2]) / "Python.h").is_file():
+            raise argparse.ArgumentTypeError(f"{text}: expected VERSION=FOLDER, a folder with Python.h")
+        return Headers(match[1], Path(match[2]).resolve())
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
@@ -149,16 +175,20 @@ def native_wheel(python: str, variant: str) -> Path:
     return next(iter(out.glob("*.whl")))
 
 
-def foreign_module(python: str, machine: str) -> Path:
-    """Compiles the module of a Python for another machine."""
+def foreign_module(python: str, machine: str, headers: Headers | None) -> Path:
+    """Compiles the module of a Python for another machine, or that of another Python by its headers."""
     own, source = environment_of(python), WORK / f"source-{machine}"
     sources(source, "none")
-    build = WORK / f"cmake-{machine}-{Path(own).parent.parent.name}"
+    build = WORK / f"cmake-{machine}-{headers.abi if headers else Path(own).parent.parent.name}"
+    another = headers and [
+        f"-DPython_INCLUDE_DIR={headers.folder}", f"-DPYTHON_MODULE_EXTENSION={headers.suffix(machine)}",
+        "-DPYTHON_IS_DEBUG=OFF",
+    ]  # fmt: skip
     pybind11 = run(own, "-m", "pybind11", "--cmakedir").strip()
     options = [
         "-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={machine}", "-DCMAKE_BUILD_TYPE=Release",
         f"-DPython_EXECUTABLE={own}", f"-Dpybind11_DIR={pybind11}", f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={build / 'out'}",
-        *cmake_options(machine, source, "none"), *shlex.split(os.environ.get("CMAKE_ARGS", "")),
+        *cmake_options(machine, source, "none"), *(another or ()), *shlex.split(os.environ.get("CMAKE_ARGS", "")),
     ]  # fmt: skip
     cmake = own.parent / "cmake"
     ninja = {"PATH": f"{own.parent}{os.pathsep}{os.environ['PATH']}"}
@@ -167,22 +197,25 @@ def foreign_module(python: str, machine: str) -> Path:
     return next((build / "out").glob("_C.*.so"))
 
 
-def foreign_wheel(python: str, machine: str, native: Path) -> Path:
-    """Returns a wheel for another machine: the native one with another module, since all else is the same."""
-    module = foreign_module(python, machine)
+def foreign_wheel(python: str, machine: str, native: Path, headers: Headers | None = None) -> Path:
+    """Returns a wheel for another machine or Python: the native one with another module, since all else is the same."""
+    module = foreign_module(python, machine, headers)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         run(sys.executable, "-m", "wheel", "unpack", "-d", folder, native)
         tree = next(folder.iterdir())
         old = next((tree / "pyharmony").glob("_C.*.so"))
         old.unlink()
-        shutil.copy(module, old.with_name(old.name.replace(os.uname().machine, machine)))
+        ending = headers.suffix(machine) if headers else old.name[2:].replace(os.uname().machine, machine)
+        shutil.copy(module, old.with_name(f"_C{ending}"))
         out = WORK / f"raw-{machine}"
         out.mkdir(exist_ok=True)
         run(sys.executable, "-m", "wheel", "pack", "-d", out, tree, env=sources_time())
         packed = out / native.name
-        name = run(sys.executable, "-m", "wheel", "tags", "--remove", "--platform-tag", f"linux_{machine}", packed,
-                   env=sources_time()).split()[-1]  # fmt: skip
+        tags = ["--platform-tag", f"linux_{machine}"]
+        if headers:
+            tags += ["--python-tag", headers.abi.rstrip("t"), "--abi-tag", headers.abi]
+        name = run(sys.executable, "-m", "wheel", "tags", "--remove", *tags, packed, env=sources_time()).split()[-1]
     return out / name
 
 
@@ -230,14 +263,17 @@ def audited(wheel: Path, machine: str, out: Path) -> Path:
         return Path(shutil.copy(output, out / output.name))
 
 
-def build(pythons: Sequence[str], machines: Sequence[str], variant: str, out: Path) -> list[Path]:
-    """Builds wheels, and writes their SHA-256 sums beside them."""
+def build(
+    pythons: Sequence[str], headers: Sequence[Headers], machines: Sequence[str], variant: str, out: Path
+) -> list[Path]:
+    """Builds wheels, those of headers after those of the last Python, and writes their SHA-256 sums beside them."""
     wheels = []
     for python in pythons:
         native = native_wheel(python, variant)
-        for machine in machines:
-            is_native = machine == os.uname().machine
-            wheel = native if is_native else foreign_wheel(python, machine, native)
+        others = headers if python == pythons[-1] else ()
+        for other, machine in itertools.product((None, *others), machines):
+            is_native = other is None and machine == os.uname().machine
+            wheel = native if is_native else foreign_wheel(python, machine, native, other)
             wheels.append(audited(wheel, machine, out))
             print(f"{wheels[-1]}: {wheels[-1].stat().st_size / 1e6:.1f} MB, SHA-256 {digest(wheels[-1])}", flush=True)
     sums = [f"{digest(path)}  {path.name}" for path in sorted(out.glob("*.whl"))]
@@ -308,6 +344,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     building = commands.add_parser("build")
     building.add_argument("--python", action="append", help="an interpreter, several times; none: this one")
+    building.add_argument("--headers", action="append", type=Headers.of, help="VERSION=FOLDER, several times")
     building.add_argument("--machine", action="append", choices=COMPILERS, help="several times; none: this one")
     building.add_argument("--cuda", choices=CUDA, default="none")
     building.add_argument("-o", "--out", type=Path, default=ROOT / "dist")
@@ -323,7 +360,10 @@ def main() -> None:
     if options.command == "index":
         index(options.wheels, options.out, options.dependencies)
         return
-    build(options.python or [sys.executable], options.machine or [os.uname().machine], options.cuda, options.out)
+    if options.headers and options.cuda != "none":
+        parser.error("--headers: has no variant with CUDA")
+    pythons, machines = options.python or [sys.executable], options.machine or [os.uname().machine]
+    build(pythons, options.headers or [], machines, options.cuda, options.out)
 
 
 if __name__ == "__main__":
