@@ -3,9 +3,9 @@
     python tools/comfyui_workflows.py
 
 In `examples/comfyui`, `api/NAME.json` has the format of ComfyUI's HTTP API, and `example_workflows/NAME.json` that of
-its editor, which shows `example_workflows/NAME.jpg` beside it. The photographs lie in docs/images/photos;
-docs/images/LICENSES.md says whose they are. `input/desk_edit.jpg` stands for an AI edit of the desk: a cup is added and
-the picture is shifted, enlarged, softened and recoloured, as models do.
+its editor, which shows `example_workflows/NAME.jpg` beside it. The photographs lie in docs/images/photos
+and in the package; LICENSES.md there and in docs/images says whose they are. `desk_edit.jpg` stands for an AI edit of
+the desk: a cup is added and the picture is shifted, enlarged, softened and recoloured, as models do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pyharmony.comfyui import NODE_CLASS_MAPPINGS
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "comfyui"
 #: Where a workflow's photographs may lie.
-PHOTOS = (FOLDER / "input", FOLDER.parents[1] / "docs" / "images" / "photos")
+PHOTOS = (FOLDER.parents[1] / "pyharmony" / "cli" / "images", FOLDER.parents[1] / "docs" / "images" / "photos")
 #: The width of a picture of a result.
 WIDTH = 480
 
@@ -206,7 +206,7 @@ def execute(class_type: str, **inputs: Any) -> Any:
 
 
 def main() -> None:
-    make_edit(FOLDER / "input" / "desk_edit.jpg")
+    make_edit(PHOTOS[0] / "desk_edit.jpg")
     for name in WORKFLOWS:
         for folder, text in written(name).items():
             (FOLDER / folder / f"{name}.json").write_text(text)

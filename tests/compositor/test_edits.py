@@ -536,8 +536,8 @@ def test_faded_colours_are_no_change(name: str, offset: tuple[int, int, int]) ->
 
 def test_a_grey_edit_of_a_coloured_original_warns() -> None:
     root = ROOT
-    photo = np.asarray(Image.open(root / "docs/images/photos/desk.jpg"))
-    edit = Image.open(root / "examples/comfyui/input/desk_edit.jpg").convert("L").convert("RGB")
+    photo = np.asarray(Image.open(root / "pyharmony/cli/images/desk.jpg"))
+    edit = Image.open(root / "pyharmony/cli/images/desk_edit.jpg").convert("L").convert("RGB")
     with pytest.warns(PyHarmonyWarning, match="it is grey, and so are its changes"):
         pyharmony.apply_edit(photo, np.asarray(edit))
 
