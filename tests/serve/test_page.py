@@ -2674,7 +2674,8 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
 def test_sample_photos(browser: Any, service: Any) -> None:
     with visiting(browser, service) as visit:
         without_people(visit)
-        for way, step in (("compose", "cut"), ("harmonize", "match"), ("blend", "place")):
+        steps = {"compose": "cut", "harmonize": "match", "blend": "place", "apply-edit": "changes", "merge": "save"}
+        for way, step in steps.items():
             visit.way(way)
             visit.click("#sample")
             visit.step(step)
@@ -2682,8 +2683,6 @@ def test_sample_photos(browser: Any, service: Any) -> None:
                 visit.page.wait_for_selector("#download:enabled")
             visit.page.wait_for_url(f"**#{way}/{step}")
             visit.click("#home")
-        visit.way("merge")
-        assert visit.page.is_hidden("#sample")
 
 
 @pytest.mark.full

@@ -49,6 +49,7 @@ export const edit = {
   ...WAY,
   name: "apply-edit",
   slots: [{ name: "background", icon: "i-photo" }, { name: "edited", icon: "i-photo" }],
+  samples: { background: "desk.jpg", edited: "desk_edit.jpg" },
   steps: [["changes", STEPS.changes], ["save", STEPS.save]],
   work: WORK.edit,
 

@@ -15,8 +15,13 @@ export const merge = {
   ...WAY,
   name: "merge",
   slots: [{ name: "photos", icon: "i-photo", many: true }],
+  samples: { subject: "reading.jpg", background: "leaving.jpg" },
   steps: [["save", STEPS.save]],
   work: WORK.match,
+
+  async fromSamples({ subject, background }) {
+    return { photos: /** @type {Picture[]} */ ([subject, background]) };
+  },
 
   settings(doc) { return { ...WAY.settings(doc), mask: false, compare: false }; },
 
