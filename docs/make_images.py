@@ -1,6 +1,6 @@
 """Makes pictures of README.md and docs: recipes.md, color.md, augment.md, harmonize.md, and large ones of gallery.md.
 
-`together.jpg` and `before_and_after.webp` are those of `pyharmony demo`. The large ones of the gallery are made by the
+`together.jpg` is that of `pyharmony demo`. The large ones of the gallery are made by the
 commands that the page shows, from the photographs of the package and of `docs/images/photos`: docs/images/LICENSES.md
 says whose they are. Names of pictures make those alone.
 
@@ -26,6 +26,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 import pyharmony
 from pyharmony import blend, color, edits
 from pyharmony.cli._app import app
+from pyharmony.cli._pictures import PAIRS as PACKAGED
+from pyharmony.cli._pictures import load as read
 from pyharmony.learn import augment
 
 Pixels = npt.NDArray[np.uint8]
@@ -122,7 +124,7 @@ def augmented() -> list[list[tuple[str, Pixels]]]:
 def edited() -> list[list[tuple[str, Pixels]]]:
     """A photograph, a simulated AI edit of it, and the edit applied; below, the changes and what differs, 8 times."""
     photo = np.asarray(photograph("desk"))
-    edit = np.asarray(Image.open(IMAGES.parents[1] / "examples" / "comfyui" / "input" / "desk_edit.jpg"))
+    edit = np.asarray(photograph("desk_edit"))
     result, info = edits.apply_edit(photo, edit, return_info=True)
 
     def difference(image: Pixels) -> Pixels:
@@ -175,6 +177,25 @@ def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> No
             draw.text((x, y), caption, fill="black", font=font)
             page.paste(Image.fromarray(pixels), (x, y + CAPTION))
     page.save(IMAGES / name, quality=88, subsampling=0)
+
+
+def blended() -> list[list[tuple[str, Pixels]]]:
+    """The cut-outs of the package, pasted, and by the blend that suits each."""
+    blends = {
+        "patch": ("gaussian_poisson", {}),
+        "cat": ("poisson", {"gradients": "monochrome"}),
+        "launch": ("poisson", {"gradients": "mixed"}),
+    }
+    rows: list[list[tuple[str, Pixels]]] = [[], []]
+    for pair in PACKAGED:
+        src, dst, mask = (read(path) for path in pair.files)
+        name, options = blends[pair.name]
+        x0, y0, x1, y1 = pair.view
+        pasted = blend.alpha(src, dst, (mask > 127).astype(np.uint8) * 255, at=pair.at)
+        result = getattr(blend, name)(src, dst, mask, at=pair.at, **options)
+        for row, text, picture in zip(rows, ("pasted", name), (pasted, result), strict=True):
+            row.append((text, picture[y0:y1, x0:x1]))
+    return rows
 
 
 class Pair(NamedTuple):
@@ -273,10 +294,10 @@ def main() -> None:
         return
     save(rows(), "wrong_and_right.jpg", pairs=True)
     save(transfers(), "color.jpg", pairs=False)
+    save(blended(), "before_after.jpg", pairs=False)
     with tempfile.TemporaryDirectory() as folder:
         app(["demo", "-o", folder, "--quiet", "--overwrite"], standalone_mode=False)
-        for name in ("together.jpg", "before_and_after.webp"):
-            shutil.copy(Path(folder) / name, IMAGES / name)
+        shutil.copy(Path(folder) / "together.jpg", IMAGES)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,19 @@ from PIL import Image
 
 from pyharmony import blend
 from pyharmony._images.region import Region, close_strips
-from pyharmony.cli._sheets import BLENDS, Pixels, paste, sheet
+from pyharmony.cli._sheets import Pixels, sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 MARGIN = 60
 PLACES, CROP, ZOOM = 5, 56, 4
+BLENDS: dict[str, Callable[..., Pixels]] = {
+    "alpha": blend.alpha,
+    "laplacian": blend.laplacian,
+    "poisson": blend.poisson,
+    "poisson_mixed": lambda *a, **k: blend.poisson(*a, gradients="mixed", **k),
+    "poisson_monochrome": lambda *a, **k: blend.poisson(*a, gradients="monochrome", **k),
+    "gaussian_poisson": blend.gaussian_poisson,
+}
 CLOSE_UPS = ("alpha", "laplacian", "poisson", "gaussian_poisson")
 
 
@@ -56,7 +65,7 @@ def places(inside: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 def overview(src: Pixels, dst: Pixels, mask: Pixels, results: dict[str, Pixels]) -> Image.Image:
     y, x = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     view = np.s_[max(0, y[0] - MARGIN) : y[-1] + MARGIN, max(0, x[0] - MARGIN) : x[-1] + MARGIN]
-    row = [("pasted", paste(src, dst, mask, (0, 0))[view])]
+    row = [("pasted", np.where(mask[..., None] > 127, src, dst)[view])]
     row += [(name, image[view]) for name, image in results.items()]
     return sheet([row[:4], row[4:]])
 

@@ -1,4 +1,4 @@
-"""`pyharmony demo`: composites and blends of images that come with the package."""
+"""`pyharmony demo`: pictures of photos that come with the package."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ def demo(
     ),
     overwrite: Annotated[bool, switch("--overwrite", "Replace images of an earlier demo.")] = False,
 ) -> None:
-    """Composite two people into other photos by one click each, and blend three cut-outs with every blend.
+    """Put an edit back into its photograph, two people into other photos by one click each, and merge two photos.
 
-    colorado.png and pier.png are the composites, colorado.ora and pier.ora their layers, colorado.json and pier.json
-    their recipes. together.jpg shows them next to their sources, with close-ups; before_and_after.webp shows
-    pier.png before and after the match of light.
-
-    Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the most suitable blend) and
-    sheet.png (all blends side by side).
+    cup.png has the edit, game.png and pier.png are the composites, with layers (.ora) and recipes (.json), and
+    visit.png is the merge. together.jpg shows the composites beside their photos and pasted. The photos are in the
+    folder photos, and each line that is printed has the command that makes the same picture.
     """
-    from ._sheets import run
+    from ._demo import run
 
     run(output, overwrite, console)

@@ -396,7 +396,7 @@ def test_hostile_texts_of_options_are_refused(
     shutil.copytree(data_sets, prepare_paths(tmp_path), dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path / "inner")
     # The demo would take long for options that it accepts, and the service would never end.
-    monkeypatch.setattr("pyharmony.cli._sheets.run", lambda *arguments: None)
+    monkeypatch.setattr("pyharmony.cli._demo.run", lambda *arguments: None)
     monkeypatch.setattr("pyharmony.serve.serve", lambda *arguments: None)
     line = [*name.split(), *LINES.get(name, LINES[name.split()[0]]).split()]
     before, faults = files_below(), []

@@ -1,4 +1,4 @@
-"""The composites of `pyharmony demo`: a person of one photo in another, segmented by one click."""
+"""The pictures of `pyharmony demo`: an edit put back, people of one photo in another by one click, a merge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from .. import _shipped, _temporary
 from .._arrays import Pixels
-from .._images.region import bounding_box
 from ..runs._jobs.failures import writing
 from ..runs._jobs.task import check_new
 from ._console import Console
@@ -30,8 +29,10 @@ class Scene(NamedTuple):
     click: tuple[int, int]
 
 
-#: By day, and at dusk.
-SCENES = (Scene("cowgirl", "colorado", (294, 271)), Scene("coat", "pier", (128, 160)))
+#: From the sun to a dull sky, and from a park to dusk.
+SCENES = (Scene("bananas", "game", (350, 150)), Scene("coat", "pier", (128, 160)))
+#: A photograph and an AI edit of it, and two photos of one room.
+EDIT, MERGE = ("desk.jpg", "desk_edit.jpg"), ("reading.jpg", "leaving.jpg")
 #: The arguments of a plain paste of the cut-out.
 PASTE_ARGUMENTS: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None}
 WIDTH = 1280  # the width of a page, in pixels
@@ -68,18 +69,8 @@ def composite_of(scene: Scene) -> Composite:
     return Composite(photo, background, pasted, result, info, dict(sorted(networks.items())), seconds)
 
 
-def close_up(composite: Composite) -> Pixels:
-    """Returns the upper half of the subject in a composite, with a little around it."""
-    box = bounding_box(composite.info.subjects[0].mask >= 128)
-    half = (box.shape[0] - 1) // 2
-    top, middle = box.y0, (box.x0 + box.x1 - 1) // 2
-    left, right = max(0, middle - half // 2), middle + half // 2
-    part: Pixels = composite.result[max(0, top - half // 8) : top + half, left:right]
-    return part
-
-
 def page(composites: Sequence[Composite]) -> Any:
-    """Returns a PIL image with a row for each composite: both photos, the composite, and a close-up of it."""
+    """Returns a PIL image with a row for each composite: both photos, the subject pasted, and the composite."""
     from PIL import Image
 
     def scaled(pixels: Pixels, width: float, height: float) -> Any:
@@ -87,20 +78,19 @@ def page(composites: Sequence[Composite]) -> Any:
 
     rows: list[Any] = []
     for one in composites:
-        near = close_up(one)
         # Widths as shares of the row's height: both photos together are as high as the composite.
         shares = 1 / sum(x.shape[0] / x.shape[1] for x in (one.photo, one.background)), *(
-            x.shape[1] / x.shape[0] for x in (one.result, near))  # fmt: skip
+            x.shape[1] / x.shape[0] for x in (one.pasted, one.result))  # fmt: skip
         height = round((WIDTH - 2 * MARGIN + shares[0] * MARGIN) / sum(shares))
         wide = shares[0] * (height - MARGIN)
         upper, lower = (scaled(x, wide, wide * x.shape[0] / x.shape[1]) for x in (one.photo, one.background))
-        whole = scaled(one.result, shares[1] * height, height)
+        pasted = scaled(one.pasted, shares[1] * height, height)
         row = Image.new("RGB", (WIDTH, height), "white")
         row.paste(upper, (0, 0))
         row.paste(lower, (0, height - lower.height))
-        row.paste(whole, (upper.width + MARGIN, 0))
-        left = upper.width + whole.width + 2 * MARGIN
-        row.paste(scaled(near, WIDTH - left, height), (left, 0))
+        row.paste(pasted, (upper.width + MARGIN, 0))
+        left = upper.width + pasted.width + 2 * MARGIN
+        row.paste(scaled(one.result, WIDTH - left, height), (left, 0))
         rows.append(row)
     sheet = Image.new("RGB", (WIDTH, sum(row.height for row in rows) + MARGIN * (len(rows) - 1)), "white")
     top = 0
@@ -110,17 +100,30 @@ def page(composites: Sequence[Composite]) -> Any:
     return sheet
 
 
-def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
-    """Writes the composites and returns their records."""
-    from PIL import Image
+def run(output: Path, overwrite: bool, console: Console) -> None:
+    """Writes the pictures, the photos that they are of, and how each is repeated."""
+
+    import pyharmony
 
     from ..io import Picture, write, write_layers
 
-    page_path, animation = output / "together.jpg", output / "before_and_after.webp"
+    photos = output / "photos"
+    page_path, edit, merged = (output / name for name in ("together.jpg", "cup.png", "visit.png"))
     suffixes = {"picture": ".png", "layers": ".ora", "recipe": ".json"}
     paths = [{key: output / f"{scene.background}{suffix}" for key, suffix in suffixes.items()} for scene in SCENES]
-    for file in (page_path, animation, *(file for group in paths for file in group.values())):
+    copies = [photos / name for name in (*EDIT, *MERGE, *(f"{name}.jpg" for scene in SCENES for name in scene[:2]))]
+    for file in (page_path, edit, merged, *copies, *(file for group in paths for file in group.values())):
         check_new(file, overwrite)
+    with writing(str(output)):
+        photos.mkdir(parents=True, exist_ok=True)
+        for copy in copies:
+            copy.write_bytes((IMAGES / copy.name).read_bytes())
+
+    def note(path: Path, text: str, words: str, *names: str) -> None:
+        console.note(f"{path}: {text}: pyharmony {words.format(*(photos / name for name in names))} -o {path.name}")
+
+    pyharmony.apply_edit(*(photos / name for name in EDIT), out=edit)
+    note(edit, "an edit in its photograph, which is otherwise the same", "apply-edit {} {}", *EDIT)
     composites = [composite_of(scene) for scene in SCENES]
     records = []
     with writing(str(output)):
@@ -131,15 +134,17 @@ def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
             subject = one.info.subjects[0]
             spot = subject.placement
             assert spot is not None  # noqa: S101  # the place is estimated, not passed
-            console.note(f"{path['picture']}: {one.result.shape[1]} x {one.result.shape[0]}, one click at "
-                         f"{scene.click[0]}, {scene.click[1]} in {scene.subject}.jpg, {one.seconds:.2f} s; its layers "
-                         f"are in {path['layers'].name}")  # fmt: skip
+            words = f"compose {{}} {{}} --points {scene.click[0]},{scene.click[1]}"
+            text = f"one click, {one.seconds:.2f} s, layers in {path['layers'].name}"
+            note(path["picture"], text, words, f"{scene.subject}.jpg", f"{scene.background}.jpg")
             place = {"score": spot.score, "scale": spot.scale, "angle": spot.angle}
             records.append({**{key: str(file) for key, file in path.items()}, "seconds": round(one.seconds, 3),
                             "click": scene.click, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
                             "reasons": list(subject.reasons), "networks": one.networks})  # fmt: skip
-        write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=80)
-        # At dusk, when the light differs most from that of the subject's photo.
-        frames = [Image.fromarray(frame) for frame in (composites[-1].pasted, composites[-1].result)]
-        frames[0].save(animation, save_all=True, append_images=frames[1:], duration=1500, loop=0, quality=80, method=4)
-    return {"page": str(page_path), "animation": str(animation), "composites": records}
+        write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=75)
+    pyharmony.merge([photos / name for name in MERGE], out=merged)
+    note(merged, "everyone of two photos in one", "merge {} {}", *MERGE)
+    console.note(f"open {page_path}: photos, the person pasted, and with the light of the other photo")
+    console.result(
+        status="ok", page=str(page_path), edit=str(edit), merge=str(merged), photos=str(photos), composites=records
+    )
