@@ -272,7 +272,7 @@ def apply_edit(
     if to_file and picture is None:
         picture = Picture(as_images(result, "original")[0])
     if picture is not None and (applied := [one for one, info in zip(every, infos) if not info.reason]):
-        picture = composite_of(picture, [original, *applied])
+        picture = composite_of(picture, [original, *applied], with_ai=True)
     result = in_kind_of(original, result, picture, out if to_file else None)
     return WithInfo((result, infos if several or is_batch else infos[0])) if return_info else result
 

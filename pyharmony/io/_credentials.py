@@ -18,10 +18,8 @@ from .._version import __version__
 from ..errors import ArgumentError
 from ..typing import PathLike
 from . import _decode, _encode
-from .provenance import SOURCE_TYPE
+from .provenance import AI_SOURCE_TYPE, SOURCE_TYPE
 
-#: IPTC's term for a composite of which an AI model made a part.
-_AI_SOURCE_TYPE = SOURCE_TYPE.replace("compositeCapture", "compositeWithTrainedAlgorithmicMedia")
 #: The formats that are signed, and those of sources, by their media types.
 _SIGNED_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "TIFF": "image/tiff", "WEBP": "image/webp"}
 _SOURCE_TYPES = {**_SIGNED_TYPES, "AVIF": "image/avif", "BMP": "image/bmp", "HEIF": "image/heic", "JXL": "image/jxl"}
@@ -131,7 +129,7 @@ def _manifest(path: str, count: int, with_ai: bool) -> dict[str, Any]:
         {"action": "c2pa.placed" if i else "c2pa.opened", "parameters": {"ingredientIds": [str(i)]}}
         for i in range(count)
     ]
-    actions.append({"action": "c2pa.edited", "digitalSourceType": _AI_SOURCE_TYPE if with_ai else SOURCE_TYPE})
+    actions.append({"action": "c2pa.edited", "digitalSourceType": AI_SOURCE_TYPE if with_ai else SOURCE_TYPE})
     every = {"actions": [{**action, "softwareAgent": agent} for action in actions]}
     return {
         "title": os.path.basename(path),

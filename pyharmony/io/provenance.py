@@ -16,8 +16,9 @@ from ._picture import Picture
 
 __all__ = ["add_history", "composite_of", "composite_over", "provenance"]
 
-#: IPTC's term for a composite of photos.
+#: IPTC's terms for a composite of photos, and for one of which an AI model made a part.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
+AI_SOURCE_TYPE = SOURCE_TYPE.replace("compositeCapture", "compositeWithTrainedAlgorithmicMedia")
 _HEAD = b"<?xpacket begin='\xef\xbb\xbf' id='W5M0MpCehiHzreSzNTczkc9d'?>"
 _EMPTY = (
     b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
@@ -34,9 +35,9 @@ _SPACES = (
 Step = tuple[str, Sequence[tuple[str, str]]]
 
 
-def provenance(xmp: bytes | None, sources: Iterable[PathLike | bytes | BytesIO]) -> bytes:
+def provenance(xmp: bytes | None, sources: Iterable[PathLike | bytes | BytesIO], *, with_ai: bool = False) -> bytes:
     """Returns XMP that records that an image is a composite, and its sources, paths or bytes; see `add_history`."""
-    return add_history(xmp, [_checksum(source) for source in sources])
+    return add_history(xmp, [_checksum(source) for source in sources], with_ai=with_ai)
 
 
 def composite_over(picture: Picture, below: Picture, sources: Iterable[PathLike | bytes | BytesIO]) -> Picture:
@@ -44,20 +45,22 @@ def composite_over(picture: Picture, below: Picture, sources: Iterable[PathLike 
     return replace(picture, xmp=provenance(below.xmp, sources))
 
 
-def composite_of(picture: Picture, images: Iterable[object]) -> Picture:
+def composite_of(picture: Picture, images: Iterable[object], *, with_ai: bool = False) -> Picture:
     """Returns a picture whose XMP marks it as a composite, with the SHA-256 of those of its images that are files.
 
-    Pipes and open files, which can be read only once, have none.
+    Pipes and open files, which can be read only once, have none. with_ai: see `add_history`.
     """
     files = [
         image
         for image in images
         if isinstance(image, bytes) or (isinstance(image, (str, os.PathLike)) and os.path.isfile(image))
     ]
-    return replace(picture, xmp=provenance(picture.xmp, files))
+    return replace(picture, xmp=provenance(picture.xmp, files, with_ai=with_ai))
 
 
-def add_history(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, composite: bool = True) -> bytes:
+def add_history(
+    xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, composite: bool = True, with_ai: bool = False
+) -> bytes:
     """Returns XMP that records, in addition to its contents, the sources of an image, its operations and the tool.
 
     Args:
@@ -65,9 +68,11 @@ def add_history(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = 
         sums: the SHA-256 of the source files.
         steps: the operations, in order, each with the name and the SHA-256 of the weights that it used.
         composite: whether it is a composite, for which IPTC has a term.
+        with_ai: whether an AI model made a part of that composite, for which it has another.
     """
     tool = f"pyharmony {__version__}"
-    kind = f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>" if composite else ""
+    term = AI_SOURCE_TYPE if with_ai else SOURCE_TYPE
+    kind = f"<Iptc4xmpExt:DigitalSourceType>{term}</Iptc4xmpExt:DigitalSourceType>" if composite else ""
     files = "".join(f"<rdf:li>sha256:{one}</rdf:li>" for one in sums)
     events = "".join(
         f"<rdf:li rdf:parseType='Resource'><stEvt:action>{html.escape(name, quote=False)}</stEvt:action>"

@@ -36,6 +36,10 @@ class History(NamedTuple):
     def composite(self) -> bool:
         return any(step.operation in _COMPOSING for step in self.steps)
 
+    @property
+    def with_ai(self) -> bool:
+        return any(step.operation == "apply-edit" for step in self.steps)
+
 
 def joined_history(
     histories: Iterable[History], operation: str = _FORM, weights: Mapping[str, str] | None = None

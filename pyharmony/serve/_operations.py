@@ -267,7 +267,8 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
         picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)
         history = desk.history(body.pictures(), "export")
         if body.sources or history.steps:
-            packet = add_history(picture.xmp, *history, composite=bool(body.sources) or history.composite)
+            composite = bool(body.sources) or history.composite
+            packet = add_history(picture.xmp, *history, composite=composite, with_ai=history.with_ai)
             picture = dataclasses.replace(picture, xmp=packet)
         if body.crop is not None:
             picture = _cropped(picture, body.crop, desk.factor(body.picture) if body.preview else 1.0)

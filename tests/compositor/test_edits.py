@@ -246,7 +246,7 @@ def test_kinds_of_images(kind: str) -> None:
     elif kind == "Picture":
         result = pyharmony.apply_edit(Picture(photo), one.edit)
         np.testing.assert_array_equal(result.pixels, expected)
-        assert b"compositeCapture" in result.xmp
+        assert b"compositeWithTrainedAlgorithmicMedia" in result.xmp
     elif kind == "torch":
         torch = pytest.importorskip("torch", reason="torch is not installed")
         result = pyharmony.apply_edit(
@@ -282,7 +282,7 @@ def test_files_keep_their_metadata_and_are_marked(tmp_path: Path) -> None:
     pyharmony.apply_edit(tmp_path / "photo.png", tmp_path / "edit.png", out=tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as image:
         assert image.getexif()[0x010F] == "Maker"
-        assert "compositeCapture" in str(image.info)
+        assert "compositeWithTrainedAlgorithmicMedia" in str(image.info)
         np.testing.assert_array_equal(np.asarray(image), pyharmony.apply_edit(one.photo, one.edit))
 
 

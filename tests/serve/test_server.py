@@ -1230,6 +1230,8 @@ def test_an_edit_of_a_jpeg_keeps_its_other_blocks(service: Running) -> None:
     Image.fromarray(photo).save(stream, "JPEG", quality=90)
     ids = {"original": service.upload(stream.getvalue())["id"], "edited": [service.upload(edit)["id"]]}
     result = service.done("apply-edit", **ids, format="jpeg", quality="original")
+    export = service.done("export", picture=result["picture"]["id"], format="png")["picture"]
+    assert b"compositeWithTrainedAlgorithmicMedia" in xmp_of(service.bytes(export))
     before, after = np.asarray(Image.open(stream)), service.pixels(result["picture"])
     assert np.array_equal(after[240:], before[240:]) and not np.array_equal(after[:240], before[:240])
     assert service.pixels(result["mask"]).max() == 255
