@@ -128,15 +128,17 @@ def libraries(machine: str) -> Path:
     return folder
 
 
-def cmake_options(machine: str, source: Path, variant: str) -> list[str]:
+def cmake_options(machine: str, source: Path, variant: str, headers: Headers | None = None) -> list[str]:
     """Returns the options of CMake by which a module runs on the oldest glibc, and contains no path of this machine."""
+    # They come before those of the Python that CMake runs, which are system headers.
+    first = f" -I{headers.folder}" if headers else ""
     folder = libraries(machine)
     # GCC's own library of integers and halves comes before the shared one: the oldest of the latter lacks some of it.
     # The C++ library inside is nobody else's: another one that is loaded before must not answer for parts of it.
     ends = [str(folder / "glibc_2_28.o"), f"-L{folder}", "-lgcc", "-lpthread", "-ldl", "-lm", "-lld"]
     return [
         f"-DCMAKE_CXX_COMPILER={COMPILERS[machine][0]}",
-        f"-DCMAKE_CXX_FLAGS=-ffile-prefix-map={source}=. -frandom-seed=pyharmony",
+        f"-DCMAKE_CXX_FLAGS=-ffile-prefix-map={source}=. -frandom-seed=pyharmony{first}",
         "-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++ -shared-libgcc -s -Wl,--build-id=none"
         f",--version-script={folder / 'exports.map'}",
         f"-DCMAKE_CXX_STANDARD_LIBRARIES={' '.join(ends)}",
@@ -180,15 +182,12 @@ def foreign_module(python: str, machine: str, headers: Headers | None) -> Path:
     own, source = environment_of(python), WORK / f"source-{machine}"
     sources(source, "none")
     build = WORK / f"cmake-{machine}-{headers.abi if headers else Path(own).parent.parent.name}"
-    another = headers and [
-        f"-DPython_INCLUDE_DIR={headers.folder}", f"-DPYTHON_MODULE_EXTENSION={headers.suffix(machine)}",
-        "-DPYTHON_IS_DEBUG=OFF",
-    ]  # fmt: skip
+    another = [f"-DPYTHON_MODULE_EXTENSION={headers.suffix(machine)}", "-DPYTHON_IS_DEBUG=OFF"] if headers else []
     pybind11 = run(own, "-m", "pybind11", "--cmakedir").strip()
     options = [
         "-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={machine}", "-DCMAKE_BUILD_TYPE=Release",
         f"-DPython_EXECUTABLE={own}", f"-Dpybind11_DIR={pybind11}", f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={build / 'out'}",
-        *cmake_options(machine, source, "none"), *(another or ()), *shlex.split(os.environ.get("CMAKE_ARGS", "")),
+        *cmake_options(machine, source, "none", headers), *another, *shlex.split(os.environ.get("CMAKE_ARGS", "")),
     ]  # fmt: skip
     cmake = own.parent / "cmake"
     ninja = {"PATH": f"{own.parent}{os.pathsep}{os.environ['PATH']}"}
