@@ -23,8 +23,9 @@ const REMAINDERS = Uint32Array.from({ length: 256 }, (_, byte) => {
 
 /** Returns the CRC-32 of a file. @param {Blob} blob */
 async function checksumOf(blob) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
   let rest = -1;
-  for (const byte of new Uint8Array(await blob.arrayBuffer())) rest = REMAINDERS[(rest ^ byte) & 255] ^ (rest >>> 8);
+  for (let i = 0; i < bytes.length; i += 1) rest = REMAINDERS[(rest ^ bytes[i]) & 255] ^ (rest >>> 8);
   return ~rest >>> 0;
 }
 
