@@ -50,7 +50,7 @@ class _WebSocket:
     """The client's end of a WebSocket, for texts."""
 
     def __init__(self, port: int, path: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         key = base64.b64encode(os.urandom(16)).decode()
         lines = (
             f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade",
@@ -213,10 +213,13 @@ class Firefox:
         self.tabs: list[Tab] = []
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        end = time.monotonic() + PATIENCE
-        while not (match := re.search(r"ws://127\.0\.0\.1:(\d+)", self._lines.get(timeout=PATIENCE))):
-            assert time.monotonic() < end, "it does not listen"
-        self._socket = _WebSocket(int(match[1]), "/session")
+        try:
+            while not (match := re.search(r"ws://127\.0\.0\.1:(\d+)", self._lines.get(timeout=PATIENCE))):
+                pass
+            self._socket = _WebSocket(int(match[1]), "/session")
+        except BaseException:
+            self.process.kill()
+            raise
         self._count = 0
         self.call("session.new", capabilities={"alwaysMatch": {"acceptInsecureCerts": False}})
         self.call("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
@@ -252,4 +255,4 @@ class Firefox:
     def close(self) -> None:
         self._socket.close()
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)

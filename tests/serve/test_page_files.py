@@ -93,6 +93,29 @@ def edited(change: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], Any]:
     return apply
 
 
+def give(visit: Visit, kind: str, selector: str, *photos: Path, text: str = "") -> bool:
+    """Pastes or drops files there; returns whether the field may take the text itself."""
+    files = [
+        (one.name, "image/png" if one.suffix == ".png" else "", base64.b64encode(one.read_bytes()).decode())
+        for one in photos
+    ]
+    return visit.page.evaluate(
+        """([kind, selector, files, text]) => {
+          const data = new DataTransfer();
+          for (const [name, type, bytes] of files) {
+            const content = Uint8Array.from(atob(bytes), (one) => one.charCodeAt(0));
+            data.items.add(new File([content], name, { type }));
+          }
+          if (text) data.setData("text/plain", text);
+          const Kind = kind === "paste" ? ClipboardEvent : DragEvent;
+          const name = kind === "paste" ? "clipboardData" : "dataTransfer";
+          const event = new Kind(kind, { [name]: data, bubbles: true, cancelable: true });
+          return document.querySelector(selector).dispatchEvent(event);
+        }""",
+        [kind, selector, files, text],
+    )
+
+
 # ---- projects ----
 
 
@@ -295,30 +318,8 @@ def test_photos_are_pasted_and_dropped_into_a_picture(browser: Any, service: Any
         pixels = pixels_of(visit.download())
         assert pixels[160, 280, 2] > pixels[160, 280, 0] and pixels[140, 120, 0] > pixels[140, 120, 2]
 
-        def give(kind: str, selector: str, *photos: Path, text: str = "") -> bool:
-            """Pastes or drops files there; returns whether the field may take the text itself."""
-            files = [
-                (one.name, "image/png" if one.suffix == ".png" else "", base64.b64encode(one.read_bytes()).decode())
-                for one in photos
-            ]
-            return page.evaluate(
-                """([kind, selector, files, text]) => {
-                  const data = new DataTransfer();
-                  for (const [name, type, bytes] of files) {
-                    const content = Uint8Array.from(atob(bytes), (one) => one.charCodeAt(0));
-                    data.items.add(new File([content], name, { type }));
-                  }
-                  if (text) data.setData("text/plain", text);
-                  const Kind = kind === "paste" ? ClipboardEvent : DragEvent;
-                  const name = kind === "paste" ? "clipboardData" : "dataTransfer";
-                  const event = new Kind(kind, { [name]: data, bubbles: true, cancelable: true });
-                  return document.querySelector(selector).dispatchEvent(event);
-                }""",
-                [kind, selector, files, text],
-            )
-
         # A text goes into its field, whatever the clipboard has beside it.
-        assert give("paste", "#place [name=x]", blue, text="12")
+        assert give(visit, "paste", "#place [name=x]", blue, text="12")
         page.focus("#place [name=x]")
         page.evaluate("navigator.clipboard.writeText('77')")
         page.keyboard.press("Control+A")
@@ -327,12 +328,12 @@ def test_photos_are_pasted_and_dropped_into_a_picture(browser: Any, service: Any
         visit.comes(lambda: visit.numbers()["x"] == 77)
         assert page.locator("#subject-list .name").count() == 2
         # What is dropped on the canvas, too, and what is no image is named.
-        give("drop", "#stage canvas", files["alpha"], saved(tmp_path, "c.png", pixels_of(blue.read_bytes())))
+        give(visit, "drop", "#stage canvas", files["alpha"], saved(tmp_path, "c.png", pixels_of(blue.read_bytes())))
         added(visit, 4)
         notes = tmp_path / "notes.txt"
         notes.write_text("no picture")
         visit.expected.append("422")
-        give("paste", "#stage", notes)
+        give(visit, "paste", "#stage", notes)
         visit.says("notes.txt")
         assert page.locator("#subject-list .name").count() == 4
         visit.read()
@@ -340,15 +341,15 @@ def test_photos_are_pasted_and_dropped_into_a_picture(browser: Any, service: Any
         path = project(visit, tmp_path / "four.pyharmony")
         visit.leave()
         blending(visit, files)
-        give("drop", "#stage", blue)
+        give(visit, "drop", "#stage", blue)
         visit.says("Photos are added only to a composite of two photos.")
         broken = tmp_path / "broken.pyharmony"
         broken.write_bytes(path.read_bytes()[:500])
-        give("paste", "#stage", broken)
+        give(visit, "paste", "#stage", broken)
         visit.says("roken.pyharmony is no project")  # a sentence begins with a capital
         assert page.is_visible("#editor") and page.input_value("#mode") == "alpha"
         visit.read()
-        give("drop", "#stage", path)
+        give(visit, "drop", "#stage", path)
         visit.step("save")
         visit.settled()
         visit.click("[data-to=place]")
@@ -356,11 +357,39 @@ def test_photos_are_pasted_and_dropped_into_a_picture(browser: Any, service: Any
         visit.click("[data-to=save]")
         recipe = tmp_path / "recipe.json"
         recipe.write_bytes(visit.download("#save-recipe"))
-        give("paste", "#stage", recipe)
+        give(visit, "paste", "#stage", recipe)
         visit.says("Add the photos of the recipe")
         assert page.is_visible("#start") and len(visit.drafts()) == 2
-        give("drop", "#start", path)
+        give(visit, "drop", "#start", path)
         visit.step("save")
+
+
+@pytest.mark.slow
+def test_a_photo_is_pasted_before_the_first_is_cut_out(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service, TABLET) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        give(visit, "paste", "body", files["alpha"])
+        added(visit, 2)
+        visit.put(280, 160)
+        # Nothing is saved until the first is cut out and placed, too; a project is.
+        assert page.is_disabled("#download")
+        visit.click("[data-to=save]")
+        path = tmp_path / "begun.pyharmony"
+        path.write_bytes(visit.download("#save-project"))
+        visit.leave()
+        page.set_input_files("#open-file", str(path))
+        visit.step("save")
+        visit.click("[data-to=place]")
+        page.locator("#subject-list [data-key=name-1]").click()
+        visit.step("cut")
+        visit.point(60, 60)
+        visit.to_place()
+        at_plain_place(visit)
+        page.wait_for_selector("#download:enabled")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import { clear, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { renewed } from "./project.js";
 import { Start, usable } from "./start.js";
-import { START, STEPS, TROUBLE } from "./strings.js";
+import { START, STEPS, TROUBLE, WORK } from "./strings.js";
 import { WAYS } from "./ways/all.js";
 
 /** @import { Draft } from "./drafts.js" */
@@ -196,7 +196,9 @@ async function bring(transfer) {
   const { session } = editor;
   if (!files.length) return;
   if (document.body.dataset.view === "start") start.bring(files);
-  else if (session && !await start.openSaved(files)) await session.subjects.addFiles(usable(files));
+  else if (session && !await editor.jobs.work(WORK.open, ({ signal }) => start.openSaved(files, signal))) {
+    await session.subjects.addFiles(usable(files));
+  }
 }
 for (const kind of /** @type {const} */ (["dragover", "drop"])) {
   document.addEventListener(kind, (event) => {

@@ -103,14 +103,15 @@ export class Start {
    * Returns whether there was one.
    *
    * @param {File[]} files
+   * @param {AbortSignal} [signal] cancels the uploads of a project
    */
-  async openSaved(files) {
+  async openSaved(files, signal = undefined) {
     const saved = files.find(({ name }) => SAVED.test(name));
     if (!saved) return false;
     try {
       if (/\.pyharmony$/i.test(saved.name)) {
         leaveOut(files.filter((file) => file !== saved));
-        await this.openProject(saved);
+        await this.openProject(saved, signal);
       } else if (/\.ora$/i.test(saved.name)) {
         const { pictures, ...draft } = await openedLayers(saved, (this.about ?? await api.service()).max_upload);
         await this.open(WAYS.compose, pictures, draft);
@@ -129,10 +130,10 @@ export class Start {
     return true;
   }
 
-  /** @param {File} file */
-  async openProject(file) {
+  /** @type {(file: File, signal?: AbortSignal) => Promise<void>} */
+  async openProject(file, signal) {
     const own = new AbortController();
-    this.uploads.signal.addEventListener("abort", () => own.abort(), { once: true });
+    for (const one of [this.uploads.signal, signal]) one?.addEventListener("abort", () => own.abort(), { once: true });
     const slot = within($("slots"), ".slot");
     const { bar, cancel } = showUpload(slot, 1, () => own.abort());
     try {
