@@ -414,6 +414,7 @@ def test_a_link_opens_the_picture_in_this_browser_alone(browser: Any, service: A
         page = visit.page
         composing(visit, shapes(tmp_path))
         visit.put(230, 120)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.tap("[data-to=save]")
         page.tap("#copy-link")
         visit.comes(lambda: page.is_visible("#code"))
@@ -425,7 +426,7 @@ def test_a_link_opens_the_picture_in_this_browser_alone(browser: Any, service: A
         page.tap("#copy-link")
         visit.comes(lambda: len(page.inner_text("#code").splitlines()) == 2)
         first, file = page.inner_text("#code").splitlines()
-        assert first == link
+        assert first == link == page.evaluate("navigator.clipboard.readText()")
         assert np.array_equal(pixels_of(service.client.get(file).content), pixels_of(data))
         visit.read()
 

@@ -134,8 +134,8 @@ export class Editor {
     if (!session || !this.isStored) throw new ServiceError(TEXTS.noLink);
     const { newest } = session.result;
     const isWhole = newest && session.result.isOf(session.doc) && !session.doc.crop;
-    const urls = [`#open=${session.link}`, ...(isWhole ? [await api.there(newest.picture.file_url)] : [])];
-    await copyText(urls.map((url) => new URL(url, location.href).href).join("\n"), isWhole ? [TEXTS.linkOfFile] : []);
+    const files = isWhole ? [new URL(await api.there(newest.picture.file_url), location.href).href] : [];
+    await copyText(new URL(`#open=${session.link}`, location.href).href, files.map(() => TEXTS.linkOfFile), files);
   }
 
   /** Stores the open picture as a draft; a browser without a database asks before it leaves the page instead. */

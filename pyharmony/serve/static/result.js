@@ -219,9 +219,10 @@ export class Result {
   }
 }
 
-/** Copies a text, and shows it with notes. @type {(text: string, notes: string[]) => Promise<void>} */
-export async function copyText(text, notes) {
-  $("code").textContent = text;
+/** Copies a text, and shows it with other lines and notes. */
+/** @type {(text: string, notes: string[], lines?: string[]) => Promise<void>} */
+export async function copyText(text, notes, lines = []) {
+  $("code").textContent = [text, ...lines].join("\n");
   $("code").hidden = false;
   const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
   showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
