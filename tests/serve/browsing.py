@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import json
 import os
 import shutil
 import time
@@ -47,6 +48,8 @@ PHONE = {
     "viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2,
 }  # fmt: skip
 Rectangle = tuple[float, float, float, float]
+#: A control's name has the words that it shows: who speaks them means it. The rule of axe is off by default.
+AXE_RULES = {"label-content-name-mismatch": {"enabled": True}}
 #: The longest that a step may take here, where other work runs beside it, in milliseconds.
 PATIENCE = 150_000
 
@@ -306,6 +309,18 @@ def visiting(browser: Any, service: Any, kind: dict[str, Any] = DESKTOP, scheme:
             one.close()
     else:
         context.close()
+
+
+def axe_of(visit: Visit) -> list[tuple[str, str, str]]:
+    """Returns what axe finds wrong in the page as it is shown: a rule, its impact, and the first element of each."""
+    # The first call brings axe to the page, where it stays.
+    if visit.page.evaluate("'axe' in window"):
+        options = json.dumps({"resultTypes": ["violations"], "rules": AXE_RULES})
+        results = visit.page.evaluate(f"axe.run({options})")
+    else:
+        axe = needed("axe_playwright_python.sync_playwright").Axe()
+        results = axe.run(visit.page, options={"rules": AXE_RULES}).response
+    return [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in results["violations"]]
 
 
 def saved(folder: Path, name: str, pixels: np.ndarray) -> Path:

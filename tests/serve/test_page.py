@@ -55,6 +55,7 @@ from .browsing import (
     ROCKET,
     Visit,
     at_plain_place,
+    axe_of,
     blending,
     centre,
     composing,
@@ -2830,26 +2831,13 @@ def test_reasons_in_plain_words(browser: Any, service: Any) -> None:
     ((DESKTOP, "dark"), (DESKTOP, "light"), (PHONE, "light")))],
 )  # fmt: skip
 def test_axe_finds_nothing(browser: Any, service: Any, tmp_path: Path, kind: dict[str, Any], scheme: str) -> None:
-    axe = needed("axe_playwright_python.sync_playwright").Axe()
     files = shapes(tmp_path)
 
-    # A control's name has the words that it shows: who speaks them means it. The rule is off by default.
-    rules = {"label-content-name-mismatch": {"enabled": True}}
-
     def check(where: str) -> None:
-        # The first call brings axe to the page, where it stays.
-        there = visit.page.evaluate("'axe' in window")
-        violations = (
-            visit.page.evaluate(f"axe.run({{resultTypes: ['violations'], rules: {json.dumps(rules)}}})")
-            if there
-            else axe.run(visit.page, options={"rules": rules}).response
-        )["violations"]
+        violations = axe_of(visit)
         if kind is PHONE:
             assert visit.page.evaluate(SMALL_CONTROLS, 44) == [], where
-        assert not violations, (
-            where,
-            [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in violations],
-        )
+        assert not violations, (where, violations)
 
     def steps(*names: str) -> None:
         for step in names:

@@ -7,10 +7,10 @@ const { configs } = createRequire(new URL("../../build/page/package.json", impor
 /** Names of the browser that the page uses. */
 const BROWSER = [
   "AbortController", "Blob", "BroadcastChannel", "DOMParser", "DecompressionStream", "Event", "EventSource", "File",
-  "IDBKeyRange", "Image", "Option", "ResizeObserver", "Response", "TextDecoder", "URL", "Worker", "XMLHttpRequest",
-  "addEventListener", "atob", "clearInterval", "clearTimeout", "console", "createImageBitmap", "crypto", "document",
-  "fetch", "getComputedStyle", "history", "indexedDB", "location", "matchMedia", "navigator", "performance",
-  "requestAnimationFrame", "sessionStorage", "setInterval", "setTimeout", "window",
+  "IDBKeyRange", "Image", "Option", "ResizeObserver", "Response", "TextDecoder", "TextEncoder", "URL", "Worker",
+  "XMLHttpRequest", "addEventListener", "atob", "clearInterval", "clearTimeout", "console", "createImageBitmap",
+  "crypto", "document", "fetch", "getComputedStyle", "history", "indexedDB", "location", "matchMedia", "navigator",
+  "performance", "requestAnimationFrame", "sessionStorage", "setInterval", "setTimeout", "window",
 ];
 
 export default [

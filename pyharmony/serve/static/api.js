@@ -94,9 +94,9 @@ export function blobOf(id) {
   return blob;
 }
 
-/** Returns whether the service has an image. @param {string} id */
-export const has = (id) => answer(`${API}/pictures/${id}`).then(() => true, (error) => {
-  if (statusOf(error) === 404) return false;
+/** Returns an image of the service; null: it has none of this id. @type {(id: string) => Promise<Picture | null>} */
+export const find = (id) => answer(`${API}/pictures/${id}`).then((response) => response.json(), (error) => {
+  if (statusOf(error) === 404) return null;
   throw error;
 });
 

@@ -2,20 +2,23 @@
 // gone or needs its token.
 
 import * as api from "./api.js";
+import { completed } from "./document.js";
 import { $, all, buttonOf, elementOf, fields, inputs, passFocus } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { Editor } from "./editor.js";
+import { isTypedIn } from "./keys.js";
 import { clear, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
-import { Start } from "./start.js";
-import { START, STEPS, TROUBLE } from "./strings.js";
+import { renewed } from "./project.js";
+import { Start, usable } from "./start.js";
+import { START, STEPS, TROUBLE, WORK } from "./strings.js";
 import { WAYS } from "./ways/all.js";
 
 /** @import { Draft } from "./drafts.js" */
 /** @import { Pictures, StepName, Way } from "./ways/way.js" */
 
 const editor = new Editor();
-const start = new Start(open);
+const start = new Start(open, leave);
 
 /** Shows the start, or the editor. @param {"start" | "editor"} view */
 function show(view) {
@@ -29,6 +32,7 @@ function show(view) {
 /** @type {(way: Way, pictures: Pictures, draft?: drafts.Started) => Promise<void>} */
 async function open(way, pictures, draft = undefined) {
   clear();
+  await editor.store();
   try {
     document.body.dataset.way = way.name;
     show("editor");
@@ -54,6 +58,13 @@ async function home() {
   // Photos of the next picture may be on their way already.
   if (!editor.session && !start.isUsed) api.forget();
   await showDrafts();
+}
+
+/** Goes from the editor to the start, from where there is a way back. */
+async function leave() {
+  if (document.body.dataset.view !== "editor") return;
+  await home();
+  history.pushState(null, "", location.pathname);
 }
 
 // ---- unfinished pictures ----
@@ -85,21 +96,16 @@ async function showDrafts() {
 async function goOn(draft, step = draft.step) {
   show("editor");
   try {
-    let text = JSON.stringify({ pictures: draft.pictures, states: draft.states });
-    for (const id of new Set(text.match(/\b[0-9a-f]{32}\b/g))) {
+    const stored = { pictures: draft.pictures, states: draft.states.map(completed) };
+    const { pictures, states } = await renewed(stored, async (id) => {
       const blob = await drafts.fileOf(id);
       const file = blob instanceof File ? blob : new File([blob], "picture");
-      if (await api.has(id)) api.register(id, file);
-      else text = text.replaceAll(id, (await api.upload(file)).id);
-    }
-    /** Images are compared by identity. @type {Map<string, unknown>} */
-    const pictures = new Map();
-    const stored = JSON.parse(text, (_, value) => {
-      if (!value?.proxy_url) return value;
-      if (!pictures.has(value.id)) pictures.set(value.id, value);
-      return pictures.get(value.id);
+      const picture = await api.find(id);
+      if (!picture) return api.upload(file);
+      api.register(id, file);
+      return picture;
     });
-    await open(WAYS[draft.way], stored.pictures, { ...draft, ...stored, step });
+    await open(WAYS[draft.way], pictures, { ...draft, states, step });
   } catch (error) {
     await home();
     fail(error);
@@ -117,6 +123,7 @@ addEventListener("popstate", async ({ state }) => {
   const { session } = editor;
   if (!state?.step) {
     if (document.body.dataset.view === "editor") await home();
+    await follow();
   } else if (session) {
     await session.go(state.step).catch(fail);
     // The step may not be possible any more.
@@ -126,6 +133,16 @@ addEventListener("popstate", async ({ state }) => {
     if (draft) await goOn(draft, state.step);
   }
 });
+
+/** Continues the picture that the address is a link to, if it is one. */
+async function follow() {
+  const [, link] = location.hash.match(/^#open=([\d-]+)$/) ?? [];
+  if (!link) return;
+  history.replaceState(null, "", location.pathname);
+  const draft = (await drafts.list().catch(() => [])).find((one) => [one.link, one.key].includes(link));
+  if (draft) await goOn(draft);
+  else showMessage(START.linkGone, { error: true });
+}
 
 // ---- a service that is gone ----
 
@@ -164,23 +181,34 @@ api.onToken(() => {
 
 // ---- begin ----
 
-$("home").addEventListener("click", async () => {
-  if (document.body.dataset.view !== "editor") return;
-  await home();
-  history.pushState(null, "", location.pathname);
-});
+$("home").addEventListener("click", leave);
 if (matchMedia("(pointer: coarse)").matches) {
   for (const one of all("[data-tap]")) one.textContent = one.dataset.tap ?? "";
 }
-// A photo that is dropped outside of the slots, or pasted, fills the first free slot.
+/**
+ * Takes files that were dropped outside of the slots, or pasted: on the start they fill the first free slot, in the
+ * editor they are further subjects of a composite.
+ *
+ * @param {DataTransfer | null} transfer
+ */
+async function bring(transfer) {
+  const files = [...transfer?.files ?? []];
+  const { session } = editor;
+  if (!files.length) return;
+  if (document.body.dataset.view === "start") start.bring(files);
+  else if (session && !await editor.jobs.work(WORK.open, ({ signal }) => start.openSaved(files, signal))) {
+    await session.subjects.addFiles(usable(files));
+  }
+}
 for (const kind of /** @type {const} */ (["dragover", "drop"])) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
-    if (kind === "drop" && document.body.dataset.view === "start") start.bring(event.dataTransfer?.files ?? []);
+    if (kind === "drop") bring(event.dataTransfer).catch(fail);
   });
 }
-document.addEventListener("paste", (event) => {
-  if (document.body.dataset.view === "start") start.bring(event.clipboardData?.files ?? []);
+document.addEventListener("paste", ({ target, clipboardData }) => {
+  // A text goes into the field that it is pasted into, whatever comes with it.
+  if (!isTypedIn(target) || !clipboardData?.types.includes("text/plain")) bring(clipboardData).catch(fail);
 });
 
 start.choose();
@@ -191,4 +219,5 @@ api.service().then(async (about) => {
   // After a reload the work goes on; another visit begins at the start.
   const draft = history.state?.step ? await drafts.load().catch(() => null) : null;
   if (draft) await goOn(draft, history.state.step);
+  else await follow();
 }).catch(fail);

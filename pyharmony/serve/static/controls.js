@@ -57,7 +57,7 @@ export function listen(editor) {
   listenToCut(editor, on);
   listenToPlace(on);
   listenToMatch(on);
-  listenToSaving(on);
+  listenToSaving(editor, on);
   for (const one of all("[data-next]")) {
     on(one, "click", (session) => session.go(/** @type {StepName} */ (one.dataset.next)));
   }
@@ -118,9 +118,9 @@ function listenToCut(editor, on) {
 /** @param {On} on */
 function listenToPlace(on) {
   on("add-subject", "change", async ({ subjects }, { target }) => {
-    const [file] = target.files;
+    const files = [...target.files];
     target.value = "";
-    if (file) await subjects.addFile(file);
+    await subjects.addFiles(files);
   });
   on("add-same", "click", ({ subjects, moving }) => subjects.add(moving));
   on("flip", "click", ({ placing }) => placing.flip());
@@ -178,14 +178,16 @@ function listenToMatch(on) {
   });
 }
 
-/** @param {On} on */
-function listenToSaving(on) {
+/** @type {(editor: Editor, on: On) => void} */
+function listenToSaving(editor, on) {
   for (const one of inputs("input[name=crop]")) on(one, "change", ({ cropping }) => cropping.choose());
   on("crop-numbers", "submit", (_, event) => event.preventDefault());
   on("crop-numbers", "change", ({ cropping }, { target }) => cropping.type(target.name));
   for (const id of ["download", "save"]) on(button(id), "click", ({ result }) => result.save());
   on("save-recipe", "click", ({ result }) => result.saveRecipe());
   on("save-result-mask", "click", ({ result }) => result.saveMask());
+  on("save-project", "click", () => editor.saveProject());
+  on("copy-link", "click", () => editor.copyLink());
   on("copy-command", "click", ({ result }) => result.copy(commandOf));
   on("copy-python", "click", ({ result }) => result.copy(pythonOf));
 }

@@ -54,6 +54,11 @@ export const BEGIN = Object.freeze({
   ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null, changes: null,
 });
 
+/** Returns a document that was stored by an earlier version of the page with the fields that are new. */
+/** @type {(doc: Doc) => Doc} */
+export const completed = (doc) => (
+  { ...BEGIN, ...doc, others: (doc.others ?? []).map((one) => ({ ...FIRST, ...one })) });
+
 /** The states of a document, each an immutable value, and the index of the current one. */
 export class DocumentHistory {
   /**

@@ -11,6 +11,7 @@
  *
  * @typedef {object} Draft
  * @property {string} key
+ * @property {string} [link] the key of links to it, which stays when another page continues it
  * @property {string} way
  * @property {Pictures} pictures
  * @property {Doc[]} states

@@ -9,11 +9,14 @@ import { isSameResult } from "./document.js";
 import * as drafts from "./drafts.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
-import { announce, fail } from "./messages.js";
+import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
+import { idsOf, projectOf } from "./project.js";
+import { ServiceError } from "./requests.js";
+import { copyText, saveBlob } from "./result.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
-import { TEXTS } from "./strings.js";
+import { TEXTS, WORK } from "./strings.js";
 
 /** @import { About } from "./requests.js" */
 /** @import { Pictures, Way } from "./ways/way.js" */
@@ -101,21 +104,51 @@ export class Editor {
     this.storing = setTimeout(() => this.store(), STORE_PAUSE);
   }
 
+  /** The open picture, as drafts and project files have it; null: there is none. */
+  get content() {
+    const { session } = this;
+    if (!session?.step) return null;
+    const { history, way, step } = session;
+    const first = Math.max(0, history.now - MOST_STATES);
+    const [pictures, states] = api.currently([session.pictures, history.states.slice(first)]);
+    return { way: way.name, pictures, states, now: history.now - first, step, thumb: this.stage.thumbnail() };
+  }
+
+  /** Saves the open picture as a project file. */
+  async saveProject() {
+    const { session, content } = this;
+    if (!session || !content) return;
+    const { doc, result } = session;
+    const file = await this.jobs.work(WORK.project, () => projectOf(content));
+    if (!file) throw new ServiceError(TEXTS.projectTooLarge);
+    saveBlob(file, `${result.stem}.pyharmony`);
+    session.saved = doc;
+    this.storeLater();
+    showMessage(TEXTS.projectSaved);
+  }
+
+  /** Copies and shows a link to the open picture in this browser, and the address of the result if it is computed. */
+  async copyLink() {
+    const { session } = this;
+    await this.store();
+    if (!session || !this.isStored) throw new ServiceError(TEXTS.noLink);
+    const { newest } = session.result;
+    const isWhole = newest && session.result.isOf(session.doc) && !session.doc.crop;
+    const files = isWhole ? [new URL(await api.there(newest.picture.file_url), location.href).href] : [];
+    await copyText(new URL(`#open=${session.link}`, location.href).href, files.map(() => TEXTS.linkOfFile), files);
+  }
+
   /** Stores the open picture as a draft; a browser without a database asks before it leaves the page instead. */
   async store() {
     clearTimeout(this.storing);
     this.storing = undefined;
-    const { session } = this;
-    if (!session?.step) return;
-    const { history, way, step, doc, saved } = session;
-    const first = Math.max(0, history.now - MOST_STATES);
-    const [pictures, states] = api.currently([session.pictures, history.states.slice(first)]);
-    const ids = [...new Set(JSON.stringify([pictures, states]).match(/\b[0-9a-f]{32}\b/g))];
+    const { session, content } = this;
+    if (!session || !content) return;
+    const { key, link, doc, saved } = session;
+    const ids = idsOf([content.pictures, content.states]);
+    const isSaved = saved !== null && isSameResult(doc, saved);
     try {
-      await drafts.save({
-        key: session.key, way: way.name, pictures, states, now: history.now - first, step, time: Date.now(), ids,
-        isSaved: saved !== null && isSameResult(doc, saved), thumb: this.stage.thumbnail(),
-      }, api.blobOf);
+      await drafts.save({ key, link, ...content, time: Date.now(), ids, isSaved }, api.blobOf);
       this.isStored = true;
     } catch {
       this.isStored = false;

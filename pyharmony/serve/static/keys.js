@@ -1,4 +1,4 @@
-// The keyboard of the editor: undo and redo everywhere, and on the canvas all actions of dragging.
+// The keyboard of the editor: undo, redo and the project everywhere, and on the canvas all actions of dragging.
 
 import { $, input } from "./dom.js";
 import { compareAt, pan, setBrush } from "./controls.js";
@@ -21,10 +21,10 @@ const BORDER = [2, 10];
 /** The factor by which a key changes the width of the brush. */
 const BRUSH = 1.2;
 /** The kinds of inputs without text. */
-const UNTYPED = ["radio", "checkbox", "range"];
+const UNTYPED = ["radio", "checkbox", "range", "file"];
 
 /** @param {EventTarget | null} target */
-function isTypedIn(target) {
+export function isTypedIn(target) {
   const { tagName, type } = /** @type {HTMLInputElement} */ (target);
   return /^(INPUT|SELECT|TEXTAREA)$/.test(tagName) && !UNTYPED.includes(type);
 }
@@ -34,7 +34,8 @@ export function listen(editor) {
   document.addEventListener("keydown", (event) => {
     const { session } = editor;
     if (!session || /** @type {HTMLDialogElement} */ ($("token")).open) return;
-    const run = event.key === "Escape" ? leaving(editor) : undoing(session, event) ?? onPicture(editor, session, event);
+    const run = event.key === "Escape" ? leaving(editor)
+      : saving(editor, event) ?? undoing(session, event) ?? onPicture(editor, session, event);
     if (!run) return;
     if (event.key !== "Escape") event.preventDefault();
     run();
@@ -47,6 +48,12 @@ function leaving(editor) {
   if (editor.stage.strokes.isBegun) return () => editor.stage.strokes.leave();
   if (editor.jobs.newest) return () => editor.jobs.cancel();
   return editor.isComparing ? () => editor.compare(false) : null;
+}
+
+/** @type {(editor: Editor, event: KeyboardEvent) => Run | null} */
+function saving(editor, { key, ctrlKey, metaKey, altKey, shiftKey }) {
+  if (key.toLowerCase() !== "s" || !(ctrlKey || metaKey) || altKey || shiftKey) return null;
+  return () => { editor.saveProject().catch(fail); };
 }
 
 /** @type {(session: Session, event: KeyboardEvent) => Run | null} */

@@ -6,6 +6,7 @@ import { UNPLACED } from "./geometry.js";
 import { boundsOf, canvasOf, cutOutOf } from "./pixels.js";
 import { ServiceError } from "./requests.js";
 import { START, TEXTS } from "./strings.js";
+import { partsOf } from "./zip.js";
 
 /** @import { Picture } from "./api.js" */
 /** @import { Doc, Subject } from "./document.js" */
@@ -21,8 +22,6 @@ const KEPT = /** @type {const} */ ([
 ]);
 /** The largest number of layers above the lowest: that of subjects. */
 const MOST_LAYERS = 8;
-/** The beginnings of a zip archive's end and of the entries of its directory. */
-const [END, ENTRY] = [0x06054b50, 0x02014b50];
 
 /** @param {string} name */
 const baseOf = (name) => name.replace(/^.*[\\/]/, "");
@@ -103,43 +102,19 @@ async function uploaded(canvas, name) {
 
 // ---- layers ----
 
-/** Returns the parts of a zip archive: functions that read them, by their names. @param {File} file */
-async function partsOf(file) {
-  const data = await file.arrayBuffer();
-  const view = new DataView(data);
-  let end = data.byteLength - 22;
-  while (end >= 0 && view.getUint32(end, true) !== END) end -= 1;
-  /** @type {Map<string, () => Promise<Blob>>} */
-  const parts = new Map();
-  let at = view.getUint32(end + 16, true);
-  for (; view.getUint32(at, true) === ENTRY;) {
-    const [method, size] = [view.getUint16(at + 10, true), view.getUint32(at + 20, true)];
-    const [name, extra, note] = [28, 30, 32].map((offset) => view.getUint16(at + offset, true));
-    const start = view.getUint32(at + 42, true);
-    parts.set(new TextDecoder().decode(new Uint8Array(data, at + 46, name)), async () => {
-      const from = start + 30 + view.getUint16(start + 26, true) + view.getUint16(start + 28, true);
-      const packed = new Blob([new Uint8Array(data, from, size)]);
-      if (!method) return packed;
-      return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate-raw"))).blob();
-    });
-    at += 46 + name + extra + note;
-  }
-  return parts;
-}
-
 /**
  * Returns a document of the layers of an OpenRaster file: the lowest is the background, others are subjects. Shadows,
- * which multiply, and what is faint everywhere become a part of the background.
+ * which multiply, and what is faint everywhere become a part of the background. No part may have more than most bytes.
  *
- * @type {(file: File) => Promise<Opened>}
+ * @type {(file: File, most: number) => Promise<Opened>}
  */
-export async function openedLayers(file) {
-  const parts = await partsOf(file).catch(() => new Map());
-  const text = await (await parts.get("stack.xml")?.())?.text();
+export async function openedLayers(file, most) {
+  const parts = await partsOf(file, most).catch(() => new Map());
+  const text = await parts.get("stack.xml")?.read().then((/** @type {Blob} */ one) => one.text(), () => "");
   if (!text) throw new ServiceError(START.noLayers(file.name));
   const stack = new DOMParser().parseFromString(text, "text/xml");
   const visible = [...stack.querySelectorAll("layer")].filter((one) => one.getAttribute("visibility") !== "hidden");
-  const layers = await Promise.all(visible.reverse().map((one) => layerOf(parts, one)));
+  const layers = await Promise.all(visible.reverse().map((one) => layerOf(parts, one))).catch(() => []);
   if (!layers.length) throw new ServiceError(START.noLayers(file.name));
   const [lowest, ...upper] = layers;
   const shades = upper.filter(({ isShade }) => isShade);
@@ -163,10 +138,10 @@ export async function openedLayers(file) {
   return opened(subjects, background);
 }
 
-/** @type {(parts: Map<string, () => Promise<Blob>>, layer: Element) => Promise<any>} */
+/** @type {(parts: Map<string, import("./zip.js").Part>, layer: Element) => Promise<any>} */
 async function layerOf(parts, layer) {
   const [x, y] = ["x", "y"].map((name) => Number(layer.getAttribute(name)));
-  const blob = /** @type {Blob} */ (await parts.get(layer.getAttribute("src") ?? "")?.());
+  const blob = /** @type {Blob} */ (await parts.get(layer.getAttribute("src") ?? "")?.read());
   const file = new File([blob], `${layer.getAttribute("name") || "layer"}.png`, { type: "image/png" });
   const image = new Image();
   image.src = URL.createObjectURL(blob);

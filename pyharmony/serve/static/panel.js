@@ -113,7 +113,7 @@ export function show(session) {
   const tool = /** @type {keyof typeof TEXTS.cutKeys} */ (chosen("tool"));
   const { step } = session;
   const placeKeys = step === "save" ? TEXTS.saveKeys : TEXTS.placeKeys;
-  $("stage-help").textContent = step === "cut" ? TEXTS.cutKeys[tool] : placeKeys;
+  $("stage-help").textContent = `${step === "cut" ? TEXTS.cutKeys[tool] : placeKeys} ${TEXTS.projectKey}`;
 }
 
 /** Enables saving if the document is complete. @param {boolean} isComplete */

@@ -181,9 +181,7 @@ export class Result {
     const { doc, pictures } = this.session;
     // The numbers of the service stay as they are written.
     const added = JSON.stringify({ crop: doc.crop, page: pageOf(doc, pictures) });
-    const url = URL.createObjectURL(new Blob([`${added.slice(0, -1)}, ${text.slice(1)}`]));
-    download(url, "recipe.json");
-    setTimeout(() => URL.revokeObjectURL(url), RELEASE);
+    saveBlob(new Blob([`${added.slice(0, -1)}, ${text.slice(1)}`]), "recipe.json");
   }
 
   /** Saves the mask of the cut-out. */
@@ -217,14 +215,17 @@ export class Result {
       flattens: format === "jpeg" && made.picture.dtype !== "uint8",
       crop: way.layered ? null : this.session.doc.crop,
     });
-    $("code").textContent = text;
-    $("code").hidden = false;
-    const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-    const notes = [
-      ...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : []),
-    ];
-    showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
+    await copyText(text, [...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : [])]);
   }
+}
+
+/** Copies a text, and shows it with other lines and notes. */
+/** @type {(text: string, notes: string[], lines?: string[]) => Promise<void>} */
+export async function copyText(text, notes, lines = []) {
+  $("code").textContent = [text, ...lines].join("\n");
+  $("code").hidden = false;
+  const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+  showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
 }
 
 /** Returns the names of files by slot; of files with the same name, all but the first are renamed. */
@@ -257,6 +258,13 @@ function namesOf({ background, composite, source, mask, edited, photos = [] }, s
     photos: photos.map((photo, i) => nameOf(photo, `photo${i + 1}.jpg`)),
   };
   return { names, same };
+}
+
+/** Saves a file that the page has made. @type {(blob: Blob, name: string) => void} */
+export function saveBlob(blob, name) {
+  const url = URL.createObjectURL(blob);
+  download(url, name);
+  setTimeout(() => URL.revokeObjectURL(url), RELEASE);
 }
 
 /** @type {(url: string, name?: string) => void} */

@@ -47,6 +47,8 @@ export class Session {
     this.draft = draft;
     /** The key under which the picture is stored. */
     this.key = drafts.begin(draft?.key);
+    /** The key of links to it, which stays. */
+    this.link = draft?.link ?? draft?.key ?? this.key;
     this.history = new DocumentHistory(way.first(pictures), draft);
     /** The document that was saved last. @type {Doc | null} */
     this.saved = draft?.isSaved ? this.history.doc : null;

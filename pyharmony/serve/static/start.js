@@ -5,6 +5,7 @@ import { $, button, buttonOf, elementOf, input, inputs, passFocus } from "./dom.
 import { announce, clear, fail, messageOf, showMessage } from "./messages.js";
 import { openedLayers, openedRecipe, photosOf, readRecipe } from "./opening.js";
 import { reducedFile } from "./pixels.js";
+import { openedProject } from "./project.js";
 import { START } from "./strings.js";
 import { WAYS } from "./ways/all.js";
 
@@ -14,10 +15,10 @@ import { WAYS } from "./ways/all.js";
 /** @typedef {(way: Way, pictures: Pictures, draft?: import("./drafts.js").Started) => Promise<void>} Open */
 
 /** The accepted files of a slot, and image files whose type the browser does not know. */
-const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif,.json,.ora", /\.(tiff?|hei[cf]|avif)$/i];
+const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif,.json,.ora,.pyharmony", /\.(tiff?|hei[cf]|avif)$/i];
 
 /** The files that the page has saved and opens. */
-const SAVED = /\.(json|ora)$/i;
+const SAVED = /\.(json|ora|pyharmony)$/i;
 
 /** The smallest number of photos of one place. */
 const FEWEST = 2;
@@ -26,9 +27,13 @@ const FEWEST = 2;
 const textsOf = (way, name) => /** @type {any} */ (START)[way.name][name];
 
 export class Start {
-  /** @param {Open} open is called when all photos are there */
-  constructor(open) {
+  /**
+   * @param {Open} open is called when all photos are there
+   * @param {() => Promise<void>} home is called before photos are asked for
+   */
+  constructor(open, home) {
     this.open = open;
+    this.home = home;
     /** The service, once it is known. @type {import("./requests.js").About | null} */
     this.about = null;
     this.way = WAYS.compose;
@@ -94,20 +99,25 @@ export class Start {
   }
 
   /**
-   * Opens a recipe or a file with layers, if there is one among files; of a recipe, the photos are asked for. Returns
-   * whether there was one.
+   * Opens a project, a recipe or a file with layers, if one is among files; of a recipe, the photos are asked for.
+   * Returns whether there was one.
    *
    * @param {File[]} files
+   * @param {AbortSignal} [signal] cancels the uploads of a project
    */
-  async openSaved(files) {
+  async openSaved(files, signal = undefined) {
     const saved = files.find(({ name }) => SAVED.test(name));
     if (!saved) return false;
     try {
-      if (/\.ora$/i.test(saved.name)) {
-        const { pictures, ...draft } = await openedLayers(saved);
+      if (/\.pyharmony$/i.test(saved.name)) {
+        leaveOut(files.filter((file) => file !== saved));
+        await this.openProject(saved, signal);
+      } else if (/\.ora$/i.test(saved.name)) {
+        const { pictures, ...draft } = await openedLayers(saved, (this.about ?? await api.service()).max_upload);
         await this.open(WAYS.compose, pictures, draft);
       } else {
         const recipe = await readRecipe(saved);
+        await this.home();
         this.choose({ ...WAYS.compose, slots: [{ name: "photos", icon: "i-photo", many: true }], samples: null });
         this.recipe = recipe;
         $("way-help").textContent = START.addPhotos(photosOf(recipe));
@@ -120,16 +130,29 @@ export class Start {
     return true;
   }
 
+  /** @type {(file: File, signal?: AbortSignal) => Promise<void>} */
+  async openProject(file, signal) {
+    const own = new AbortController();
+    for (const one of [this.uploads.signal, signal]) one?.addEventListener("abort", () => own.abort(), { once: true });
+    const slot = within($("slots"), ".slot");
+    const { bar, cancel } = showUpload(slot, 1, () => own.abort());
+    try {
+      const about = this.about ?? await api.service();
+      const onProgress = (/** @type {number} */ share) => { bar.value = share; };
+      const { way, pictures, ...draft } = await openedProject(file, about, onProgress, own.signal);
+      await this.open(way, pictures, draft);
+    } finally {
+      passFocus(cancel, within(slot, "input"));
+      bar.remove();
+      cancel.remove();
+    }
+  }
+
   /** Adds files that were dropped outside of the slots, or pasted: they fill the first free slot. */
-  /** @type {(files: Iterable<File>) => void} */
+  /** @type {(files: File[]) => void} */
   bring(files) {
     const slot = this.way.slots.find(({ name }) => !this.photos[name]) ?? this.way.slots[0];
-    const all = [...files];
-    const images = all.filter(({ name, type }) => (
-      type.startsWith("image/") || IMAGES.test(name) || SAVED.test(name)));
-    if (images.length) leaveOut(all.filter((file) => !images.includes(file)));
-    // Without an image, the service says what the files are.
-    this.take(images.length ? images : all, slot.name, slot.many);
+    this.take(usable(files), slot.name, slot.many);
   }
 
   /** Adds files to a slot, and surplus ones to the slots after it. */
@@ -266,6 +289,15 @@ export class Start {
 
 /** Returns the first descendant that matches. @type {(element: HTMLElement, selector: string) => HTMLElement} */
 const within = (element, selector) => /** @type {HTMLElement} */ (element.querySelector(selector));
+
+/** Returns the files that can be used; others are named. @param {File[]} files */
+export function usable(files) {
+  const images = files.filter(({ name, type }) => type.startsWith("image/") || IMAGES.test(name) || SAVED.test(name));
+  // Without an image, the service says what the files are.
+  if (!images.length) return files;
+  leaveOut(files.filter((file) => !images.includes(file)));
+  return images;
+}
 
 /** Names the files that are not used, if there are any. @param {File[]} files */
 function leaveOut(files) {

@@ -66,6 +66,9 @@ export const START = {
   reducing: "Reducing it",
   cannotReduce: "This browser cannot read the file, so it cannot reduce it either. Make it smaller in another program.",
   wrongToken: "That is not the token of this service.",
+  noProject: (/** @type {string} */ name) => `${name} is no project of this page, or it is damaged.`,
+  newerProject: (/** @type {string} */ name) => `${name} needs a newer pyharmony, or one with more installed.`,
+  linkGone: "The picture of this link is not in this browser: it was made in another one, deleted, or a week has passed.",
 };
 
 /** Errors, and the parts of all messages. */
@@ -174,6 +177,7 @@ export const WORK = {
   under: "Composing the subjects below",
   cutout: "Writing the cut-out",
   file: "Writing the file",
+  project: "Writing the project",
   waits: "waits for its turn",
   busy: (/** @type {number} */ seconds) => `The service is busy; trying again in ${seconds} s`,
   far: (/** @type {number} */ step, /** @type {number} */ steps, /** @type {number} */ seconds) => (
@@ -288,6 +292,12 @@ export const TEXTS = {
   notCopied: "Here it is.",
   readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
   sameNames: "Two of your files have one name: rename the second as shown.",
+  projectKey: "Ctrl and S save the project.",
+  projectSaved: "The project was saved, with its photos.",
+  projectTooLarge: "The photos are too large for one file: more than 4 GB.",
+  oneSubject: "Photos are added only to a composite of two photos. Go back to the start for another picture.",
+  noLink: "This browser stores no pictures, so there is no link to this one.",
+  linkOfFile: "The second address is the picture itself, for as long as the service keeps it.",
 };
 
 const LITTLE = "so they were changed only a little";

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { $, all, buttonOf, elementOf, iconOf } from "./dom.js";
 import { adding, changing, isVisible, ordering, removing, selecting, subjectsOf } from "./document.js";
 import { UNPLACED } from "./geometry.js";
-import { announce, fail } from "./messages.js";
+import { announce, fail, showMessage } from "./messages.js";
 import { cutOutOf } from "./pixels.js";
 import { TEXTS, WORK } from "./strings.js";
 
@@ -133,10 +133,14 @@ export class Subjects {
     await session.editor.store();
   }
 
-  /** @param {File} file */
-  async addFile(file) {
-    const { jobs } = this.session;
-    await this.add(await jobs.work(WORK.open, ({ signal }) => api.upload(file, undefined, signal)));
+  /** Adds a subject from each file; in a way with one subject it is said where others can be added. */
+  /** @param {File[]} files */
+  async addFiles(files) {
+    const { jobs, way } = this.session;
+    if (!way.layered) showMessage(TEXTS.oneSubject);
+    for (const file of way.layered ? files : []) {
+      await this.add(await jobs.work(WORK.open, ({ signal }) => api.upload(file, undefined, signal)));
+    }
   }
 
   /** @param {number} index */
