@@ -213,7 +213,7 @@ COMPOSE = Call(
         Option("opacity", float, "The opacity of the subject, without its shadow.", value=1.0, low=0, high=1,
                each="opacity", shared=True, in_recipe=True, is_new=True, neutral=1.0, on_page="opacity"),
         Option("mode", LAYER_MODES, "How the subject's colours mix with those below it.", value="normal", each="mode",
-               shared=True, in_recipe=True, is_new=True, neutral="normal", on_page="mode"),
+               shared=True, in_recipe=True, is_new=True, neutral="normal", on_page="layer-mode"),
         Option("adjust_background", Group(ADJUST_BACKGROUND, is_step=False),
                "Corrections of the background, before subjects are matched to it.", look=True, on_page="adjust"),
         Option("adjust_result", Group(ADJUST_RESULT, is_step=False), "Corrections of the finished composite.",

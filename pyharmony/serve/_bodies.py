@@ -613,6 +613,7 @@ class LiveBody(Body):
     strength: float = Field(default=1.0, ge=0, le=1, description="The interpolation from plain to matched.")
     shadow: PictureId | None = Field(default=None, description="The shadow layer, if there is one.")
     cast: Position | None = Field(default=None, description="The position of its first pixel in background.")
+    base: PictureId | None = Field(default=None, description="The background layer of `layers`, if there is one.")
     source: PictureId | None = Field(default=None, description="The source image of `blend`, in place of layers.")
     mask: PictureId | None = Field(default=None, description="The mask of source.")
     scale: float = Field(default=1.0, gt=0, le=1000, description="The factor of source's size.")
