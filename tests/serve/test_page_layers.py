@@ -92,6 +92,12 @@ def test_a_subject_has_an_opacity_and_a_mode(browser: Any, service: Any, tmp_pat
         options = {**PLAIN, "opacity": 0.6, "mode": mode.replace("-", "_")}
         expected = np.asarray(pyharmony.compose(files["alpha"], files["background"], **options))
         agrees(visit, expected, (150, 140), (130, 160), (300, 60))
+        visit.click("[data-to=save]")
+        page.check("input[name=format][value=ora]", force=True)
+        layers = tmp_path / "layers.ora"
+        layers.write_bytes(visit.download("#save"))
+        page.check("input[name=format][value=png]", force=True)
+        visit.click("[data-to=match]")
         # Only with a clean edge; another blend leaves the mode as it is, without its effect.
         page.check("input[name=blend][value=poisson]", force=True)
         assert page.is_disabled("#layer-mode") and page.is_visible("#layer-mode-note")
@@ -104,6 +110,15 @@ def test_a_subject_has_an_opacity_and_a_mode(browser: Any, service: Any, tmp_pat
         assert page.input_value("#opacity") == "100" and page.input_value("#layer-mode") == "normal"
         plain = np.asarray(pyharmony.compose(files["alpha"], files["background"], **PLAIN))
         agrees(visit, plain, (150, 140))
+        visit.leave()
+        # The layers of the file are opened as they lie over one another.
+        page.set_input_files("#open-file", str(layers))
+        visit.step("place")
+        visit.settled()
+        opened = pixels_of(visit.download())[..., :3].astype(int)
+        assert (np.abs(opened - expected) > 2).mean() < 0.01
+        visit.click("[data-to=match]")
+        assert page.input_value("#opacity") == "60" and page.input_value("#layer-mode") == mode
         visit.leave()
 
 
