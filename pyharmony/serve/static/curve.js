@@ -153,7 +153,7 @@ export class CurveEditor {
     knot.addEventListener("keydown", (event) => this.press(event, index));
     knot.addEventListener("pointerdown", (event) => {
       knot.setPointerCapture(event.pointerId);
-      knot.focus();
+      knot.focus({ preventScroll: true });
       event.preventDefault();
     });
     knot.addEventListener("pointermove", ({ pointerId, clientX, clientY }) => {
@@ -180,7 +180,8 @@ export class CurveEditor {
     const added = withPoint(this.points, at);
     if (!added) return;
     this.change(added.points);
-    this.knots[added.index].focus();
+    // Nothing moves away under a pointer.
+    this.knots[added.index].focus({ preventScroll: at !== null });
   }
 
   /** Removes a point; the one beside it gets the focus. @param {number} index */
