@@ -50,6 +50,7 @@ __all__ = [
     "ImageFormat",
     "ImageLike",
     "ImageT",
+    "LayerMode",
     "MaskLike",
     "Network",
     "OneOrMany",
@@ -124,6 +125,9 @@ UpscaleMethod = Literal["auto", "srgan", "lanczos", "bicubic"]
 
 CompositeBlend = Literal["auto", "alpha", "gaussian_poisson", "poisson"]
 """The blends of `pyharmony.compose`."""
+
+LayerMode = Literal["normal", "multiply", "screen", "overlay", "darken", "lighten", "soft_light"]
+"""The modes in which a layer's colours mix with those below it, of W3C's Compositing and Blending Level 1."""
 
 Chroma = Literal["transport", "temperature"]
 """The treatment of chroma by `pyharmony.color.luminance_temperature`."""

@@ -5,11 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .images import BLEND
-from .option import COLOUR, IMAGE, INDICES, LINE, POINT, POINTS, RECTANGLE, ROW_OR_LINE, Call, File, Group, Name, Option
+from .option import (
+    COLOUR,
+    CURVE,
+    IMAGE,
+    INDICES,
+    LINE,
+    POINT,
+    POINTS,
+    RECTANGLE,
+    ROW_OR_LINE,
+    Call,
+    File,
+    Group,
+    Name,
+    Option,
+)
 
 _KEEP_GPS = replace(BLEND.by_name["keep_gps"], argument=True, value=False)
 #: The blends of a composite; the first is the default of 'auto'.
 COMPOSITE_BLENDS = ("alpha", "gaussian-poisson", "poisson")
+#: The modes of a subject over what is below it, those of layers; the first is the default.
+LAYER_MODES = ("normal", "multiply", "screen", "overlay", "darken", "lighten", "soft-light")
 
 SEGMENT = Call(
     command="segment",
@@ -109,22 +126,33 @@ REFLECTION = Call(
     ),
 )  # fmt: skip
 
-ADJUST = Call(
-    command="adjust",
-    inputs={},
-    options=(
-        Option("exposure", float, "The exposure of the subject, in stops.", value=0.0, low=-4, high=4),
-        Option("temperature", float, "Its warmth: the shift of the light's temperature in mired, above 0 warmer.",
+
+def _colours_of(part: str) -> tuple[Option, ...]:
+    """Returns the options of a correction of colours by hand."""
+    return (
+        Option("exposure", float, f"The exposure of {part}, in stops.", value=0.0, low=-4, high=4),
+        Option("temperature", float, "The shift of its light's temperature in mired, above 0 warmer.",
                value=0.0, low=-150, high=300),
         Option("contrast", float, "Its contrast: an S-curve about middle grey, below 0 a flatter one.",
                value=0.0, low=-1, high=1),
         Option("saturation", float, "The factor of its saturation; 0 is grey.", value=1.0, low=0, high=4),
+        Option("curve", CURVE, f"Its tone curve: {CURVE.accepted}.", "none"),
+    )  # fmt: skip
+
+
+ADJUST = Call(
+    command="adjust",
+    inputs={},
+    options=(
+        *_colours_of("the subject"),
         Option("edge", float, "The pixels of the background by which its outline moves, above 0 outwards.",
                value=0.0, low=-50, high=50),
         Option("feather", float, "The width over which its edge becomes softer, in pixels of the background.",
                value=0.0, low=0, high=50),
     ),
 )  # fmt: skip
+ADJUST_BACKGROUND = Call(command="adjust-background", inputs={}, options=_colours_of("the background"))
+ADJUST_RESULT = Call(command="adjust-result", inputs={}, options=_colours_of("the composite"))
 
 SUPER_RESOLVE = Call(
     command="super-resolve",
@@ -182,6 +210,14 @@ COMPOSE = Call(
                look=True, in_recipe=True, on_page="field"),
         Option("adjust", Group(ADJUST, is_step=False), "Corrections by hand, after the match, whatever the strength.",
                each="adjust", shared=True, look=True, in_recipe=True, is_new=True, on_page="adjust"),
+        Option("opacity", float, "The opacity of the subject, without its shadow.", value=1.0, low=0, high=1,
+               each="opacity", shared=True, in_recipe=True, is_new=True, neutral=1.0, on_page="opacity"),
+        Option("mode", LAYER_MODES, "How the subject's colours mix with those below it.", value="normal", each="mode",
+               shared=True, in_recipe=True, is_new=True, neutral="normal", on_page="layer-mode"),
+        Option("adjust_background", Group(ADJUST_BACKGROUND, is_step=False),
+               "Corrections of the background, before subjects are matched to it.", look=True, on_page="adjust"),
+        Option("adjust_result", Group(ADJUST_RESULT, is_step=False), "Corrections of the finished composite.",
+               on_page="adjust"),
         Option("upscale", ("srgan", "lanczos", "bicubic"), "How a subject is enlarged to more than 1.5 times its size.",
                value="auto", auto=True, none=True, on_page="field"),
         Option("seed", int, "The seed of the grain.", value=0, low=0, high=2**32, on_page="field"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -56,8 +57,37 @@ POINTS = Numbers("X,Y[,X,Y…]", "120,80", pairs=True)
 RECTANGLE = Numbers("X,Y,W,H", "10,20,300,200", (4,))
 LINE = Numbers("X,Y,X,Y…", "120,80,160,90", pairs=True, line=True)
 ROW_OR_LINE = Numbers("Y|X,Y,X,Y", "300 or 10,300,200,290", (1, 4), pairs=True)
+
+
+@dataclass(frozen=True)
+class Curve(Numbers):
+    """The type of an option that is a tone curve: its points (x, y), each number 0 to 1, x rising."""
+
+    least: int = 2
+    most: int = 16
+
+    @property
+    def accepted(self) -> str:
+        """The accepted points in words, for messages."""
+        return f"{self.least} to {self.most} points [x, y], each from 0 to 1, x rising"
+
+    def accepts(self, points: Any) -> bool:
+        """Returns whether a sequence is the points of a tone curve."""
+        if not isinstance(points, Sequence) or isinstance(points, str) or not self.least <= len(points) <= self.most:
+            return False
+        pairs: list[Any] = [one if isinstance(one, Sequence) and len(one) == 2 else (None, None) for one in points]
+        if not all(_is_number(value) and 0 <= value <= 1 for pair in pairs for value in pair):
+            return False
+        return all(one[0] < after[0] for one, after in itertools.pairwise(pairs))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 COLOUR = Numbers("R,G,B", "0.9,0.95,1.1", (3,))
 INDICES = Numbers("N[,N…]", "0,2", whole=True)
+CURVE = Curve("X,Y,X,Y…", "0,0,0.5,0.6,1,1", pairs=True, line=True)
 
 
 @dataclass(frozen=True)
@@ -271,6 +301,8 @@ class Option:
             return isinstance(value, str) and value in self.identifiers
         if self.type is bool:
             return isinstance(value, bool)
+        if isinstance(self.type, Curve):
+            return self.type.accepts(value)
         number = isinstance(value, (int, float) if self.type is float else int) and not isinstance(value, bool)
         return number and self._within(value)
 
@@ -281,8 +313,7 @@ class Option:
 
     def check(self, value: Any) -> None:
         """Refuses a number out of the bounds by a ValueError that describes the accepted values."""
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and (self.low, self.high) != (None, None) and not self._within(value):
+        if _is_number(value) and (self.low, self.high) != (None, None) and not self._within(value):
             raise ValueError(self.accepted)
 
     @property
@@ -295,6 +326,8 @@ class Option:
             text = "one of " + ", ".join(self.identifiers)
         elif self.type is bool:
             text = "true or false"
+        elif isinstance(self.type, Curve):
+            text = self.type.accepted
         else:
             text = "a whole number" if self.type is int else "a number"
             if self.low is not None and self.high is not None:
@@ -414,10 +447,14 @@ class Call:
                     if isinstance(option.type, Group) and isinstance(value, Mapping):
                         value = _in_rows(option, value, count, several)
                     value = _for_each(option, value, count, several)
-                elif isinstance(option.type, tuple) and isinstance(value, str):
-                    value = value.replace("-", "_")  # names in Python have underscores
+                if isinstance(option.type, tuple):  # names in Python have underscores
+                    value = [_as_identifier(one) for one in value] if isinstance(value, list) else _as_identifier(value)
                 arguments[option.each or option.name] = value
         return arguments
+
+
+def _as_identifier(word: Any) -> Any:
+    return word.replace("-", "_") if isinstance(word, str) else word
 
 
 def _in_rows(option: Option, columns: Mapping[str, Sequence[Any]], count: int, several: bool) -> list[dict[str, Any]]:

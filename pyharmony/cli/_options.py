@@ -122,7 +122,8 @@ def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., No
         def work(console: Console, values: dict[str, Any]) -> None:
             console.names = names_of(parameters) | {one.each: one.flag for one in call.options if one.each}
             for option in call.options:
-                console.names |= {one.name.replace("_", ".", 1): one.flag for one in option.inner}
+                start = len(option.name)
+                console.names |= {f"{option.name}.{one.name[start + 1 :]}": one.flag for one in option.inner}
             arguments = {p.name: parts[p.name][1](call, values) if p.name in parts else values[p.name] for p in own}
             function(console, **arguments)
 

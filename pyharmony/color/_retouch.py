@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import Float64
+from .._calls import CURVE
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Affine, Curves, Light, Stage, share
 from ..reference.luma import LUMA
@@ -72,6 +74,8 @@ class Retouching:
         ambient: the colour of the ambient light, linear, each 0 to 1.
         shadows, highlights: the amount of brightening, -1 to 1; above zero is brighter.
         light: the stops of `pyharmony.ops.Light`, a smooth field of light over the image, each -4 to 4.
+        curve: 2 to 16 points (x, y) of a tone curve, each 0 to 1, x rising; empty, or a straight line from (0, 0)
+            to (1, 1): none.
 
     Example:
         >>> from pyharmony.color import Retouching
@@ -94,9 +98,18 @@ class Retouching:
     shadows: float = 0.0
     highlights: float = 0.0
     light: tuple[float, float, float, float, float, float] = (0.0,) * 6
+    curve: Sequence[tuple[float, float]] = ()
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
+        points = np.asarray(self.curve).tolist() if isinstance(self.curve, np.ndarray) else self.curve
+        if not isinstance(points, (tuple, list)):
+            raise DTypeError(f"curve: {type(points).__name__}, expected {CURVE.accepted}")
+        if points and not CURVE.accepts(points):
+            raise ArgumentError(f"curve: {_checks.shortened(points)}, expected {CURVE.accepted}")
+        curve = tuple((float(x), float(y)) for x, y in points)
+        is_straight = bool(curve) and curve[0] == (0, 0) and curve[-1] == (1, 1) and all(x == y for x, y in curve)
+        object.__setattr__(self, "curve", () if is_straight else curve)
+        for field in dataclasses.fields(self)[:-1]:
             low, high = _ACCEPTED[field.name]
             setting = getattr(self, field.name)
             if isinstance(field.default, tuple):
@@ -156,7 +169,8 @@ def retouch(
 
         t = y^γ,   t + c t (1 - t) (2 t - 1) 2 + s t (1 - t)³ 4 + k t³ (1 - t) 4
 
-    with contrast c, shadows s and highlights k; the curve is non-decreasing.
+    with contrast c, shadows s and highlights k, which is non-decreasing. Last comes `curve`, which all three channels
+    get in sRGB: the monotone cubic through its points (Fritsch and Butland 1984), constant beyond them.
 
     Args:
         image: an image of any kind, see `reinhard`, in sRGB; colours are clipped to [0, 1], floats too.
@@ -230,7 +244,39 @@ def _tones(p: Retouching) -> Any:
     t = _encoded() ** np.float32(p.gamma)
     rest = 1 - t
     tones = t + t * rest * (2 * p.contrast * (t - rest) + 4 * p.shadows * rest * rest + 4 * p.highlights * t * t)
-    return np.maximum.accumulate(tones.clip(0, 1))
+    tones = np.maximum.accumulate(tones.clip(0, 1))
+    return _through(p.curve, tones) if p.curve else tones
+
+
+def _through(points: Sequence[tuple[float, float]], at: Any) -> Any:
+    """Returns the values at some places of the piecewise cubic that is monotone between its points, [N] float32."""
+    x, y = np.asarray(points, np.float64).T
+    steps, slopes = np.diff(x), np.diff(y) / np.diff(x)
+    tangents = np.empty(len(x))
+    # The weighted harmonic mean of the slopes beside a point; 0 at a peak, a valley and the end of a level part.
+    before, after = 2 * steps[1:] + steps[:-1], steps[1:] + 2 * steps[:-1]
+    rises = slopes[:-1] * slopes[1:] > 0
+    left, right = np.where(rises, slopes[:-1], 1), np.where(rises, slopes[1:], 1)
+    tangents[1:-1] = np.where(rises, (before + after) / (before / left + after / right), 0)
+    for end, order in ((0, 1), (-1, -1)):
+        tangents[end] = _end_tangent(steps[::order][:2], slopes[::order][:2])
+    part = np.clip(np.searchsorted(x, at, "right") - 1, 0, len(x) - 2)
+    width, slope = steps[part], slopes[part]
+    t = np.clip((at - x[part]) / width, 0, 1)
+    first, last = tangents[part], tangents[part + 1]
+    bend = (first - slope) * (1 - t) - (last - slope) * t
+    return (y[part] + width * t * (slope + (1 - t) * bend)).clip(0, 1).astype(np.float32)
+
+
+def _end_tangent(steps: Float64, slopes: Float64) -> float:
+    """Returns the tangent at an end from the widths and slopes of the part there and, if there is one, the next."""
+    if len(steps) == 1:
+        return float(slopes[0])
+    tangent = ((2 * steps[0] + steps[1]) * slopes[0] - steps[0] * slopes[1]) / steps.sum()
+    if tangent * slopes[0] <= 0:
+        return 0.0
+    steep = slopes[0] * slopes[1] <= 0 and abs(tangent) > 3 * abs(slopes[0])
+    return float(3 * slopes[0] if steep else tangent)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from ..color import Retouching
 from ..ops.distance import distance_inside
 
 #: The corrections that are arguments of `pyharmony.color.Retouching`.
-_COLOURS = ("exposure", "temperature", "contrast", "saturation")
+_COLOURS = ("exposure", "temperature", "contrast", "saturation", "curve")
 #: The deviation of the Gaussian that smooths distances before their gradient is taken, in pixels.
 _DISTANCE_SIGMA = 1.0
 #: The number of levels of alpha for which the distance to the nearest pixel that has them is computed.
@@ -36,7 +36,7 @@ class Edge(NamedTuple):
     deviation: float  # that of the Gaussian that softens it
 
     @staticmethod
-    def of(adjust: Mapping[str, float] | None, pixels: float) -> Edge:
+    def of(adjust: Mapping[str, Any] | None, pixels: float) -> Edge:
         """Returns the change of a subject's edge; pixels: the number of pixels of alpha for one of the background."""
         values = adjust or {}
         return Edge(values.get("edge", 0.0) * pixels, values.get("feather", 0.0) * pixels / 2)
@@ -139,7 +139,7 @@ def feathered(alpha: Float32, deviation: float) -> Float32:
     return result
 
 
-def retouching_of(adjust: Mapping[str, float] | None) -> Retouching | None:
+def retouching_of(adjust: Mapping[str, Any] | None) -> Retouching | None:
     """Returns the parameters of corrections for `pyharmony.color.retouch`; None if colours do not change."""
     values: dict[str, Any] = {name: value for name, value in (adjust or {}).items() if name in _COLOURS}
     parameters = Retouching(**values)

@@ -14,19 +14,21 @@ import numpy as np
 
 from .. import _arrays, _checks, _reprs, io
 from .._arrays import NumpyArray, Rectangle
+from .._calls import COMPOSE
 from .._cuda import is_device_array
 from .._images.call import DST_AS_SRC, Call
 from .._images.cutouts import cutout_alpha
 from .._images.frame import Frame, Infos, Job, as_images, lay_over_alpha
 from .._images.kinds import as_delivered, picture_of
 from .._images.levels import image_levels, in_dtype, in_levels, picture_levels
-from .._images.region import Region, bounding_box
+from .._images.region import Region, as_float, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import beside, in_threads
 from .._public import former_field, naming_keywords
 from .._verdict import place_facts, told, verdict_of
 from .._version import __version__
 from .._warnings import quiet, warn
+from ..color import retouch
 from ..errors import (
     NO_REASON,
     ArgumentError,
@@ -38,7 +40,7 @@ from ..errors import (
     ShapeError,
 )
 from ..harmonization.names import DEFAULT
-from ..io import Layer, Picture
+from ..io import Layer, Picture, merged_of
 from ..io.files import read_reduced
 from ..io.provenance import add_history
 from ..io.shown import WithInfo, page, png
@@ -52,6 +54,7 @@ from ..typing import (
     CompositeBlend,
     HarmonizeMethod,
     ImageLike,
+    LayerMode,
     MaskLike,
     OneOrMany,
     OutLike,
@@ -61,13 +64,14 @@ from ..typing import (
     UpscaleMethod,
 )
 from . import _plan
+from ._adjust import retouching_of
 from ._arguments import check_out, check_people, check_result, settings_of
 from ._plan import MIN_DETECTION_SIDE, People, Photo
-from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
+from ._recipe import CORRECTIONS, SCHEMA, check_mask, check_mode, digest, mask_over, read_recipe
 from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
-from .subjects import Front, Names, Number, Spot, Subject, photos_of, subjects_of
+from .subjects import Front, Names, Number, Spot, Subject, adjustment, photos_of, subjects_of
 
 #: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0
@@ -194,8 +198,9 @@ class ComposeInfo(_reprs.Line):
     def layers(self) -> list[Layer]:
         """The layers of the composite, from the bottom to the top, for `pyharmony.io.write_layers`.
 
-        They are the background, and for each subject its shadow, which multiplies, and the subject. Merged they are
-        the composite, bit for bit, unless the background is partly transparent.
+        They are the background, and for each subject its shadow, which multiplies, and the subject. With
+        `adjust_result` the corrected composite lies over them, and hides them; without it the others are as before the
+        correction. Merged they are the composite, bit for bit, unless the background is partly transparent.
 
         Raises:
             ArgumentError: the composite has floats, which layers cannot store.
@@ -204,7 +209,18 @@ class ComposeInfo(_reprs.Line):
             kind = self._background.dtype.name
             raise ArgumentError(f"background: {kind}, layers hold 8 or 16 bits; expected uint8 or uint16")
         part = _region_of(self.recipe, self._background.shape)
-        return layers_of(part.of(self._background), [within(one, part) for one in self._drawings], part)
+        drawings, below = [within(one, part) for one in self._drawings], part.of(self._background)
+        layers, size = layers_of(below, drawings, part), part.shape[::-1]
+        parameters = retouching_of(self.recipe.get("adjust_result"))
+        if parameters is None:
+            return layers
+        merged = merged_of(layers, size)
+        # The colours are drawn over an opaque background, whose alpha they then get.
+        has_alpha = below.shape[2] == 4
+        colours = merged_of(layers_of(below[..., :3], drawings, part), size) if has_alpha else merged
+        adjusted, _ = retouch(colours[..., :3].copy(), parameters=parameters)
+        below_it = [replace(layer, visible=not has_alpha) for layer in layers]
+        return [*below_it, Layer("adjusted", np.concatenate([adjusted, merged[..., 3:]], 2))]
 
     def _repr_html_(self) -> str:
         """Returns the drawn subjects, with a line about each, as HTML for a notebook."""
@@ -234,7 +250,11 @@ def compose(
     grain: float = _GRAIN,
     shadow: Literal["auto"] | bool | Mapping[str, object] = "auto",
     reflection: bool | Mapping[str, object] = False,
-    adjust: OneOrMany[Mapping[str, float] | None] = None,
+    adjust: OneOrMany[Mapping[str, object] | None] = None,
+    opacity: OneOrMany[float] = 1.0,
+    mode: OneOrMany[LayerMode] = "normal",
+    adjust_background: Mapping[str, object] | None = None,
+    adjust_result: Mapping[str, object] | None = None,
     upscale: UpscaleMethod | None = "auto",
     seed: int = 0,
     recipe: Mapping[str, object] | PathLike | None = None,
@@ -292,8 +312,15 @@ def compose(
             `pyharmony.reflection`, such as {'strength': 0.3, 'blur': 0}.
         adjust: corrections by hand after the match, whatever the strength: {'exposure': stops, 'temperature': mired,
             above 0 warmer, 'contrast': -1 to 1, 'saturation': a factor, 'edge': pixels of the background by which the
-            outline moves, above 0 outwards, 'feather': pixels over which the edge becomes softer}, or some of them; see
+            outline moves, above 0 outwards, 'feather': pixels over which the edge becomes softer, 'curve': points of
+            a tone curve of all three channels in sRGB, [(x, y), …], each 0 to 1}, or some of them; see
             `pyharmony.color.Retouching`.
+        opacity: the opacity of the subject, 0 to 1; its shadow and its reflection have a strength of their own.
+        mode: how its colours mix with those below it, a blend of `pyharmony.io.Layer`; only 'normal' with a gradient-
+            domain blend.
+        adjust_background: such corrections, without edge and feather, of the background: subjects are placed in the
+            corrected one and matched to it.
+        adjust_result: such corrections of the finished composite. `ComposeInfo.layers` has them as a layer on top.
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
         recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it, to which 'crop', [x, y,
@@ -330,11 +357,24 @@ def compose(
     check_out(out)
     if side is not None:
         _checks.whole(side, "side", low=16)
-    each = {"points": points, "box": boxes, "mask": masks, "at": at, "scale": scale, "angle": angle, "flip": flip}
-    described, names = subjects_of(subjects, each | {"behind": behind, "adjust": adjust})
+    each: dict[str, Any] = {
+        "points": points,
+        "box": boxes,
+        "mask": masks,
+        "at": at,
+        "scale": scale,
+        "angle": angle,
+        "flip": flip,
+    }
+    each |= {"behind": behind, "adjust": adjust, "opacity": opacity, "mode": mode}
+    described, names = subjects_of(subjects, each)
+    corrections = {
+        name: adjustment(value, name, COMPOSE.by_name[name].type.call)
+        for name, value in zip(CORRECTIONS, (adjust_background, adjust_result), strict=True)
+    }
     values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
     settings = settings_of(harmonize, strength, {**values, "upscale": upscale})
-    request = _Request(described, names, segment, people, settings, seed, k)
+    request = _Request(described, names, segment, people, settings, seed, k, corrections)
     request.check(has_recipe=recipe is not None)
     old_recipe = None if recipe is None else read_recipe(recipe)
     whole, target, photos, scene = _read_images(request, background, old_recipe, side, keep_gps)
@@ -457,6 +497,9 @@ def _draw_into(
 ) -> tuple[list[PlacedSubject], NumpyArray]:
     """Draws a recipe into the image of a job; returns the subjects and the background."""
     below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
+    background, result = (retouching_of(recipe.get(name)) for name in CORRECTIONS)
+    if background is not None:
+        below, _ = retouch(np.ascontiguousarray(below), parameters=background)
     if job.dst_alpha is not None:
         below = np.dstack([below, job.dst_alpha])
     if job.in_place:
@@ -464,14 +507,18 @@ def _draw_into(
     pixels = job.start()
     # A grey background is drawn in three equal channels.
     canvas = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, 2)
+    if background is not None:
+        canvas[...] = below[..., :3]
     drawings = draw(canvas, below[..., :3], recipe, [photos[i] for i in recipe["order"]], ratio)
+    if result is not None:
+        canvas[...], _ = retouch(canvas, parameters=result)
     if canvas is not pixels:
         grey = canvas.astype(np.float64) @ LUMA
         pixels[..., 0] = np.rint(grey) if pixels.dtype.kind == "u" else grey
     if job.out_alpha is not None and not keep_alpha:
         for one in drawings:
             part = one.region.of(job.out_alpha)
-            lay_over_alpha(one.alpha, part, part)
+            lay_over_alpha(one.alpha if one.opacity == 1 else as_float(one.alpha) * one.opacity, part, part)
     return drawings, below
 
 
@@ -624,6 +671,7 @@ class _Request(NamedTuple):
     settings: dict[str, Any]  # those of matching and blending, as in the recipe
     seed: int
     k: int
+    corrections: dict[str, dict[str, Any] | None]  # those of the whole image, as in the recipe
 
     def check(self, has_recipe: bool) -> None:
         """Rejects arguments that are not accepted; with a recipe fewer of them are used."""
@@ -636,6 +684,8 @@ class _Request(NamedTuple):
             text = f"k: {self.k}, expected 1 for several subjects, and if `at` is a position or a Placement"
             raise ArgumentError(text, code="one-place")
         check_people(self.people)
+        for one, name in zip(self.subjects, self.names, strict=True):
+            check_mode(one.mode, self.settings["blend"], name("mode"))
 
 
 def _plan_of(
@@ -643,6 +693,10 @@ def _plan_of(
 ) -> tuple[dict[str, Any], list[Findings], list[dict[str, Any]]]:
     """Returns the recipe of a composite, the findings of each subject, and the recipes of the next best placements."""
     subjects, method, settings = request.subjects, request.method, request.settings
+    if (parameters := retouching_of(request.corrections["adjust_background"])) is not None:
+        levels, preview = scene.levels, scene.preview
+        preview = None if preview is None else retouch(preview, parameters=parameters)[0]
+        scene = replace(scene, levels=retouch(levels, parameters=parameters)[0], preview=preview)
     people = People(scene, method, request.people)
     width, height = scene.size
     entries: list[dict[str, Any]] = []
@@ -677,7 +731,7 @@ def _plan_of(
         # The fields that do not depend on the placement.
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
         same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
-        same["adjust"] = one.adjust
+        same |= {"adjust": one.adjust, "opacity": one.opacity, "mode": one.mode}
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         uses_people = request.people is not None or is_searched
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
@@ -721,6 +775,7 @@ def _plan_of(
         "schema": SCHEMA, "version": __version__, "size": [width, height], "background": background_digest,
         "background_file": scene.file, "seed": int(request.seed), "order": order,
         "subjects": [entries[i] for i in order],
+        **{name: correction for name, correction in request.corrections.items() if correction},
     }  # fmt: skip
     return recipe, findings, [{**recipe, "subjects": [other]} for other in others]
 

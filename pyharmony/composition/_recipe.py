@@ -33,6 +33,8 @@ from ..typing import PathLike
 from ..upscaling import METHODS
 
 SCHEMA = "pyharmony.recipe/1"
+#: The corrections by hand of the whole image, which a recipe has once.
+CORRECTIONS = ("adjust_background", "adjust_result")
 #: The largest recipe that is read, in bytes.
 _MAX_RECIPE_BYTES = 256 << 20
 #: The largest number of layers of a mask; segmentation separates at most 24 people in an image.
@@ -183,6 +185,8 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
     _check(whole, {**_RECIPE_CHECKS, **{key: check for key, check in _OPTIONAL_CHECKS.items() if key in whole}}, "")
     if (crop := whole.get("crop")) and any(sum(crop[i::2]) > whole["size"][i] for i in (0, 1)):
         raise _damaged("crop", f"{crop!r}, expected a rectangle within {whole['size'][0]} x {whole['size'][1]} pixels")
+    for name in CORRECTIONS:
+        check_numbers(COMPOSE.by_name[name].type.call, whole.get(name) or {}, f"recipe: {name}.")
     _check_known(whole, "background", "background_file", "")
     options = [option for option in COMPOSE.options if option.in_recipe]
     accepts = {**_SUBJECT, **{option.name: (option.accepts, option.accepted) for option in options}}
@@ -196,6 +200,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             **under_present_names({"cut": "cropped_sides"}, one, within=f"recipe: {name}"),
         }
         _check(one, accepts, name)
+        check_mode(one["mode"], one["blend"], f"recipe: {name}mode")
         _check_known(one, "digest", "file", name)
         for key, of in (("mask", one["size"]), ("cover", whole["size"])):
             if one[key] is not None:
@@ -251,6 +256,12 @@ def check_numbers(call: Call, arguments: Mapping[str, Any], name: str) -> None:
             )
         if not options[key].accepts(value):
             raise ArgumentError(f"{name}{key}: {_short(value)}, expected {options[key].accepted}")
+
+
+def check_mode(mode: str, blend: str, name: str) -> None:
+    """Rejects a mode with a blend that gives a subject the colours of its surroundings, which it would mix twice."""
+    if mode != "normal" and blend != "alpha":
+        raise ArgumentError(f"{name}: {mode!r} with blend {blend!r}, expected 'normal', or blend 'alpha'")
 
 
 def accepted(of: str) -> list[str]:
@@ -316,6 +327,8 @@ _OPTIONAL_CHECKS: dict[str, Check] = {
         "null, or whole numbers x, y, width, height",
     ),
     "page": (_is_object, "null, or an object"),
+    "adjust_background": (_is_object, "null, or corrections of the background"),
+    "adjust_result": (_is_object, "null, or corrections of the composite"),
 }
 _SUBJECT: dict[str, Check] = {
     "size": _SIZE,

@@ -22,6 +22,7 @@ from ..errors import PyHarmonyError, Reason, WeightsError
 from ..harmonization import harmonize
 from ..harmonization.light import Light, map_of, remaining
 from ..io import Layer, merged_of
+from ..io.modes import mixed
 from ..matching import match_grain, match_sharpness
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._adjust import retouching_of
@@ -84,7 +85,7 @@ def _overlapping_parts(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
                 part = Region(rows.y0, rows.y1, x, min(x + _LAYER_COLUMNS, region.x1))
                 over_it = [within(one, part) for one in subjects]
                 over_it = [one for one in over_it if not (one.region.empty and one.shadow is one.reflection is None)]
-                if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None:
+                if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None and over_it[0].covers:
                     alpha = over_it[0].alpha
                     if not ((alpha > 0) & (alpha < VALUE_RANGE[alpha.dtype.name])).any():
                         continue
@@ -109,7 +110,8 @@ def within(subject: PlacedSubject, part: Region) -> PlacedSubject:
 
     origin, inside = subject.region.origin, subject.region.overlap(part)
     colours, alpha = (inside.of(x, origin) for x in (subject.colours, subject.alpha))
-    return PlacedSubject(inside, colours, alpha, cut(subject.shadow), cut(subject.reflection))
+    layers = cut(subject.shadow), cut(subject.reflection)
+    return PlacedSubject(inside, colours, alpha, *layers, subject.opacity, subject.mode)
 
 
 def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region: Region) -> list[Layer]:
@@ -132,7 +134,8 @@ def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region:
         if not one.region.empty:
             # What was cut away from the photo is not in the file.
             colours = np.where((one.alpha > 0)[..., None], one.colours, one.colours.dtype.type(0))
-            layers.append(Layer(f"subject {number}", np.dstack([colours, one.alpha]), at(one.region)))
+            look: Any = {"opacity": one.opacity, "blend": one.mode}
+            layers.append(Layer(f"subject {number}", np.dstack([colours, one.alpha]), at(one.region), **look))
     return layers
 
 
@@ -154,6 +157,7 @@ def _draw_one(
     # Previews, which are drawn often, save the time of computing alpha.
     mask = _subject_alpha(entry, photo, full_size, f"{name}.mask", soft=ratio == 1)
     subject = place_subject(canvas, entry, photo, mask, ratio, own)
+    subject.opacity, subject.mode = float(entry.get("opacity", 1)), entry.get("mode", "normal")
     subject.seconds["laid"] = time.perf_counter() - start
     over_it = None if front_mask is None else subject.region.of(front_mask)
     unhidden = subject.alpha
@@ -378,10 +382,10 @@ def _blend(canvas: NumpyArray, subject: PlacedSubject, method: str) -> None:
 
         def lay_tile(tile: Region) -> None:
             target, colours, alpha = tile.of(canvas), tile.of(subject.colours, origin), tile.of(subject.alpha, origin)
-            if alpha.min() == opaque:
+            if subject.covers and alpha.min() == opaque:
                 target[...] = colours
             elif alpha.any():
-                over(target, colours, alpha)
+                _lay(target, colours, alpha, subject)
 
         in_threads(lay_tile, subject.tiles)
         return
@@ -392,7 +396,21 @@ def _blend(canvas: NumpyArray, subject: PlacedSubject, method: str) -> None:
     full = VALUE_RANGE[canvas.dtype.name]
     subject.colours = np.ascontiguousarray(part)
     subject.alpha = np.where(visible, np.array(full, canvas.dtype), np.array(0, canvas.dtype))
-    region.of(canvas)[visible] = part[visible]
+    if subject.covers:
+        region.of(canvas)[visible] = part[visible]
+    else:
+        _lay(region.of(canvas), subject.colours, subject.alpha, subject)
+
+
+def _lay(canvas: NumpyArray, colours: NumpyArray, alpha: NumpyArray, subject: PlacedSubject) -> None:
+    """Draws a part of a subject, of its colours and alpha, over that of the canvas, by its opacity and mode."""
+    if subject.covers:
+        over(canvas, colours, alpha)
+        return
+    white, below = VALUE_RANGE[canvas.dtype.name], canvas.astype(np.float64)
+    share = (alpha.astype(np.float64) / white * subject.opacity)[..., None]
+    values = below * (1 - share) + share * mixed(colours.astype(np.float64), below, 1, subject.mode, white)
+    canvas[...] = np.rint(values) if canvas.dtype.kind == "u" else values
 
 
 def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:

@@ -22,6 +22,7 @@ from .._images.source import place, place_scaled, scaled_region
 from .._images.threads import in_threads
 from ..errors import Reason
 from ..harmonization.light import Light
+from ..typing import LayerMode
 from ..upscaling.cutouts import enlarged_where
 from ._adjust import Edge, with_edge
 from ._plan import ENLARGED, Photo
@@ -54,6 +55,8 @@ class PlacedSubject:
     shadow: tuple[NumpyArray, Region] | None = None
     #: The layer over the background, [h, w, 4] of its dtype, and its region; None without one.
     reflection: tuple[NumpyArray, Region] | None = None
+    opacity: float = 1.0  # a factor of alpha
+    mode: LayerMode = "normal"  # how its colours mix with those below it
     reasons: list[Reason] = field(default_factory=list)  # notes about the subject
     #: Those of the reasons on which the user should act, with a hint.
     warnings: list[Reason] = field(default_factory=list)
@@ -63,6 +66,11 @@ class PlacedSubject:
     light: Light | None = None  # the change of light after `harmonize`; None if nothing was left to change
     grain: Any = None
     sharpness: Any = None
+
+    @property
+    def covers(self) -> bool:
+        """Whether it replaces what is below it where its alpha is 1."""
+        return self.opacity == 1 and self.mode == "normal"
 
     @property
     def tiles(self) -> list[Region]:

@@ -11,12 +11,12 @@ import numpy as np
 
 from .. import _checks, _reprs
 from .._arrays import Rectangle
-from .._calls import ADJUST
+from .._calls import ADJUST, COMPOSE, Call
 from .._images.frame import LARGEST_COORDINATE, position_of
 from .._warnings import warn
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement import Placement
-from ..typing import ImageLike, MaskLike, Position
+from ..typing import ImageLike, LayerMode, MaskLike, Position
 from ._recipe import check_numbers
 
 __all__ = ["Subject", "in_rows"]
@@ -46,6 +46,8 @@ class Subject(_reprs.Line):
         behind: the numbers of the people who are in front of it; 'auto': those of the placement, none if `at` is a
             position.
         adjust: corrections by hand after the match, see `compose`; None: none.
+        opacity: its opacity, without its shadow and reflection, 0 to 1.
+        mode: how its colours mix with those below it, see `pyharmony.io.Layer`.
 
     Raises:
         ArgumentError, DTypeError: a value is not accepted.
@@ -72,7 +74,9 @@ class Subject(_reprs.Line):
     angle: Number = "auto"
     flip: bool = False
     behind: Front = "auto"
-    adjust: Mapping[str, float] | None = None
+    adjust: Mapping[str, object] | None = None
+    opacity: float = 1.0
+    mode: LayerMode = "normal"
 
     def __post_init__(self) -> None:
         _checks.flag(self.flip, "flip")
@@ -86,7 +90,10 @@ class Subject(_reprs.Line):
             _check_points(self.points)
         if self.box is not None:
             _checks.checked_box(self.box, "box")
-        object.__setattr__(self, "adjust", _adjustment(self.adjust))
+        object.__setattr__(self, "adjust", adjustment(self.adjust))
+        opacity = _checks.number(self.opacity, "opacity", high=1.0, accepts="a number from 0 to 1")
+        object.__setattr__(self, "opacity", opacity)
+        _checks.one_of(self.mode, "mode", COMPOSE.by_name["mode"].identifiers)
 
 
 class Names(NamedTuple):
@@ -163,7 +170,8 @@ def _column(field: str, value: Any, count: int) -> list[Any]:
     """Returns the value of a field for each of several photos: one for all, or those of a list in step with them."""
     # A position is a pair of numbers, while a list of them has other items. A mask may be an array.
     is_shared = value is None or (field in ("at", "behind") and not _is_list_of_each(value))
-    is_shared |= field in ("scale", "angle", "flip") and not isinstance(value, (list, tuple, np.ndarray))
+    numbers = ("scale", "angle", "flip", "opacity", "mode")
+    is_shared |= field in numbers and not isinstance(value, (list, tuple, np.ndarray))
     is_shared |= field == "adjust" and isinstance(value, Mapping)
     if is_shared:
         return [value] * count
@@ -187,15 +195,20 @@ def number(value: Any, name: str) -> float:
     return float(value)
 
 
-def _adjustment(value: Any) -> dict[str, float] | None:
-    """Returns the corrections by hand of a subject as values of JSON; None without any."""
+def adjustment(value: Any, name: str = "adjust", call: Call = ADJUST) -> dict[str, Any] | None:
+    """Returns corrections by hand as values of JSON; None without any.
+
+    name, call: those of the argument, by default of a subject's.
+    """
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise ArgumentError(f"adjust: {value!r}, expected None or numbers by name: {', '.join(ADJUST.by_name)}")
-    numbers = {key: one.item() if isinstance(one, np.generic) else one for key, one in value.items()}
-    check_numbers(ADJUST, numbers, "adjust.")
-    return {key: float(one) for key, one in numbers.items()} or None
+        raise ArgumentError(f"{name}: {value!r}, expected None or numbers by name: {', '.join(call.by_name)}")
+    numbers = {key: one.tolist() if isinstance(one, (np.generic, np.ndarray)) else one for key, one in value.items()}
+    check_numbers(call, numbers, f"{name}.")
+    return {
+        key: [[float(x), float(y)] for x, y in one] if key == "curve" else float(one) for key, one in numbers.items()
+    } or None
 
 
 def _check_behind(behind: Any) -> None:
@@ -246,7 +259,7 @@ def _is_auto(value: Any) -> bool:
 
 
 def _is_same(value: Any, default: Any) -> bool:
-    return value is default or (_is_auto(value) and _is_auto(default))
+    return value is default or (isinstance(value, (str, float)) and value == default)
 
 
 def _is_list_of_each(value: Any) -> bool:

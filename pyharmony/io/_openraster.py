@@ -2,7 +2,7 @@
 
 Such a file is a zip archive of PNG files and of `stack.xml`, which describes their stacking. Sources: the OpenRaster
 specification 0.0.6, file layout and layer stack (openraster.org); Compositing and Blending Level 1, W3C: the general
-formula, the operator "source over", the blend modes "normal" and "multiply".
+formula, the operator "source over", and separable blend modes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from xml.parsers import expat
 
 import numpy as np
@@ -31,16 +31,15 @@ from ..errors import (
     OutOfMemory,
     PyHarmonyError,
 )
-from ..typing import FileLike, PathLike, WritableFile
+from ..typing import FileLike, LayerMode, PathLike, WritableFile
 from . import _decode, _encode, _png, _profiles
 from ._picture import Picture, Refusal, check_pixels
+from .modes import mixed
 from .shown import png
 
-Blend = Literal["normal", "multiply"]
-
-BLENDS: tuple[Blend, ...] = get_args(Blend)
-_OPERATORS = {"normal": "svg:src-over", "multiply": "svg:multiply"}
-_BLEND_OF: dict[str, Blend] = {_OPERATORS[blend]: blend for blend in BLENDS}
+BLENDS: tuple[LayerMode, ...] = get_args(LayerMode)
+_OPERATORS = {blend: f"svg:{blend.replace('_', '-')}" for blend in BLENDS} | {"normal": "svg:src-over"}
+_BLEND_OF: dict[str, LayerMode] = {_OPERATORS[blend]: blend for blend in BLENDS}
 
 _SUFFIX = ".ora"  # the suffix of OpenRaster files
 _MIME = b"image/openraster"  # the content of the part "mimetype"
@@ -81,7 +80,9 @@ class Layer:
         at: (x, y), the position of the upper left pixel in the image; it may be outside.
         opacity: 0 to 1, a factor of the alpha.
         visible: whether the layer is shown.
-        blend: 'normal' replaces the colours below, 'multiply' multiplies them, which darkens.
+        blend: 'normal' replaces the colours below, 'multiply' multiplies them, which darkens, 'screen' does so with
+            those of negatives, which lightens, 'overlay' and 'soft_light' do one or the other, 'darken' and 'lighten'
+            take the smaller or the larger value.
 
     Raises:
         DTypeError, ShapeError, ArgumentError: a field is invalid.
@@ -98,7 +99,7 @@ class Layer:
     at: tuple[int, int] = (0, 0)
     opacity: float = 1.0
     visible: bool = True
-    blend: Blend = "normal"
+    blend: LayerMode = "normal"
 
     def __post_init__(self) -> None:
         name: Any = self.name
@@ -216,8 +217,7 @@ def _merge_rows(layers: list[Layer], rows: slice, out: NumpyArray) -> None:
         source, share = part[..., :3], part[..., 3:] / white * layer.opacity
         window = np.s_[top - rows.start : bottom - rows.start, left:right]
         below, under = color[window], alpha[window]
-        if layer.blend == "multiply":
-            source = source * (1 - under) + source * below / white
+        source = mixed(source, below, under, layer.blend, white)
         below *= 1 - share
         below += source * share
         under *= 1 - share
@@ -641,7 +641,7 @@ def _check_layer(attributes: dict[str, str]) -> None:
     if _operator(attributes) not in _BLEND_OF:
         raise Refusal(
             f"has a layer {attributes.get('name', '')[:100]!r} blended by {_operator(attributes)[:40]!r}, "
-            f"expected {' or '.join(map(repr, _BLEND_OF))}"
+            f"expected one of {', '.join(_BLEND_OF)}"
         )
 
 

@@ -109,9 +109,9 @@ class Place(Answer):
 class Layer(Answer):
     """A layer over a background."""
 
-    name: Literal["shadow", "reflection", "plain", "matched", "front"] = Field(
-        description="'shadow', a factor for the layers below; 'reflection'; the subject, 'plain' before matching and "
-        "'matched'; or 'front', the people who occlude it."
+    name: Literal["background", "shadow", "reflection", "plain", "matched", "front"] = Field(
+        description="'background', if it is corrected; 'shadow', a factor for the layers below; 'reflection'; the "
+        "subject, 'plain' before matching and 'matched'; or 'front', the people who occlude it."
     )
     box: list[float] = Field(description="x, y, width and height in pixels of the background at full size.")
     picture: PictureInfo

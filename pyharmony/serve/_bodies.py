@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from .._calls import (
     APPLY_EDIT,
@@ -22,6 +22,7 @@ from .._calls import (
     PLACE,
     QUALITY,
     Call,
+    Curve,
     File,
     Group,
     Name,
@@ -147,7 +148,11 @@ _ABOUT = {
 def _type_of(option: Option) -> Any:
     """Returns the type of a field for an option, without null; a file of the server and a free text have none."""
     kind: Any = option.type
-    if isinstance(kind, Numbers):
+    if isinstance(kind, Curve):
+        share = Annotated[float, Field(ge=0, le=1)]
+        points = Annotated[list[Annotated[tuple[share, share], Field(strict=False)]], _FIRST]
+        kind = Annotated[points, Field(min_length=kind.least, max_length=kind.most), AfterValidator(_checked(kind))]
+    elif isinstance(kind, Numbers):
         kind = _NUMBERS[kind.metavar]
     elif isinstance(kind, Group):
         group, kind = kind, _arguments_of(kind)
@@ -180,9 +185,20 @@ def _type_of(option: Option) -> Any:
     return Literal["auto"] | kind if option.auto else kind
 
 
+def _checked(curve: Curve) -> Callable[[Any], Any]:
+    """Returns a check of the points of a tone curve, which returns them."""
+
+    def check(points: Any) -> Any:
+        if not curve.accepts(points):
+            raise ValueError(f"expected {curve.accepted}")
+        return points
+
+    return check
+
+
 def _arguments_of(group: Group) -> type[Part]:
     """Returns the type of the arguments of a step."""
-    name = f"{group.call.command.capitalize()}Arguments"
+    name = f"{group.call.command.title().replace('-', '')}Arguments"
     if name not in _GROUPS:
         fields: Any = fields_of(group.call)
         _GROUPS[name] = create_model(name, __base__=Part, __doc__=f"Arguments of {group.call.command}.", **fields)
@@ -597,6 +613,7 @@ class LiveBody(Body):
     strength: float = Field(default=1.0, ge=0, le=1, description="The interpolation from plain to matched.")
     shadow: PictureId | None = Field(default=None, description="The shadow layer, if there is one.")
     cast: Position | None = Field(default=None, description="The position of its first pixel in background.")
+    base: PictureId | None = Field(default=None, description="The background layer of `layers`, if there is one.")
     source: PictureId | None = Field(default=None, description="The source image of `blend`, in place of layers.")
     mask: PictureId | None = Field(default=None, description="The mask of source.")
     scale: float = Field(default=1.0, gt=0, le=1000, description="The factor of source's size.")

@@ -41,7 +41,10 @@ _CONTOUR_MARGIN = 2
 
 
 def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
-    """Composes on proxies; returns the layers: shadow, reflection, the subject plain and matched, occluding people."""
+    """Composes on proxies; returns the layers: shadow, reflection, the subject plain and matched, occluding people.
+
+    With corrections of the background it is a layer too.
+    """
     one = body.subject
     with desk.phase("decode", 1, 3):
         background, ratio = _reduced(desk, body.background, body.side / max(desk.sizes[body.background][:2]))
@@ -64,6 +67,9 @@ def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]
         full: Composed = info.subjects[0]
     with desk.phase("encode", 3, 3):
         images = []
+        if settings.get("adjust_background"):
+            colours = np.ascontiguousarray(info.layers[0].pixels[..., :3])
+            images.append(("background", (0, 0, colours.shape[1], colours.shape[0]), colours))
         grey = desk.sizes[body.background].channels == 1
         if full.shadow is not None and not (box := bounding_box((full.shadow != 255).any(2))).empty:
             images.append(("shadow", box.rectangle, box.of(full.shadow)))
@@ -92,6 +98,8 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("blend", 1, 1):
         finest = body.side * body.detail / max(desk.sizes[body.background][:2])
         background, ratio = _reduced(desk, body.background, finest)
+        if body.base is not None:
+            background = _base(desk, body.base, (background.shape[1], background.shape[0]))
         colours, mask = _mixed(desk, body) if body.source is None else _scaled(desk, body, ratio)
         height, width = background.shape[:2]
         high, wide = mask.shape
@@ -260,6 +268,19 @@ def _reduced(desk: Desk, id: PictureId, factor: float) -> tuple[NumpyArray, floa
         return Picture(np.ascontiguousarray(pixels))
 
     return desk.memory.decoded.get_or_make(f"{id} {wide} {high}", make).pixels, wide / size.width
+
+
+def _base(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
+    """Returns the background layer of `layers` at a size (width, height); it is cached."""
+
+    def make() -> Picture:
+        pixels = desk.read(id, "base").pixels
+        if pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            what = f"{pixels.shape[2]} channels of {pixels.dtype}"
+            raise RunError(f"base: {what}, expected the background layer of `layers`", Code.INPUT)
+        return Picture(resized(pixels, size))
+
+    return desk.memory.decoded.get_or_make(f"{id} {size[0]} {size[1]}", make).pixels
 
 
 def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:

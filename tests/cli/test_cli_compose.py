@@ -146,6 +146,14 @@ def test_several_subjects() -> None:
         (("--adjust-exposure", "5"), "--adjust-exposure: 5.0, expected a number from -4 to 4", 2),
         (("--adjust-feather", "nan"), "--adjust-feather: nan, expected a number from 0 to 50", 2),
         (("--adjust-edge", "x"), "Invalid value for '--adjust-edge'", 2),
+        (
+            ("--adjust-result-curve", "0,0,0,1"),
+            "--adjust-result-curve: ((0.0, 0.0), (0.0, 1.0)), expected 2 to 16 po",
+            2,
+        ),
+        (("--adjust-background-exposure", "9"), "--adjust-background-exposure: 9.0, expected a number from -4 to 4", 2),
+        (("--opacity", "2"), "--opacity: 2.0, expected a number from 0 to 1", 2),
+        (("--mode", "screen", "--blend", "poisson"), "--mode: 'screen' with blend 'poisson', expected 'normal'", 2),
         (("--adjust-edge", "1", "--adjust-edge", "2"), "--adjust-edge: given 2 times for 1 subjects, expected once", 2),
         (("--recipe", "scene.png", "--adjust-edge", "1"), "--recipe and --adjust-edge exclude each other", 2),
         (("--strength", "nan"), "--strength: nan, expected a number from 0 to 2", 2),
@@ -315,6 +323,20 @@ def test_corrections_by_hand_are_options() -> None:
     assert [one.keys() for one in result["subjects"]] == [one.keys() for one in plain["subjects"]]
     report_of(*photos, "-o", "again.png", "--recipe", "r.json")
     assert np.array_equal(pixels("again.png"), pixels("two.png"))
+
+
+def test_layers_and_whole_pictures_are_corrected_by_options() -> None:
+    options = ("--at", "10,20", "--opacity", "0.5", "--mode", "soft-light", "--adjust-curve", "0,0.1,1,1")
+    options += ("--adjust-background-exposure", "1", "--adjust-result-curve", "0,0,0.5,0.6,1,1")
+    report_of("subject.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS[:-2], *options, "--save-recipe", "r.json")
+    expected = pyharmony.compose(
+        "subject.png", "scene.png", at=(10, 20), harmonize=None, shadow=False, grain=0, sharpness=0, opacity=0.5,
+        mode="soft_light", adjust={"curve": [(0, 0.1), (1, 1)]}, adjust_background={"exposure": 1},
+        adjust_result={"curve": [(0, 0), (0.5, 0.6), (1, 1)]},
+    )  # fmt: skip
+    assert np.array_equal(pixels("out.png"), np.asarray(expected))
+    report_of("subject.png", "scene.png", "-o", "again.png", "--recipe", "r.json")
+    assert np.array_equal(pixels("again.png"), pixels("out.png"))
 
 
 def test_it_takes_every_option_of_the_function() -> None:

@@ -83,6 +83,7 @@ def test_words_are_those_that_the_functions_accept() -> None:
     assert typing.get_args(types.SegmentMethod) == ("auto", *segmentation.METHODS)
     assert typing.get_args(types.UpscaleMethod) == ("auto", *upscaling.METHODS)
     assert typing.get_args(types.CompositeBlend) == ("auto", *COMPOSE.by_name["blend"].identifiers)
+    assert typing.get_args(types.LayerMode) == COMPOSE.by_name["mode"].identifiers
     assert typing.get_args(types.Task) == _catalogue.TASKS
     assert typing.get_args(types.DataKind) == tuple(data.KINDS)
     assert typing.get_args(types.SynthesisMethod) == data.METHODS

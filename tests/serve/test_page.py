@@ -830,6 +830,7 @@ def on_slider(name: str) -> tuple[Any, Any]:
     """Returns a click on the track of a slider, and a key."""
 
     def click(visit: Visit) -> None:
+        visit.page.locator(f"#{name}").scroll_into_view_if_needed()
         box = visit.page.locator(f"#{name}").bounding_box()
         visit.page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)
 
@@ -859,6 +860,7 @@ DRAGS = [
     ("the size", "place", "scale", hits("[data-nudge=larger]")[0], keys("-")),
     ("the turn", "place", "angle", hits("[data-nudge=cw]")[0], keys(",")),
     ("the strength", "match", "strength", *on_slider("strength")),
+    ("the opacity", "match", "opacity", *on_slider("opacity")),
     ("the shadow", "match", "tip", *hits("[data-tip=left]")),
     ("the border of before and after", "match", "divider", on_slider("divider")[0], keys("ArrowLeft")),
 ]
@@ -877,7 +879,7 @@ def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: 
             (PAGE / "index.html").read_text(),
         )
     )
-    assert {name for pair in sliders for name in pair if name} == {"brush", "strength", "divider"}
+    assert {name for pair in sliders for name in pair if name} == {"brush", "strength", "opacity", "divider"}
     files = shapes(tmp_path)
 
     def state(visit: Visit, what: str) -> Any:

@@ -43,7 +43,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import pyharmony
-from pyharmony import blend, composition, segmentation
+from pyharmony import blend, color, composition, segmentation
 from pyharmony._verdict import mask_doubts
 from pyharmony.cli._app import app
 from pyharmony.errors import ArgumentError, PyHarmonyError
@@ -506,6 +506,51 @@ def shown(result: dict[str, Any]) -> np.ndarray:
     head, _, data = result["info"]["url"].partition(",")
     assert head == "data:image/png;base64"
     return pixels_of(base64.b64decode(data))
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_opacity_modes_and_a_corrected_background_are_asked_for(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    options = {"harmonize": "reinhard", "grain": 0, "shadow": False}
+    background = {"exposure": 1.0, "curve": [[0, 0], [0.4, 0.6], [1, 1]]}
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}
+    result = service.done(
+        "layers", subject=subject, background=ids["background"], adjust_background=background, **options
+    )
+    layers = {one["name"]: one for one in result["layers"]}
+    assert list(layers) == ["background", "plain", "matched"] and layers["background"]["box"] == [0, 0, 300, 200]
+    below, _ = color.retouch(images["background"], parameters=color.Retouching(**background))
+    corrected = service.pixels(layers["background"]["picture"])
+    assert np.abs(corrected.astype(int) - below).mean() < JPEG / 2  # of a proxy, whose errors it may enlarge
+    # Live blends are over it, and it alone may be their base.
+    picture, matched = (layers[name]["picture"]["id"] for name in ("background", "matched"))
+    live = {"plain": layers["plain"]["picture"]["id"], "matched": matched, "background": ids["background"],
+            "at": layers["plain"]["box"][:2], "mode": "gaussian-poisson", "format": "png"}  # fmt: skip
+    drawn = service.done("live", **live, base=picture)
+    x, y, wide, high = (int(value) for value in drawn["info"]["box"])
+    rim, pixels = np.abs(shown(drawn)[0].astype(int) - corrected[y, x : x + wide]), shown(drawn)
+    assert rim.max() <= 1 and pixels.shape == (high, wide, 3)
+    assert np.abs(shown(service.done("live", **live))[0].astype(int) - corrected[y, x : x + wide]).max() > 30
+    answer = service.start("live", 60, **live, base=matched)
+    assert "base: 4 channels of uint8, expected the background layer" in answer.json()["error"]["message"]
+    job = service.done(
+        "compose", background=ids["background"], people=[], adjust_background=background, **options,
+        subjects=[{**subject, "opacity": 0.5, "mode": "soft-light"}], adjust_result={"saturation": 0.5},
+    )  # fmt: skip
+    expected = pyharmony.compose(
+        images["subject"], images["background"], masks=images["mask"], at=(100, 60), people=[], opacity=0.5,
+        mode="soft_light", adjust_background=background, adjust_result={"saturation": 0.5}, **options,
+    )  # fmt: skip
+    assert np.array_equal(service.pixels(job["picture"]), expected)
+    for wrong in (
+        {"adjust_background": {"edge": 1}}, {"adjust_result": {"curve": [[0, 0]]}},
+        {"adjust_result": {"curve": [[0, 0], [0, 1]]}}, {"adjust_result": {"curve": [[0, 0], [1, 1.5]]}},
+        {"subjects": [{**subject, "opacity": 2}]}, {"subjects": [{**subject, "mode": "soft_light"}]},
+    ):  # fmt: skip
+        body = {"subjects": [subject], "background": ids["background"], **wrong}
+        answer = service.start("compose", 60, **body)
+        assert answer.status_code == 422, (wrong, answer.text)
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")

@@ -142,13 +142,15 @@ function listenToMatch(on) {
     // While it is dragged it is previewed; when it is released it becomes a change that can be undone.
     on(slider, "input", ({ history, scene }) => {
       panel.showShare(name);
-      if (name !== "strength") return;
-      history.attempt({ strength: Number(slider.value) / 100 });
+      history.attempt({ [name]: Number(slider.value) / 100 });
       scene.showStrength();
     });
     on(slider, "change", (session) => (
       session.commit({ [name]: Number(slider.value) / 100 }, TEXTS.percent(Number(slider.value)))));
   }
+  on("layer-mode", "change", (session) => session.commit({ layerMode: select("layer-mode").value }));
+  on("adjust-of", "change", (session) => session.refresh(true));
+  on("background-name", "click", ({ subjects }) => subjects.selectBackground());
   on("adjustments", "input", (session) => adjusting.preview(session));
   on("adjustments", "change", (session) => adjusting.change(session));
   on("adjust-reset", "click", (session) => adjusting.reset(session));

@@ -11,6 +11,7 @@
  *   | { kind: "mask", mask: string }} Step
  */
 /** @typedef {Point & { add: boolean }} Mark a dot at a click */
+/** @typedef {Record<string, any>} Correction corrections by hand, by their names; a curve is a list of points [x, y] */
 /**
  * The decisions of the user about one subject.
  *
@@ -28,30 +29,35 @@
  * @property {number} strength of the match, 0 to 1
  * @property {string} method the method of matching
  * @property {string} blend the blend of a composite
- * @property {Record<string, number>} adjust the corrections by hand, by their names
+ * @property {Correction} adjust the corrections by hand
  * @property {Record<string, any>} options the options of a composite without a dedicated control, by name
  * @property {string} shadow auto, on or off
  * @property {Point | null} tip the end of the shadow; null: as estimated by the service
  * @property {number | null} softness of the shadow's edge, in degrees; null: that of the service
+ * @property {number} opacity of the subject, 0 to 1
+ * @property {string} layerMode how its colours mix with those below
+ * @property {number | null} shadowStrength how dark the shadow is, 0 to 1; null: as estimated by the service
  */
 /**
  * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
  *
  * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number, crop: Rectangle | null,
- *   changes: number[] | null }} Doc
+ *   changes: number[] | null, adjustBackground: Correction, adjustResult: Correction }} Doc
  *   mode: the blend of a mask; colours: whether it matches colours; rank: the number of subjects below the active one;
- *   crop: that of the result, null: none; changes: the numbers of those of an edit that are applied, null: all
+ *   crop: that of the result, null: none; changes: the numbers of those of an edit that are applied, null: all;
+ *   adjustBackground, adjustResult: the corrections of the background and of the whole picture
  */
 
 /** @type {Readonly<Subject>} */
 const FIRST = Object.freeze({
   number: 1, photo: null, isHidden: false, isLocked: false, cutter: "auto", steps: [], marks: [], mask: null,
   place: null, front: [], strength: 1, method: "auto", blend: "alpha", adjust: {}, options: {}, shadow: "auto",
-  tip: null, softness: null,
+  tip: null, softness: null, opacity: 1, layerMode: "normal", shadowStrength: null,
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({
   ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null, changes: null,
+  adjustBackground: {}, adjustResult: {},
 });
 
 /** Returns a document that was stored by an earlier version of the page with the fields that are new. */
@@ -66,7 +72,9 @@ export class DocumentHistory {
    * @param {{ states: Doc[], now: number }} [stored] the states of a stored history, which replace it
    */
   constructor(first = {}, { states, now } = { states: [{ ...BEGIN, ...first }], now: 0 }) {
-    this.states = states;
+    // Those of older pages lack what was added since.
+    this.states = states.map((doc) => (
+      { ...BEGIN, ...doc, others: (doc.others ?? []).map((one) => ({ ...FIRST, ...one })) }));
     this.now = now;
     /** @type {Doc | null} */
     this.aside = null;
@@ -129,7 +137,9 @@ export const subjectsOf = (doc) => [...doc.others.slice(0, doc.rank), activeOf(d
 export const isSameResult = (a, b) => JSON.stringify(contentOf(a)) === JSON.stringify(contentOf(b));
 
 /** @param {Doc} doc */
-const contentOf = (doc) => [subjectsOf(doc), doc.mode, doc.colours, doc.crop, doc.changes];
+const contentOf = (doc) => [
+  subjectsOf(doc), doc.mode, doc.colours, doc.crop, doc.changes, doc.adjustBackground, doc.adjustResult,
+];
 
 /** Returns whether a subject is a part of the composite. @param {Subject} subject */
 export const isVisible = ({ isHidden, place }) => !isHidden && place !== null;
@@ -151,9 +161,9 @@ export function adding(doc, photo) {
 }
 
 /** Returns the document of some subjects, from the lowest to the topmost, which is the active one. */
-/** @type {(subjects: Partial<Subject>[], crop: Rectangle | null) => Doc} */
-export const documentOf = (subjects, crop) => withSubjects(
-  { ...BEGIN, crop }, subjects.map((one, i) => ({ ...FIRST, ...one, number: i + 1 })), subjects.length - 1,
+/** @type {(subjects: Partial<Subject>[], change: Partial<Doc>) => Doc} */
+export const documentOf = (subjects, change) => withSubjects(
+  { ...BEGIN, ...change }, subjects.map((one, i) => ({ ...FIRST, ...one, number: i + 1 })), subjects.length - 1,
 );
 
 /** Returns the document without a subject. @type {(doc: Doc, index: number) => Doc} */
@@ -198,12 +208,21 @@ export function marksOf(steps) {
 /** Returns the blend of live composites: strength 0 is the plain paste, whatever blend is chosen. @param {Doc} doc */
 export const blendOf = (doc) => (doc.strength === 0 ? "alpha" : doc.blend);
 
+/** Returns the mode of a subject; gradient-domain blends have the normal one. @param {Subject} doc */
+export const layerModeOf = (doc) => (doc.strength === 0 || doc.blend === "alpha" ? doc.layerMode : "normal");
+
+/** Returns whether corrections change something. @param {Correction} correction */
+export const corrects = (correction) => Object.keys(correction).length > 0;
+
 /** Returns the shadow as the service expects it. @param {Doc} doc */
 export function shadowOf(doc) {
-  if (doc.shadow === "off") return false;
-  if (doc.tip) return { tip: [doc.tip.x, doc.tip.y], softness: softnessOf(doc) };
-  if (doc.shadow === "on") return doc.softness === null || { softness: doc.softness };
-  return "auto";
+  const { shadow, tip, softness, shadowStrength } = doc;
+  if (shadow === "off") return false;
+  const strength = shadowStrength === null ? {} : { strength: shadowStrength };
+  if (tip) return { tip: [tip.x, tip.y], softness: softnessOf(doc), ...strength };
+  if (shadow !== "on") return "auto";
+  const options = { ...(softness === null ? {} : { softness }), ...strength };
+  return Object.keys(options).length > 0 ? options : true;
 }
 
 /** Returns the softness that is drawn: without a direction the service's light is high and soft. @param {Doc} doc */

@@ -37,6 +37,15 @@ export function fill(group, images, operation = "source-over") {
   group.getLayer()?.batchDraw();
 }
 
+/** Lays the images of a group over what is below them: their opacity and their mode. */
+/** @type {(group: Group, opacity: number, mode: string) => void} */
+export function lay(group, opacity, mode) {
+  group.opacity(opacity);
+  for (const image of /** @type {import("konva").default.Image[]} */ (group.getChildren())) {
+    image.globalCompositeOperation(/** @type {GlobalCompositeOperation} */ (mode === "normal" ? "source-over" : mode));
+  }
+}
+
 /** Creates a group in another one. @param {Group} parent */
 export function groupIn(parent) {
   const group = new Konva.Group({ listening: false });

@@ -9,16 +9,19 @@ import { START, TEXTS } from "./strings.js";
 import { partsOf } from "./zip.js";
 
 /** @import { Picture } from "./api.js" */
-/** @import { Doc, Subject } from "./document.js" */
+/** @import { Correction, Doc, Subject } from "./document.js" */
 /** @import { Rectangle } from "./geometry.js" */
 /** @import { Pictures } from "./ways/way.js" */
-/** @typedef {{ subjects: any[], crop: Rectangle | null, page: { subjects: any[], background: string } }} Recipe */
+/**
+ * @typedef {{ subjects: any[], crop: Rectangle | null, page: { subjects: any[], background: string },
+ *   adjust_background?: Correction, adjust_result?: Correction }} Recipe
+ */
 /** @typedef {{ pictures: Pictures, states: Doc[], now: number, step: "place" | "save" }} Opened */
 
 /** The decisions about a subject that a recipe of the page keeps beside its masks. */
 const KEPT = /** @type {const} */ ([
   "isLocked", "cutter", "place", "front", "strength", "method", "blend", "adjust", "options", "shadow", "tip",
-  "softness",
+  "softness", "opacity", "layerMode", "shadowStrength",
 ]);
 /** The largest number of layers above the lowest: that of subjects. */
 const MOST_LAYERS = 8;
@@ -61,20 +64,24 @@ export async function openedRecipe(recipe, photos) {
     const photo = photoOf(String(own.file));
     const mask = await maskOf(recipe.subjects[i].mask, photo);
     /** Values of another kind than those of the page are left out. */
-    const like = { ...BEGIN, softness: 0 };
+    const like = { ...BEGIN, softness: 0, shadowStrength: 0 };
     const kept = KEPT.filter((key) => typeof own[key] === typeof like[key] && (own[key] !== null || key === "tip"));
     const values = Object.fromEntries(kept.map((key) => [key, own[key]]));
     const steps = mask ? [{ kind: "mask", mask: mask.id }] : [];
     return /** @type {Partial<Subject>} */ ({ ...values, photo, mask, steps });
   }));
-  return opened(subjects, photoOf(recipe.page.background), recipe.crop ?? null);
+  return opened(subjects, photoOf(recipe.page.background), {
+    crop: recipe.crop ?? null, adjustBackground: recipe.adjust_background ?? {},
+    adjustResult: recipe.adjust_result ?? {},
+  });
 }
 
-/** Returns a document of subjects. @type {(subjects: Partial<Subject>[], background: Picture, crop?: any) => Opened} */
-function opened(subjects, background, crop = null) {
+/** Returns a document of subjects; change: what else differs from the initial document. */
+/** @type {(subjects: Partial<Subject>[], background: Picture, change?: Partial<Doc>) => Opened} */
+function opened(subjects, background, change = {}) {
   const subject = /** @type {Picture} */ (subjects[0].photo);
-  const doc = documentOf(subjects, crop);
-  return { pictures: { subject, background }, states: [doc], now: 0, step: crop ? "save" : "place" };
+  const doc = documentOf(subjects, change);
+  return { pictures: { subject, background }, states: [doc], now: 0, step: doc.crop ? "save" : "place" };
 }
 
 /** Uploads the mask of a recipe, the PNG of a part of its photo. @type {(mask: any, photo: Picture) => Promise<any>} */
@@ -129,11 +136,11 @@ export async function openedLayers(file, most) {
     }
   });
   const background = await (shades.length ? uploaded(shaded, lowest.file.name) : api.upload(lowest.file));
-  const subjects = await Promise.all(above.map(async ({ file: own, x, y }) => {
+  const subjects = await Promise.all(above.map(async ({ file: own, x, y, opacity, layerMode }) => {
     const photo = await api.upload(own);
     const place = { ...UNPLACED, x: x + photo.width / 2, y: y + photo.height / 2 };
     // As it is in the file, nothing is matched.
-    return { photo, place, strength: 0 };
+    return { photo, place, strength: 0, opacity, layerMode };
   }));
   return opened(subjects, background);
 }
@@ -147,6 +154,9 @@ async function layerOf(parts, layer) {
   image.src = URL.createObjectURL(blob);
   await image.decode();
   URL.revokeObjectURL(image.src);
-  const multiplies = layer.getAttribute("composite-op") === "svg:multiply";
-  return { x, y, file, image, multiplies, isShade: multiplies || !boundsOf(cutOutOf(image, null)) };
+  const operator = layer.getAttribute("composite-op") ?? "svg:src-over";
+  const layerMode = operator === "svg:src-over" ? "normal" : operator.replace("svg:", "");
+  const multiplies = layerMode === "multiply" && !layer.getAttribute("name")?.startsWith("subject ");
+  const opacity = Number(layer.getAttribute("opacity") ?? 1);
+  return { x, y, file, image, opacity, layerMode, multiplies, isShade: multiplies || !boundsOf(cutOutOf(image, null)) };
 }

@@ -1,12 +1,12 @@
 // Shows the document in the controls of the panel, whose events are handled in controls.js.
 
 import * as adjusting from "./adjusting.js";
-import { softnessOf } from "./document.js";
+import { blendOf, corrects, softnessOf } from "./document.js";
 import { $, all, button, buttonOf, chosen, elementOf, input, inputs, passFocus, select, write } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, cornerOf, samePlace } from "./geometry.js";
 import { announce } from "./messages.js";
-import { BLENDS, CUTTERS, METHODS, TEXTS } from "./strings.js";
+import { BLENDS, CUTTERS, LAYER_MODES, METHODS, TEXTS } from "./strings.js";
 import { MODES } from "./ways/blend.js";
 
 /** @import { Session } from "./session.js" */
@@ -16,7 +16,7 @@ import { MODES } from "./ways/blend.js";
 const SAVING = ["download", "save", "save-recipe", "save-result-mask", "copy-command", "copy-python"];
 
 /** The sliders of shares. */
-export const SHARES = /** @type {const} */ (["strength"]);
+export const SHARES = /** @type {const} */ (["strength", "opacity"]);
 
 /** Shows the steps of a way and its choices; go is called with a chosen step. */
 /** @type {(way: Way, about: import("./requests.js").About, go: (step: StepName) => void) => void} */
@@ -36,6 +36,7 @@ export function begin(way, about, go) {
   buildFields(about.fields);
   adjusting.build();
   $("mode").replaceChildren(...Object.keys(MODES).map((name) => new Option(BLENDS[name], name)));
+  $("layer-mode").replaceChildren(...Object.entries(LAYER_MODES).map(([name, text]) => new Option(text, name)));
 }
 
 /** Clears the contents of the closed session. */
@@ -178,7 +179,10 @@ function showMatch(session) {
   $("method-field").hidden = !has.method;
   $("blend-field").hidden = !has.edge;
   $("save-result-mask").hidden = !has.mask;
-  const plain = Object.keys(doc.adjust).length ? TEXTS.plainAdjusted : TEXTS.plain;
+  select("layer-mode").value = doc.layerMode;
+  select("layer-mode").disabled = blendOf(doc) !== "alpha";
+  $("layer-mode-note").hidden = !select("layer-mode").disabled;
+  const plain = corrects(doc.adjust) ? TEXTS.plainAdjusted : TEXTS.plain;
   $("plain-note").textContent = has.plain ? plain : "";
   $("crop-numbers").hidden = doc.crop === null;
 }

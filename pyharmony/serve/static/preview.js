@@ -30,6 +30,7 @@ import { TEXTS, WORK, plainly } from "./strings.js";
  * @property {Picture | null} mask
  * @property {number} side
  * @property {Point | null} tip the end of the shadow
+ * @property {Layer} [background] the corrected background
  * @property {Layer} [shadow]
  * @property {Layer} [reflection]
  * @property {Layer} [front]
@@ -169,14 +170,15 @@ export class Preview {
   async whole() {
     const { session } = this;
     const { doc, way } = session;
-    const body = way.previewBody(session, doc);
-    const key = JSON.stringify(body);
+    const key = JSON.stringify(way.previewBody(session, doc));
     if (this.shown?.key === key) return;
-    const { result } = await session.jobs.work(way.work, (options) => api.run(way.name, body, options), true);
+    const { result } = await session.jobs.work(way.work, async (options) => (
+      api.run(way.name, await way.wholeBody(session, doc, options), options)), true);
     const image = await api.image(result.picture.file_url);
     if (!session.isOpen) return;
     this.shown = { key, image };
-    for (const id of ["match-note", "changes-note"]) {
+    // Of layers the note is that of the match.
+    for (const id of way.layered ? [] : ["match-note", "changes-note"]) {
       $(id).textContent = noteOf(result.info.warnings, result.info.warning_codes);
     }
     way.shown(session, result);

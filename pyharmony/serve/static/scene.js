@@ -1,8 +1,9 @@
 // Draws the document on the canvas: the background, the placed subject, the image before, and the result.
 
+import { corrects, layerModeOf } from "./document.js";
 import { input } from "./dom.js";
 import { UNPLACED, footOf } from "./geometry.js";
-import { carry, fill, groupIn, put } from "./konva.js";
+import { carry, fill, groupIn, lay, put } from "./konva.js";
 import { mixtureOf } from "./pixels.js";
 
 /** @import { Picture } from "./api.js" */
@@ -30,9 +31,9 @@ export class Scene {
     this.origin = UNPLACED;
   }
 
-  /** @param {Picture} picture */
-  showBase(picture) {
-    this.stage.show(this.session.imageOf(picture), picture.width, picture.height, this.base === picture.id);
+  /** @type {(picture: Picture, image?: HTMLImageElement) => void} */
+  showBase(picture, image = this.session.imageOf(picture)) {
+    this.stage.show(image, picture.width, picture.height, this.base === picture.id);
     this.base = picture.id;
   }
 
@@ -49,11 +50,12 @@ export class Scene {
 
   showPlaced() {
     const { stage, session } = this;
-    const { doc, step, way } = session;
+    const { doc, step, way, preview } = session;
     if (!session.ready || !doc.place) return;
     stage.setMode("place");
     stage.mark([], null);
-    this.showBase(session.below);
+    const isCorrected = corrects(doc.adjustBackground) && !session.subjects.under;
+    this.showBase(session.below, isCorrected ? preview.layers?.background?.image : undefined);
     this.drawPlaced(doc.place);
     const place = step === "save" || doc.isHidden || doc.isLocked ? null : doc.place;
     stage.handles.hold(place, session.box, { turns: way.turns, shown: step === "place" });
@@ -85,6 +87,8 @@ export class Scene {
       const reflection = doc.strength ? layers?.reflection : undefined;
       fill(stage.reflection, reflection ? [[reflection.image, reflection.box]] : []);
     }
+    lay(stage.subject, doc.opacity, layerModeOf(doc));
+    stage.tile.opacity(doc.opacity);
     this.origin = layers?.place ?? UNPLACED;
     const front = doc.front.length ? preview.layers?.front : undefined;
     put(stage.front, front?.image ?? null, front?.box);
@@ -107,6 +111,7 @@ export class Scene {
       if (!look) continue;
       const group = groupIn(stage.above);
       fill(group, [[look.image, look.box]]);
+      lay(group, one.opacity, layerModeOf(one));
       carry(group, look.place, /** @type {Place} */ (one.place));
       stage.above.visible(true);
     }

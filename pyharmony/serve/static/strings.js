@@ -110,6 +110,12 @@ export const ADJUSTMENTS = {
   feather: "Soft edge",
 };
 
+/** The modes of layers. @type {Record<string, string>} */
+export const LAYER_MODES = {
+  normal: "Normal", multiply: "Multiply", screen: "Screen", overlay: "Overlay", darken: "Darken", lighten: "Lighten",
+  "soft-light": "Soft light",
+};
+
 /** The words of fields. @type {Record<string, string>} */
 export const WORDS = { auto: "Automatic", none: "Only interpolate", srgan: "Add detail", lanczos: "Lanczos", bicubic: "Bicubic" };
 
@@ -298,6 +304,17 @@ export const TEXTS = {
   oneSubject: "Photos are added only to a composite of two photos. Go back to the start for another picture.",
   noLink: "This browser stores no pictures, so there is no link to this one.",
   linkOfFile: "The second address is the picture itself, for as long as the service keeps it.",
+  backgroundLayer: (/** @type {string} */ name) => `Background: ${name}`,
+  shadow: "Shadow",
+  shadowAuto: "auto",
+  shadowStrength: (/** @type {string} */ name) => `Strength of the shadow: ${name}`,
+  hideShadow: (/** @type {string} */ name) => `Hide the shadow: ${name}`,
+  curve: "Tone curve",
+  addPoint: "Add a point",
+  removePoint: "Remove the point",
+  knotAt: (/** @type {number} */ x, /** @type {number} */ y) => `in ${x} %, out ${y} %`,
+  knot: (/** @type {number} */ number, /** @type {number} */ x, /** @type {number} */ y) => (
+    `Curve point ${number}, in ${x} %, out ${y} %`),
 };
 
 const LITTLE = "so they were changed only a little";

@@ -1,7 +1,8 @@
 // The subjects of a composite: their list, and the composite of those below the active one, which is its background.
 
+import { aim, aimAt } from "./adjusting.js";
 import * as api from "./api.js";
-import { $, all, buttonOf, elementOf, iconOf } from "./dom.js";
+import { $, all, buttonOf, elementOf, iconOf, inputs } from "./dom.js";
 import { adding, changing, isVisible, ordering, removing, selecting, subjectsOf } from "./document.js";
 import { UNPLACED } from "./geometry.js";
 import { announce, fail, showMessage } from "./messages.js";
@@ -18,6 +19,9 @@ import { TEXTS, WORK } from "./strings.js";
  *
  * @typedef {{ mask: Picture | null, image: Drawable, box: Rectangle, place: Place }} Look
  */
+
+/** The strength of a shadow whose direction is not known. */
+const SHADE = 0.45;
 
 export class Subjects {
   /** @param {import("./session.js").Session} session */
@@ -47,13 +51,14 @@ export class Subjects {
 
   /** Computes the composite below the active subject if its subjects have changed. */
   async update() {
-    if (this.isUpdating) return;
+    // While a slider moves, nothing is composed again.
+    if (this.isUpdating || this.session.history.aside) return;
     this.isUpdating = true;
     const { session } = this;
     try {
       for (;;) {
         const { lower } = this;
-        const key = lower.length ? JSON.stringify(lower) : "";
+        const key = lower.length ? JSON.stringify([lower, session.doc.adjustBackground]) : "";
         if (key === this.underKey || !session.isOpen) return;
         const picture = lower.length ? await this.composite(lower) : null;
         if (picture) await session.loadImage(picture);
@@ -72,7 +77,8 @@ export class Subjects {
   async composite(subjects) {
     const { jobs, way } = this.session;
     const { result } = await jobs.work(WORK.under, async (options) => (
-      api.run(way.name, { ...await this.body(subjects, options), format: "png" }, options)));
+      api.run(
+        way.name, { ...await this.body(subjects, options, undefined, { adjustResult: {} }), format: "png" }, options)));
     return /** @type {Picture} */ (result.picture);
   }
 
@@ -83,13 +89,14 @@ export class Subjects {
    * @param {Subject[]} subjects
    * @param {RunOptions} [options]
    * @param {(text: string) => string} [renamed] replaces ids of photos
+   * @param {Partial<Doc>} [change] what else differs from the document
    * @returns {Promise<Body>}
    */
-  async body(subjects, options = {}, renamed = (text) => text) {
+  async body(subjects, options = {}, renamed = (text) => text, change = {}) {
     const { session } = this;
     const { doc, way } = session;
     const bodies = subjects.map((one) => (
-      JSON.parse(renamed(JSON.stringify(way.resultBody(session, { ...doc, ...one }))))));
+      JSON.parse(renamed(JSON.stringify(way.resultBody(session, { ...doc, ...change, ...one }))))));
     if (bodies.length === 1) return bodies[0];
     const recipes = [];
     for (const body of bodies) recipes.push(await this.recipeOf(body, options));
@@ -203,17 +210,28 @@ export class Subjects {
 
   /** Shows the list; its buttons are created again only if it has changed, and the focus stays. */
   show() {
-    const { doc, step, way } = this.session;
+    const { background, doc, step, way } = this.session;
     const subjects = subjectsOf(doc);
+    const isAimed = step === "match" && aim() === "adjustBackground";
     $("subjects").hidden = !way.layered || step === "save" || (step === "cut" && subjects.length < 2);
-    const key = JSON.stringify([doc.rank, ...subjects.map((one) => [one.number, one.isHidden, one.isLocked])]);
-    if (key === this.shown) return;
+    const list = $("subject-list");
+    list.hidden = $("background-layer").hidden = subjects.length < 2 && step !== "match";
+    $("background-name").textContent = TEXTS.backgroundLayer(background?.name ?? "");
+    $("background-name").setAttribute("aria-pressed", String(isAimed));
+    const key = JSON.stringify([doc.rank, isAimed, ...subjects.map((one) => (
+      [one.number, one.isHidden, one.isLocked, one.shadow, this.hasShadow(one)]))]);
+    if (key !== this.shown) this.build(subjects, key, isAimed);
+    for (const one of subjects) this.showShade(one);
+  }
+
+  /** Creates the list. @type {(subjects: Subject[], key: string, isAimed: boolean) => void} */
+  build(subjects, key, isAimed) {
     this.shown = key;
     const list = $("subject-list");
     const focused = list.contains(document.activeElement) && document.activeElement?.getAttribute("data-key");
-    list.hidden = subjects.length < 2;
     // The topmost is the first, as in every list of layers.
-    list.replaceChildren(...subjects.map((one, i) => this.rowOf(one, i, subjects.length)).reverse());
+    list.replaceChildren(...subjects.map((one, i) => (
+      elementOf("li", {}, this.rowOf(one, i, subjects.length, isAimed), this.shadowRowOf(one, i)))).reverse());
     if (focused) this.focus(focused);
   }
 
@@ -225,10 +243,10 @@ export class Subjects {
     ($("subjects").hidden || $("subject-list").hidden ? $(`t-${step}`) : next).focus();
   }
 
-  /** @type {(subject: Subject, index: number, count: number) => HTMLElement} */
-  rowOf(subject, index, count) {
+  /** @type {(subject: Subject, index: number, count: number, isAimed: boolean) => HTMLElement} */
+  rowOf(subject, index, count, isAimed) {
     const name = this.nameOf(subject);
-    const row = elementOf("li", {});
+    const row = elementOf("div", { className: "layer" });
     /** @type {(key: string, label: string, run: () => void, pressed?: boolean | null, isOff?: boolean) => void} */
     const add = (key, label, run, pressed = null, isOff = false) => {
       const one = key === "name" ? buttonOf(name, run, "name") : iconOf(`i-${key}`, run);
@@ -240,7 +258,9 @@ export class Subjects {
       row.append(one);
     };
     const { isHidden, isLocked } = subject;
-    add("name", name, () => this.select(index), index === this.session.doc.rank);
+    const isActive = index === this.session.doc.rank;
+    add("name", name, () => (isActive && isAimed ? aimAt(this.session, "adjust") : this.select(index)),
+      isActive && !isAimed);
     add("up", TEXTS.bringUp, () => this.order(index, 1), null, index === count - 1);
     add("down", TEXTS.sendDown, () => this.order(index, -1), null, index === 0);
     const [hidden, locked] = [isHidden ? TEXTS.isShown : TEXTS.isHidden, isLocked ? TEXTS.isFree : TEXTS.isLocked];
@@ -248,5 +268,62 @@ export class Subjects {
     add("lock", TEXTS.lock, () => this.change(index, { isLocked: !isLocked }, locked), isLocked);
     add("remove", TEXTS.remove, () => this.remove(index));
     return row;
+  }
+
+  /** Whether a subject has a shadow, as far as is known. @param {Subject} subject */
+  hasShadow({ number, shadow }) {
+    const { doc, preview: { layers } } = this.session;
+    return shadow === "on" || (shadow === "auto" && (number !== doc.number || !layers || Boolean(layers.shadow)));
+  }
+
+  /** Creates the row of a shadow, below its subject. @type {(subject: Subject, index: number) => HTMLElement} */
+  shadowRowOf(subject, index) {
+    const { number, shadow } = subject;
+    const name = this.nameOf(subject);
+    const isOff = shadow === "off";
+    const slider = elementOf("input", { type: "range", min: "0", max: "100", hidden: !this.hasShadow(subject) });
+    slider.dataset.key = `shade-${number}`;
+    slider.setAttribute("aria-label", TEXTS.shadowStrength(name));
+    slider.addEventListener("input", () => this.shade(index, Number(slider.value) / 100, false));
+    slider.addEventListener("change", () => this.shade(index, Number(slider.value) / 100, true));
+    const hide = iconOf("i-hide", () => (
+      this.change(index, isOff ? { shadow: "auto" } : { shadow: "off", tip: null }, TEXTS.shadowChanged)));
+    hide.dataset.key = `shadow-${number}`;
+    hide.title = TEXTS.hide;
+    hide.setAttribute("aria-label", TEXTS.hideShadow(name));
+    hide.setAttribute("aria-pressed", String(isOff));
+    const text = elementOf("span", { className: "of-layer" }, TEXTS.shadow);
+    return elementOf("div", { className: "layer" }, text, slider, elementOf("output", { hidden: slider.hidden }), hide);
+  }
+
+  /** Changes the strength of a shadow; isDone: the slider was released. */
+  /** @type {(index: number, shadowStrength: number, isDone: boolean) => void} */
+  shade(index, shadowStrength, isDone) {
+    const { session } = this;
+    const change = { shadowStrength, shadow: "on" };
+    if (isDone) {
+      this.commit(changing(session.doc, index, change), TEXTS.percent(Math.round(100 * shadowStrength)));
+    } else if (index === session.doc.rank) {
+      session.history.attempt(change);
+      session.preview.layMeanwhile(session.doc);
+    }
+  }
+
+  /** Shows the strength of a shadow. @param {Subject} subject */
+  showShade({ number, shadowStrength }) {
+    const [slider] = inputs(`[data-key="shade-${number}"]`);
+    slider.value = String(Math.round(100 * (shadowStrength ?? SHADE)));
+    const out = /** @type {HTMLOutputElement} */ (slider.nextElementSibling);
+    out.textContent = shadowStrength === null ? TEXTS.shadowAuto : TEXTS.share(slider.value);
+  }
+
+  /** Shows the corrections of the background. */
+  async selectBackground() {
+    const { session } = this;
+    if (session.step !== "match") await session.go("match");
+    if (session.step !== "match") return;
+    aimAt(session, "adjustBackground");
+    $("adjust").scrollIntoView({ block: "nearest" });
+    announce(TEXTS.subjectActive(TEXTS.backgroundLayer(session.background.name ?? "")));
   }
 }

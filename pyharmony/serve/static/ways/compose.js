@@ -1,14 +1,14 @@
 // A person or object of one photo is composited into another: segmented, placed, matched in light.
 
 import { filed, python } from "../code.js";
-import { blendOf, isVisible, shadowOf, subjectsOf } from "../document.js";
+import { blendOf, corrects, isVisible, layerModeOf, shadowOf, subjectsOf } from "../document.js";
 import { bodyOf } from "../fields.js";
 import { cornerOf, sameShape, standingPlace } from "../geometry.js";
 import { STEPS, TO_MATCH, WORK } from "../strings.js";
 import { WAY } from "./way.js";
 
 /** @import { Picture } from "../api.js" */
-/** @import { Subject } from "../document.js" */
+/** @import { Doc, Subject } from "../document.js" */
 /** @import { Place } from "../geometry.js" */
 /** @import { Session } from "../session.js" */
 /** @import { Body, Way } from "./way.js" */
@@ -26,7 +26,20 @@ function subjectOf({ pictures }, doc) {
 }
 
 /** Returns the corrections by hand as a part of a request. @param {Subject} doc */
-const adjustOf = ({ adjust }) => (Object.keys(adjust).length ? { adjust } : {});
+const adjustOf = ({ adjust }) => (corrects(adjust) ? { adjust } : {});
+
+/** Returns the corrections of the background, and those of the whole picture, likewise. */
+/** @type {[(doc: Doc) => Body, (doc: Doc) => Body]} */
+const [backgroundOf, wholeOf] = [
+  ({ adjustBackground }) => (corrects(adjustBackground) ? { adjust_background: adjustBackground } : {}),
+  ({ adjustResult }) => (corrects(adjustResult) ? { adjust_result: adjustResult } : {}),
+];
+
+/** Returns how a subject lies over what is below it, likewise. @param {Subject} doc */
+const layOf = (doc) => ({
+  ...(doc.opacity === 1 ? {} : { opacity: doc.opacity }),
+  ...(layerModeOf(doc) === "normal" ? {} : { mode: layerModeOf(doc) }),
+});
 
 /** Returns one name, or a list of names, in Python. @param {string[]} names */
 const listed = (names) => (names.length === 1 ? python(names[0]) : `[${names.map(python).join(", ")}]`);
@@ -62,12 +75,25 @@ export const compose = {
 
   firstPlace({ box, moving, below }) { return standingPlace(box, moving, below); },
 
-  async prepare(session) { await session.preview.lay(); },
+  async prepare(session) {
+    await session.preview.lay();
+    // Corrections of the whole picture are shown on the finished one.
+    if (session.isOpen && corrects(session.doc.adjustResult) && session.isComplete) await session.preview.whole();
+  },
+
+  // What tells previews of the whole apart: the requests for the single subjects.
+  previewBody(session, doc) {
+    return { bodies: subjectsOf(doc).filter(isVisible).map((one) => this.resultBody(session, { ...doc, ...one })) };
+  },
+
+  async wholeBody(session, doc, options) { return { ...await this.fullBody(session, doc, options), preview: true }; },
 
   layersBody(session, doc, side) {
-    const { people, below } = session;
+    const { people, below, pictures } = session;
     return {
       subject: subjectOf(session, doc), background: below.id, side, preview: true, ...adjustOf(doc),
+      // That of other subjects below is composed on the corrected background.
+      ...(below === pictures.background ? backgroundOf(doc) : {}),
       ...(people?.length ? { people: people.map((one) => one.mask.id), front: doc.front } : {}),
       harmonize: doc.method === "none" ? null : doc.method, shadow: shadowOf(doc),
       ...bodyOf(session.about.fields, doc.options, true),
@@ -80,22 +106,24 @@ export const compose = {
     const layers = preview.layersOf(doc);
     // A clean edge needs no blend, a reflection has none; another scale or angle needs other layers.
     if (blendOf(doc) === "alpha" || !layers || layers.reflection || !sameShape(place, layers.place)) return null;
-    const { plain, matched, shadow } = layers;
+    const { background, plain, matched, shadow } = layers;
     /** @param {import("../preview.js").Layer} layer */
     const at = ({ box }) => [box[0] + place.x - layers.place.x, box[1] + place.y - layers.place.y];
     return {
       side: layers.side, plain: plain.picture.id, matched: matched.picture.id, strength: doc.strength, at: at(plain),
+      ...(background ? { base: background.picture.id } : {}),
       ...(shadow && doc.strength ? { shadow: shadow.picture.id, cast: at(shadow) } : {}),
     };
   },
 
   resultBody(session, doc) {
     return {
-      subjects: [{ ...subjectOf(session, doc), behind: doc.front, ...adjustOf(doc) }],
+      subjects: [{ ...subjectOf(session, doc), behind: doc.front, ...adjustOf(doc), ...layOf(doc) }],
       background: /** @type {Picture} */ (session.pictures.background).id,
       people: (session.people ?? []).map((one) => one.mask.id), segment: doc.cutter,
       harmonize: doc.method === "none" ? null : doc.method, strength: doc.strength, blend: doc.blend,
-      shadow: shadowOf(doc), ...bodyOf(session.about.fields, doc.options), format: "png",
+      shadow: shadowOf(doc), ...bodyOf(session.about.fields, doc.options), ...backgroundOf(doc), ...wholeOf(doc),
+      format: "png",
     };
   },
 

@@ -63,6 +63,8 @@
  * @property {(session: Session, doc: Doc, options?: RunOptions, renamed?: (text: string) => string) => Promise<Body>}
  *   fullBody returns the request for the result, which may take other requests; renamed replaces ids of photos
  * @property {(session: Session, doc: Doc) => Body} previewBody returns the request for a preview of the whole result
+ * @property {(session: Session, doc: Doc, options: RunOptions) => Promise<Body>} wholeBody returns the same, after
+ *   other requests if it takes them; `previewBody` tells them apart
  * @property {(writing: Writing) => { inputs: string[], options: string[] }} command returns the words of the command
  *   that computes the result, before and after the name of its file
  * @property {(writing: Writing) => { name: string, values: string[], before?: string[] }} python returns the Python
@@ -105,6 +107,7 @@ export const WAY = {
     return JSON.parse(renamed(JSON.stringify(this.resultBody(session, doc))));
   },
   previewBody(session, doc) { return this.resultBody(session, doc); },
+  async wholeBody(session, doc) { return this.previewBody(session, doc); },
   command() { throw new Error("not implemented"); },
   python() { throw new Error("not implemented"); },
 };
