@@ -454,7 +454,6 @@ def _apply_edit(body: Any, desk: Desk) -> dict[str, Any]:
 
 def _remove(body: Any, desk: Desk) -> dict[str, Any]:
     from ..edits import remove
-    from ..io import Picture
 
     with desk.phase("decode", 1, 3):
         picture = desk.read(body.image, "image", body.preview, body.keep_gps)
@@ -463,10 +462,8 @@ def _remove(body: Any, desk: Desk) -> dict[str, Any]:
         result, info = remove(picture, return_info=True, **body.call.arguments(options))
     with desk.phase("encode", 3, 3):
         record = {"share": info.share, **with_codes("warning", warnings), **with_code(info.reason)}
-        answer = {"picture": desk.write(result, body.format or desk.format_for(body.image, body.preview), body.quality)}
-        if info.mask is not None:
-            answer["mask"] = desk.write(Picture(info.mask[..., None]), "png")
-        return answer | {"info": record}
+        format = body.format or desk.format_for(body.image, body.preview)
+        return {"picture": desk.write(result, format, body.quality), "info": record}
 
 
 #: The operations by name.

@@ -71,7 +71,7 @@ def test_texture_looks_like_what_is_around_it() -> None:
     random = np.random.default_rng(0)
     noise = random.normal(0, 1, (180, 240))
     for axis in (0, 1):
-        noise = sum(np.roll(noise, shift, axis) for shift in range(3)) / 3**0.5
+        noise = np.sum([np.roll(noise, shift, axis) for shift in range(3)], 0) / 3**0.5
     scene = np.clip(128 + 30 * noise, 0, 255)[..., None].repeat(3, 2).astype(np.uint8)
     mask = disc(180, 240, 25, (90, 120))
     result = pyharmony.remove(with_thing(scene, mask), mask)
