@@ -55,14 +55,16 @@ class _Size:
     """A part of an image at some size.
 
     Attributes:
-        features: [h, w, D], colours and weighted gradients; in the hole smooth.
+        features: [h, w, D], colours and weighted gradients; smooth where they are not known.
         hole: what is filled.
         sources: what may be copied from; pixels may be neither.
+        loose: the part of the hole whose pixels may stay as they are.
     """
 
     features: Float32
     hole: Bools
     sources: Bools
+    loose: Bools
 
     def near(self, ys: npt.NDArray[np.int64], xs: npt.NDArray[np.int64]) -> tuple[Float32, Bools]:
         """Returns the features at positions, clipped to the part, and whether they are known."""
@@ -72,14 +74,20 @@ class _Size:
         return self.features.reshape(height * width, -1)[flat], inside & self.sources.reshape(-1)[flat]
 
 
-def _level(colours: Float32, hole: Bools, sources: Bools, coarser: _Size | None = None) -> _Size:
-    """Returns a level; what is not known gets the colours of the coarser one, or smooth ones."""
+_Images = tuple[Float32, Bools, Bools, Bools]
+"""The colours [h, w, C] of a size, its hole, sources, and the loose part of the hole, [h, w]."""
+
+
+def _level(images: _Images, coarser: _Size | None = None) -> _Size:
+    """Returns a size; what is not known gets the colours of the coarser one, or smooth ones."""
+    colours, hole, sources, loose = images
     height, width = hole.shape
     if coarser is None:
-        return _Size(_features(fill(colours, ~sources)), hole, sources)
-    rough = coarser.features[..., : colours.shape[2]].repeat(2, 0)[:height].repeat(2, 1)[:, :width]
-    np.copyto(rough, colours, where=sources[..., None])
-    return _Size(_features(rough), hole, sources)
+        rough = fill(colours, ~(sources | loose))
+    else:
+        rough = coarser.features[..., : colours.shape[2]].repeat(2, 0)[:height].repeat(2, 1)[:, :width]
+        np.copyto(rough, colours, where=(sources | loose)[..., None])
+    return _Size(_features(rough), hole, sources, loose)
 
 
 def _features(colours: Float32) -> Float32:
@@ -97,17 +105,20 @@ def _differences(one: Float32, other: Float32) -> Float32:
     return np.sqrt(np.square(one - other).sum(-1))
 
 
-def _halved(colours: Float32, hole: Bools, sources: Bools) -> tuple[Float32, Bools, Bools]:
-    """Returns a part at half its size: means of what is known, with all that the hole touches in the hole."""
+def _halved(images: _Images) -> _Images:
+    """Returns half the size: means of what is known, and in the hole all that it touches."""
+    colours, hole, sources, loose = images
 
     def blocks(x: np.ndarray) -> Any:
         padded = np.pad(x, [(0, n % 2) for n in x.shape[:2]] + [(0, 0)] * (x.ndim - 2))
         return padded.reshape(len(padded) // 2, 2, padded.shape[1] // 2, 2, *x.shape[2:])
 
-    count = blocks(sources).sum((1, 3))
-    total = blocks(np.where(sources[..., None], colours, 0)).sum((1, 3))
+    visible = sources | loose
+    count = blocks(visible).sum((1, 3))
+    total = blocks(np.where(visible[..., None], colours, 0)).sum((1, 3))
     half: Bools = blocks(hole).any((1, 3))
-    return (total / np.maximum(count, 1)[..., None]).astype(np.float32), half, (count == 4) & ~half
+    means = (total / np.maximum(count, 1)[..., None]).astype(np.float32)
+    return means, half, blocks(sources).all((1, 3)) & ~half, half & ~blocks(hole & ~loose).any((1, 3))
 
 
 def completed(colours: Float32, hole: Bools, sources: Bools, loose: Bools) -> tuple[Region, Float32, Bools]:
@@ -115,34 +126,31 @@ def completed(colours: Float32, hole: Bools, sources: Bools, loose: Bools) -> tu
 
     loose: the part of the hole that may stay as it is, where that hides the seam.
 
-    Returns a box with the hole, the colours in it, and what was filled of it.
+    Returns a box with the hole, the colours in it, and what was filled of the part.
     MaskError: there is nothing to copy at the size at which offsets are searched for.
     """
-    sizes = [(colours, hole, sources)]
+    sizes: list[_Images] = [(colours, hole, sources, loose)]
     while sizes[-1][1].sum() > _COARSE_HOLE or sizes[-1][1].size > _COARSE_PIXELS:
         if min(sizes[-1][1].shape) < _HALVED_SIDE:
             break
-        sizes.append(_halved(*sizes[-1]))
-    level = _level(*sizes.pop())
+        sizes.append(_halved(sizes[-1]))
+    level = _level(sizes.pop())
     offsets = _covering(level, _frequent(level))
     if not len(offsets):
         text = "mask: leaves no coherent part of the image, expected some that can be copied into the hole"
         raise MaskError(text, code="no-source")
-    labels = _labelled(level, offsets)
+    moves = np.concatenate([np.zeros((1, 2), np.int64), offsets])
+    pieces = np.where(level.hole, _labelled(level, offsets) + 1, 0)
+    _move_seams(level, moves, pieces)
     while sizes:
-        level = _level(*sizes.pop(), level)
+        level = _level(sizes.pop(), level)
         height, width = level.hole.shape
-        labels = labels.repeat(2, 0).repeat(2, 1)[:height, :width]
-        offsets, labels = _refined(level, offsets * 2, labels)
-    if loose.any():
-        moves = np.concatenate([np.zeros((1, 2), np.int64), offsets])
-        pieces = np.where(hole, labels + 1, 0)
-        rough = level.features[..., : colours.shape[2]]
-        np.copyto(rough, colours, where=loose[..., None])
-        level = _Size(_features(rough), hole, sources)
-        _move_seams(level, moves, pieces, loose)
-        offsets, labels, hole = moves, pieces, hole & (pieces > 0)
-    return *_joined(_Size(level.features, hole, sources), offsets, labels), hole
+        pieces = pieces.repeat(2, 0)[:height].repeat(2, 1)[:, :width]
+        pieces[~level.hole] = 0
+        moves = _separated(2 * moves, pieces)
+        _move_pieces(level, moves, pieces)
+        _move_seams(level, moves, pieces)
+    return *_joined(level, moves, pieces), pieces > 0
 
 
 # ---- the offsets ----
@@ -286,23 +294,15 @@ def _labelled(level: _Size, offsets: Offsets) -> Labels:
     return labels
 
 
-def _refined(level: _Size, offsets: Offsets, labels: Labels) -> tuple[Offsets, Labels]:
-    """Returns offsets and labels of a level whose labels were taken from half its size.
-
-    Each piece is moved by up to a pixel, and then the seams, to where they cost the least.
-    """
-    height, width = level.hole.shape
-    pieces = np.zeros((height, width), np.int64)
-    fields = [offsets[0]]
-    for k in np.unique(labels[level.hole]):
-        parts = connected_parts(level.hole & (labels == k))
-        for _ in range(parts.max()):
-            fields.append(offsets[k])
-        pieces += np.where(parts > 0, parts + (len(fields) - 1 - parts.max()), 0)
-    moves = np.array(fields, np.int64)
-    _move_pieces(level, moves, pieces)
-    _move_seams(level, moves, pieces)
-    return moves, pieces
+def _separated(moves: Offsets, pieces: Labels) -> Offsets:
+    """Gives each connected part of a piece a number of its own in pieces, and returns the moves by these numbers."""
+    every, numbers = [moves[0]], np.zeros_like(pieces)
+    for piece in np.unique(pieces[pieces > 0]):
+        parts = connected_parts(pieces == piece)
+        np.copyto(numbers, parts + (len(every) - 1), where=parts > 0)
+        every += [moves[piece]] * int(parts.max())
+    pieces[...] = numbers
+    return np.array(every, np.int64)
 
 
 def _move_pieces(level: _Size, moves: Offsets, pieces: Labels) -> None:
@@ -325,32 +325,31 @@ def _move_pieces(level: _Size, moves: Offsets, pieces: Labels) -> None:
         beyond[~hole[one]] = 0
         there, _ = level.near(to_y + beyond[:, 0], to_x + beyond[:, 1])
         here, _ = level.near(y + beyond[:, 0], x + beyond[:, 1])
-        inner = hole[one, None]  # what the rim looks like within the hole is not known
+        inner = other[one] > 0  # what the rim looks like within the hole is not known
         costs = []
         for dy, dx in _JITTERS:
             at = moves[piece] + (dy, dx)
             mine, is_known = level.near(y + at[0], x + at[1])
             next_, next_known = level.near(to_y + at[0], to_x + at[1])
             beyond_ = _differences(next_, there)
-            cost = beyond_ + np.where(inner[:, 0], _differences(mine, here), beyond_)
+            cost = beyond_ + np.where(inner, _differences(mine, here), beyond_)
             costs.append(
                 float(cost.sum(dtype=np.float64)) + 1e4 * float((~is_known).sum()) + 1e-3 * (dy * dy + dx * dx)
             )
         moves[piece] += _JITTERS[int(np.argmin(costs))]
 
 
-def _move_seams(level: _Size, moves: Offsets, pieces: Labels, loose: Bools | None = None) -> None:
+def _move_seams(level: _Size, moves: Offsets, pieces: Labels) -> None:
     """Moves the seams within a band, by belief propagation among the pieces that are near each pixel.
 
-    loose: where pixels may stay what they are, which is piece 0, too.
+    Piece 0 is what is there: a loose pixel may stay.
     """
     height, width = level.hole.shape
     change = np.zeros((height, width), bool)
     change[:, :-1] |= pieces[:, 1:] != pieces[:, :-1]
     change[:-1] |= pieces[1:] != pieces[:-1]
-    band = grown(change, _BAND)
-    ys, xs = np.nonzero((band if loose is None else band | loose) & level.hole)
-    free = np.zeros(len(ys), bool) if loose is None else loose[ys, xs]
+    ys, xs = np.nonzero(grown(change, _BAND) & level.hole)
+    free = level.loose[ys, xs]
     index = np.full((height, width), -1)
     index[ys, xs] = np.arange(len(ys))
     choices = np.repeat(pieces[ys, xs][:, None], 6, 1)
@@ -371,7 +370,7 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels, loose: Bools | Non
         y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
         fixed = inside & (index[y, x] < 0) & (level.hole[y, x] | level.sources[y, x])
         y, x, own_y, own_x = y[fixed], x[fixed], ys[fixed], xs[fixed]
-        theirs, mine, hole = moves[pieces[y, x]][:, None], moves[choices[fixed]], level.hole[y, x] | free[fixed]
+        theirs, mine, hole = moves[pieces[y, x]][:, None], moves[choices[fixed]], (pieces[y, x] > 0) | free[fixed]
         outer = _differences(looks(y, x, mine), looks(y, x, theirs))
         inner = _differences(looks(own_y, own_x, mine), looks(own_y, own_x, theirs))
         unary[fixed] += outer + np.where(hole[:, None], inner, outer)
@@ -403,17 +402,17 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels, loose: Bools | Non
 # ---- the join ----
 
 
-def _joined(level: _Size, offsets: Offsets, labels: Labels) -> tuple[Region, Float32]:
+def _joined(level: _Size, every: Offsets, pieces: Labels) -> tuple[Region, Float32]:
     """Returns the box of the hole, with a pixel around, and its colours with the pieces joined by their gradients.
 
     At a seam the gradient is the mean of both pieces'. A step far above `_SMEAR` stays an edge: spread, it is fog.
     """
     box = bounding_box(level.hole).expand(1, level.hole.shape)
     top, left = box.origin
-    hole, channels = box.of(level.hole), level.features.shape[2] - 2
+    hole, channels = box.of(pieces > 0), level.features.shape[2] - 2
     y, x = np.nonzero(hole)
     moves = np.zeros((*hole.shape, 2), np.int64)
-    moves[y, x] = offsets[box.of(labels)[y, x]]
+    moves[y, x] = every[box.of(pieces)[y, x]]
     pasted = box.of(level.features)[..., :channels].copy()
     pasted[y, x] = level.near(top + y + moves[y, x, 0], left + x + moves[y, x, 1])[0][:, :channels]
     fields = []
