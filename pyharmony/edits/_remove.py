@@ -25,7 +25,7 @@ _LEAST_COVER = 0.1
 _GROW_OF_SIDE, _GROW_OF_SIZE, _LEAST_GROW = 0.006, 0.1, 2
 _MOST_GROW = 1000
 #: The holes that are filled one by one; nearer ones are joined until they are so few.
-_MOST_HOLES = 24
+_MOST_HOLES = 400
 _LEAST_MARGIN = 48  # pixels around a hole to copy from, at least; else as many as the hole is wide and high
 #: The share of the image from which on a hole is refused, and that from which on a warning doubts the result.
 _REFUSED_SHARE, _LARGE_SHARE = 0.8, 0.2
@@ -136,7 +136,7 @@ def _removed(job: Job, grow: int | None) -> RemoveInfo:
     unit = np.float32(VALUE_RANGE[job.dst.dtype.name] / 255)
     mask = np.zeros(job.shape, np.uint8)
     for part, one in _parts(hole, sources):
-        colours = part.of(job.dst).astype(np.float32) / unit
+        colours = np.divide(part.of(job.dst), unit, dtype=np.float32, casting="unsafe")
         box, result, changed = completed(colours, one, part.of(sources), one & ~part.of(core))
         store(result.astype(job.real) * job.real(unit), box.of(part.of(job.out)), box.of(changed))
         part.of(mask)[changed] = 255

@@ -27,11 +27,11 @@ from ..reference.gaussian_poisson import divergence
 _COARSE_HOLE, _COARSE_PIXELS = 5000, 60_000
 _HALVED_SIDE = 24  # a side of less is not halved
 _CELL = 3  # a patch is 3 x 3 cells of this side, whose means describe it
-_QUERIES = 2500  # the patches whose most similar one is searched for
+_QUERIES = 200, 2500  # the patches whose most similar one is searched for, of a speck and at most
 _CHUNK = 64  # the queries that are compared at once
 #: The least length of an offset: near patches overlap, and are alike in every smooth part.
 _LEAST_SHARE, _LEAST_OFFSET = 1 / 15, 6
-_OFFSETS = 64  # the offsets that are tried
+_OFFSETS = 16, 64  # the offsets that are tried, for a speck and at most
 _RIM_PIXELS = 3  # the width of the rim that pieces have to match, in pixels
 _RIM_WEIGHT = 1.0
 _SWEEPS = 5
@@ -47,7 +47,7 @@ _SEAM_DEVIATION = 3.0  # the deviation of the Gaussian by which steps along a se
 _SMEAR = 40.0  # the step at a seam, in levels, of which a half is spread
 
 Offsets = npt.NDArray[np.int64]  # [K, 2], (rows, columns)
-Labels = npt.NDArray[np.int64]  # [h, w], indices of offsets in the hole
+Labels = npt.NDArray[np.int32]  # [h, w], indices of offsets in the hole
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,19 @@ _Images = tuple[Float32, Bools, Bools, Bools]
 def _level(images: _Images, coarser: _Size | None = None) -> _Size:
     """Returns a size; what is not known gets the colours of the coarser one, or smooth ones."""
     colours, hole, sources, loose = images
-    height, width = hole.shape
-    if coarser is None:
-        rough = fill(colours, ~(sources | loose))
-    else:
-        rough = coarser.features[..., : colours.shape[2]].repeat(2, 0)[:height].repeat(2, 1)[:, :width]
-        np.copyto(rough, colours, where=(sources | loose)[..., None])
-    return _Size(_features(rough), hole, sources, loose)
-
-
-def _features(colours: Float32) -> Float32:
-    """Returns colours [h, w, C] and the weighted gradients of their mean, [h, w, C + 2]."""
     height, width, channels = colours.shape
     features = np.zeros((height, width, channels + 2), np.float32)
-    features[..., :channels] = colours
-    grey = colours.mean(2) * np.float32(_GRADIENT_WEIGHT)
+    unknown = ~(sources | loose)
+    if coarser is None:
+        features[..., :channels] = fill(colours, unknown)
+    else:
+        features[..., :channels] = colours
+        ys, xs = np.nonzero(unknown)
+        features[ys, xs, :channels] = coarser.features[ys // 2, xs // 2, :channels]
+    grey = features[..., :channels].mean(2) * np.float32(_GRADIENT_WEIGHT)
     np.subtract(grey[1:], grey[:-1], out=features[:-1, :, channels])
     np.subtract(grey[:, 1:], grey[:, :-1], out=features[:, :-1, channels + 1])
-    return features
+    return _Size(features, hole, sources, loose)
 
 
 def _differences(one: Float32, other: Float32) -> Float32:
@@ -140,7 +135,7 @@ def completed(colours: Float32, hole: Bools, sources: Bools, loose: Bools) -> tu
         text = "mask: leaves no coherent part of the image, expected some that can be copied into the hole"
         raise MaskError(text, code="no-source")
     moves = np.concatenate([np.zeros((1, 2), np.int64), offsets])
-    pieces = np.where(level.hole, _labelled(level, offsets) + 1, 0)
+    pieces = np.where(level.hole, _labelled(level, offsets) + 1, 0).astype(np.int32)
     _move_seams(level, moves, pieces)
     while sizes:
         level = _level(sizes.pop(), level)
@@ -175,7 +170,9 @@ def _frequent(level: _Size) -> Offsets:
     patches = np.concatenate([cell[ys, xs] for cell in cells], 1)
     patches -= patches.mean(0)
     norms = np.square(patches).sum(1)
-    every = np.arange(0, len(ys), max(1, -(-len(ys) // _QUERIES)))
+    area = int(np.count_nonzero(level.hole))
+    queries, count = (min(most, least + area // per) for (least, most), per in ((_QUERIES, 1), (_OFFSETS, 16)))
+    every = np.arange(0, len(ys), max(1, -(-len(ys) // queries)))
     least = max(_LEAST_OFFSET, _LEAST_SHARE * max(height, width))
     columns = np.ascontiguousarray(patches.T)
     counts = np.zeros((2 * height - 1, 2 * width - 1), np.float32)
@@ -192,7 +189,7 @@ def _frequent(level: _Size) -> Offsets:
     smooth = gaussian(counts, 1.0)
     peaks = (grown(smooth, 2) == smooth) & (smooth > 0)
     at = np.flatnonzero(peaks)
-    at = at[np.lexsort((at, -smooth.ravel()[at]))][:_OFFSETS]
+    at = at[np.lexsort((at, -smooth.ravel()[at]))][:count]
     peak_offsets = np.stack(np.unravel_index(at, counts.shape), 1) - (height - 1, width - 1)
     return peak_offsets[np.square(peak_offsets).sum(1) >= least * least]
 
@@ -289,13 +286,14 @@ def _labelled(level: _Size, offsets: Offsets) -> Labels:
                     pair += belief[first : first + _CHUNK, :, None]
                     best = pair.min(1)
                     messages[way, b] = best - best.min(1, keepdims=True)
-    labels = np.zeros(level.hole.shape, np.int64)
+    labels = np.zeros(level.hole.shape, np.int32)
     labels[ys, xs] = (unary + messages.sum(0)).argmin(1)
     return labels
 
 
 def _separated(moves: Offsets, pieces: Labels) -> Offsets:
     """Gives each connected part of a piece a number of its own in pieces, and returns the moves by these numbers."""
+    pieces = bounding_box(pieces > 0).of(pieces)
     every, numbers = [moves[0]], np.zeros_like(pieces)
     for piece in np.unique(pieces[pieces > 0]):
         parts = connected_parts(pieces == piece)
@@ -350,7 +348,7 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels) -> None:
     change[:-1] |= pieces[1:] != pieces[:-1]
     ys, xs = np.nonzero(grown(change, _BAND) & level.hole)
     free = level.loose[ys, xs]
-    index = np.full((height, width), -1)
+    index = np.full((height, width), -1, np.int32)
     index[ys, xs] = np.arange(len(ys))
     choices = np.repeat(pieces[ys, xs][:, None], 6, 1)
     for number, (dy, dx) in enumerate(_NEIGHBOURS, 1):
