@@ -4,10 +4,10 @@ The subpackages `augment`, `batch`, `blend`, `color`, `compat`, `composition`, `
 `harmonization`, `io`, `losses`, `matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`,
 `segmentation`, `shadows`, `training`, `typing`, `upscaling` and `errors` are imported at their first use, and so are
 `apply_edit`, `compose`, `harmonize`, `harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`,
-`realism_score`, `reflection`, `save`, `segment`, `shadow` and `super_resolve`. Rooms of one kind are in the wings
-`networks`, `learn` and `runs`. `losses`, `models`, `nn`, `training.train` and the two scores need torch. Everything
-else works without torch, including the default of `harmonize` and its methods without a network, `apply_edit`,
-`compose`, `place`, `reflection`, `segment`, `shadow` and `super_resolve`; `merge` needs OpenCV.
+`realism_score`, `reflection`, `remove`, `save`, `segment`, `shadow` and `super_resolve`. Rooms of one kind are in the
+wings `networks`, `learn` and `runs`. `losses`, `models`, `nn`, `training.train` and the two scores need torch.
+Everything else works without torch, including the default of `harmonize` and its methods without a network,
+`apply_edit`, `compose`, `place`, `reflection`, `remove`, `segment`, `shadow` and `super_resolve`; `merge` needs OpenCV.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ._device import get_device, set_device, set_num_threads
     from ._native import get_num_threads, has_cuda, simd_level
     from .composition import compose
-    from .edits import apply_edit
+    from .edits import apply_edit, remove
     from .harmonization import harmonize
     from .io import load, save
     from .learn.scoring import harmony_score, realism_score
@@ -66,7 +66,7 @@ _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("t
 _LAZY = {
     **dict.fromkeys(("get_device", "set_device", "set_num_threads"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "simd_level"), "_native"),
-    "apply_edit": "edits",
+    **dict.fromkeys(("apply_edit", "remove"), "edits"),
     "compose": "composition",
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
@@ -97,6 +97,7 @@ __all__ = [
     "place",
     "realism_score",
     "reflection",
+    "remove",
     "save",
     "segment",
     "set_device",

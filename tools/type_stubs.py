@@ -50,6 +50,7 @@ HOMES = {
     "Pair": ".partial_conv",
     "ColorStats": ".color_stats",
     "ReflectionInfo": "._reflection",
+    "RemoveInfo": "._remove",
     "ShadowInfo": "._shadow",
     "SolveInfo": ".._checks",
     "Stage": ".color_map",
@@ -79,6 +80,7 @@ INFOS = {
     "match_grain": "GrainInfo",
     "match_sharpness": "SharpnessInfo",
     "reflection": "ReflectionInfo",
+    "remove": "RemoveInfo",
     "shadow": "ShadowInfo",
     "super_resolve": "UpscalingInfo",
 }

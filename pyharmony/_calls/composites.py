@@ -256,6 +256,18 @@ APPLY_EDIT = Call(
     ),
 )  # fmt: skip
 
+REMOVE = Call(
+    command="remove",
+    inputs={"image": "The photograph."},
+    options=(
+        Option("mask", IMAGE, "The mask of the thing to take away, of the size of IMAGE."),
+        *(SEGMENT.by_name[name] for name in ("points", "beside", "box", "lasso")),
+        Option("grow", float, "The pixels by which the mask is widened.", "by the sizes of IMAGE and the thing", low=0,
+               high=1000, unit="image"),
+        _KEEP_GPS,
+    ),
+)  # fmt: skip
+
 MERGE = Call(
     command="merge",
     inputs={"photos": "Photos of one scene."},

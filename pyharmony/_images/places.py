@@ -37,6 +37,7 @@ PLACES = {
     "compose": Place("copied", "people are detected, segmented and placed on the CPU"),
     "merge": Place("refused", "photos are aligned and people detected on the CPU"),
     "super_resolve": Place("copied", "its network runs on the CPU, in NumPy"),
+    "remove": Place("copied", "pieces of the image are found and joined on the CPU"),
     "reflection": Place("copied", "the reflection is computed and drawn on the CPU"),
     "shadow": Place("copied", "the shadow is computed and drawn on the CPU"),
 }

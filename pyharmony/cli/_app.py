@@ -34,6 +34,7 @@ _MODULES = {
     "merge": "merge",
     "place": "place",
     "reflection": "reflection",
+    "remove": "remove",
     "segment": "segment",
     "serve": "serve",
     "shadow": "shadow",

@@ -15,7 +15,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from .._calls import EDIT, PLACE, REFLECTION, Call, File, Group, Name, Numbers, Option
+from .._calls import EDIT, PLACE, REFLECTION, REMOVE, Call, File, Group, Name, Numbers, Option
 from .._calls.batches import BATCHES
 from .._calls.composites import MERGE_FILE
 from .._calls.option import POINTS
@@ -261,7 +261,7 @@ async def serve(root: Path | None, modules: Sequence[Path]) -> None:
     from mcp.server.stdio import stdio_server
 
     commands: Any = get_command(app)
-    calls = {call.command: call for call in (*BATCHES.values(), EDIT, MERGE_FILE, PLACE, REFLECTION)}
+    calls = {call.command: call for call in (*BATCHES.values(), EDIT, MERGE_FILE, PLACE, REFLECTION, REMOVE)}
     tools = {name: _tool(call, commands.commands[name]) for name, call in calls.items() if name in commands.commands}
     folder = None if root is None else os.path.realpath(root)
     turn = anyio.Lock()  # a call takes all cores

@@ -21,6 +21,7 @@ from .._calls import (
     MERGE,
     PLACE,
     QUALITY,
+    REMOVE,
     Call,
     Curve,
     File,
@@ -678,6 +679,13 @@ class _ApplyEdit(ImageBody):
 
 
 ApplyEditBody = body_of(APPLY_EDIT, _ApplyEdit)
+
+
+class _Remove(ImageBody):
+    mask: PictureId = Field(description="The mask of the thing to take away, of the size of image.")
+
+
+RemoveBody = body_of(REMOVE, _Remove, but=("points", "beside", "box", "lasso"))
 
 
 class OpenBody(Body):

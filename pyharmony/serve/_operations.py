@@ -32,6 +32,7 @@ from ._bodies import (
     OpenBody,
     PaintBody,
     PlaceBody,
+    RemoveBody,
     SegmentBody,
     plain,
 )
@@ -452,6 +453,20 @@ def _apply_edit(body: Any, desk: Desk) -> dict[str, Any]:
         return {"picture": desk.write(result, format, body.quality), "mask": changed, "info": record}
 
 
+def _remove(body: Any, desk: Desk) -> dict[str, Any]:
+    from ..edits import remove
+
+    with desk.phase("decode", 1, 3):
+        picture = desk.read(body.image, "image", body.preview, body.keep_gps)
+        options = _options_of(body, desk)
+    with desk.phase("remove", 2, 3), desk.collected_warnings() as warnings:
+        result, info = remove(picture, return_info=True, **body.call.arguments(options))
+    with desk.phase("encode", 3, 3):
+        record = {"share": info.share, **with_codes("warning", warnings), **with_code(info.reason)}
+        format = body.format or desk.format_for(body.image, body.preview)
+        return {"picture": desk.write(result, format, body.quality), "info": record}
+
+
 #: The operations by name.
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
@@ -470,6 +485,8 @@ OPERATIONS: Mapping[str, Operation] = {
                   max_json=MAX_JSON_OF_RECIPE, exports=True),
         Operation("merge", "Merges photos of one scene into one with everyone.", MergeBody, _merge, exports=True),
         Operation("apply-edit", "Puts what an AI edit changed back into its photograph.", ApplyEditBody, _apply_edit,
+                  exports=True),
+        Operation("remove", "Takes something away, and continues what is around it.", RemoveBody, _remove,
                   exports=True),
         Operation("layers", "Composes on proxies, and returns the layers over the background.", LayersBody, _layers,
                   "background"),

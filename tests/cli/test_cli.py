@@ -512,6 +512,7 @@ OUTPUT_OPTIONS: dict[str, dict[str, str]] = {
     "merge": {"--output": "coffee.jpg base.png -o OLD.png"},
     "place": {"--explain": "cutout.png coffee.jpg --explain OLD.png"},
     "reflection": {"--output": f"{SHADOWED} OLD.png", "--layer": f"{SHADOWED} x.png --layer OLD.png"},
+    "remove": {"--output": "coffee.jpg --mask map.png -o OLD.png"},
     "shadow": {"--output": f"{SHADOWED} OLD.png", "--layer": f"{SHADOWED} x.png --layer OLD.png"},
     "segment": {"--output": "coffee.jpg --points 300,200 -o OLD.png"},
     "super-resolve": {"--output": "patch.png -o OLD.png"},

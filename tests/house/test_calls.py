@@ -23,6 +23,7 @@ from pyharmony._calls import (
     MERGE,
     PLACE,
     REFLECTION,
+    REMOVE,
     SEGMENT,
     SHADOW,
     SUPER_RESOLVE,
@@ -34,14 +35,16 @@ from pyharmony.cli._options import described_by
 from pyharmony.composition import _arguments, _recipe
 from pyharmony.upscaling import METHODS
 
-CALLS = (APPLY_EDIT, BLEND, COMPOSE, EDIT, HARMONIZE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE)
+CALLS = (
+    APPLY_EDIT, BLEND, COMPOSE, EDIT, HARMONIZE, MERGE, PLACE, REFLECTION, REMOVE, SEGMENT, SHADOW, SUPER_RESOLVE,
+)  # fmt: skip
 #: The function of each call, and of each mode of blends and edits, with its description.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Call]] = {
     "apply-edit": (pyharmony.apply_edit, APPLY_EDIT), "compose": (pyharmony.compose, COMPOSE),
     "harmonize": (pyharmony.harmonize, HARMONIZE), "merge": (pyharmony.merge, MERGE),
     "place": (pyharmony.place, PLACE), "shadow": (pyharmony.shadow, SHADOW),
     "reflection": (pyharmony.reflection, REFLECTION), "segment": (pyharmony.segment, SEGMENT),
-    "super-resolve": (upscaling.super_resolve, SUPER_RESOLVE),
+    "remove": (pyharmony.remove, REMOVE), "super-resolve": (upscaling.super_resolve, SUPER_RESOLVE),
     **{mode: (getattr(blend, mode.replace("-", "_")), call) for call in (BLEND, EDIT) for mode in call.modes},
 }  # fmt: skip
 #: The public functions on images that are no calls: they read or write, measure, repeat a call, or are a step of one.
@@ -57,6 +60,7 @@ IN_PYTHON = {
     "segment": {"labels"},
     "shadow": {"at", *OF_A_RUN},
     "reflection": {"at", *OF_A_RUN},
+    "remove": {"at", "points", "beside", "box", "lasso", *OF_A_RUN},  # what segments is of the command
 }
 
 

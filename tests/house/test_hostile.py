@@ -80,7 +80,7 @@ OF_TORCH = {
 RESULTS = {
     "pyharmony.composition.ComposeInfo", "pyharmony.composition.Composed", "pyharmony.learn.data.Problem",
     "pyharmony.learn.data.Written", "pyharmony.edits.EditChange", "pyharmony.edits.EditInfo",
-    "pyharmony.learn.evaluation.Evaluation", "pyharmony.learn.evaluation.Published",
+    "pyharmony.edits.RemoveInfo", "pyharmony.learn.evaluation.Evaluation", "pyharmony.learn.evaluation.Published",
     "pyharmony.learn.evaluation.Result", "pyharmony.learn.evaluation.Summary", "pyharmony.harmonization.HarmonizeInfo",
     "pyharmony.matching.GrainInfo", "pyharmony.matching.SharpnessInfo", "pyharmony.merging.MergeBase",
     "pyharmony.merging.MergeInfo", "pyharmony.merging.MergedPart", "pyharmony.merging.MergedPhoto",
@@ -358,6 +358,7 @@ LINES = {
     "merge": "none.png photos/images/b.png -o out.png",
     "shadow": "photos/images/a.png photos/masks/a.png -o out.png",
     "reflection": "photos/images/a.png photos/masks/a.png -o out.png",
+    "remove": "photos/images/a.png --mask photos/masks/a.png -o out.png",
     "super-resolve": "photos/images/a.png --method bicubic -o out.png",
     "sign": "photos/images/a.png --certificate none --key none --source none",
     "demo": "-o out", "info": "none.png", "doctor": "", "bench": "--sizes none", "serve": "", "mcp": "",

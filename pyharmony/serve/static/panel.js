@@ -6,7 +6,7 @@ import { $, all, button, buttonOf, chosen, elementOf, input, inputs, passFocus, 
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, cornerOf, samePlace } from "./geometry.js";
 import { announce } from "./messages.js";
-import { BLENDS, CUTTERS, LAYER_MODES, METHODS, TEXTS } from "./strings.js";
+import { BLENDS, CUT, CUTTERS, LAYER_MODES, METHODS, TEXTS } from "./strings.js";
 import { MODES } from "./ways/blend.js";
 
 /** @import { Session } from "./session.js" */
@@ -28,6 +28,9 @@ export function begin(way, about, go) {
   }));
   $("steps").hidden = way.steps.length < 2;
   $("to-match").textContent = way.toMatch;
+  const texts = cutTextsOf(way);
+  $("t-cut").textContent = texts.title;
+  Object.assign($("to-place"), { textContent: texts.next }).dataset.next = way.steps[1]?.[0] ?? "save";
   const methods = way.methods(about.methods).map((name) => new Option(METHODS[name] ?? name, name));
   const others = methods.filter(({ value }) => !["auto", "none"].includes(value));
   $("method").replaceChildren(
@@ -38,6 +41,9 @@ export function begin(way, about, go) {
   $("mode").replaceChildren(...Object.keys(MODES).map((name) => new Option(BLENDS[name], name)));
   $("layer-mode").replaceChildren(...Object.entries(LAYER_MODES).map(([name, text]) => new Option(text, name)));
 }
+
+/** Returns the texts of the step of segmentation. @param {Way} way */
+const cutTextsOf = ({ name }) => CUT[name] ?? CUT.compose;
 
 /** Clears the contents of the closed session. */
 export function end() {
@@ -124,7 +130,7 @@ function allowSaving(isComplete) {
 
 /** @param {Session} session */
 function showCut({ doc, about, ready, way }) {
-  $("swap").hidden = !way.cuts || doc.mask !== null || doc.others.length > 0;
+  $("swap").hidden = !way.cuts || !way.places || doc.mask !== null || doc.others.length > 0;
   select("cutter").value = doc.cutter;
   $("cutter-note").textContent = CUTTERS[doc.cutter]?.[1]
     ?? about.segment_methods.find(({ name }) => name === doc.cutter)?.about ?? "";
@@ -202,7 +208,7 @@ export function showShadow({ doc, preview: { layers }, placing }, isComplete = f
 }
 
 /** Shows a hint on the next action on the canvas, if it is not obvious. @param {Session} session */
-export function showHint({ doc, step, stage }) {
+export function showHint({ doc, step, stage, way }) {
   const line = stage.strokes.anchor ? TEXTS.lineEnds : "";
-  $("hint").textContent = step === "cut" ? line || (doc.mask ? "" : TEXTS.hint) : "";
+  $("hint").textContent = step === "cut" ? line || (doc.mask ? "" : cutTextsOf(way).hint) : "";
 }

@@ -48,7 +48,8 @@ export class Result {
     const { background, doc, pictures } = this.session;
     const subjects = subjectsOf(doc).map(({ photo }) => photo ?? pictures.subject ?? pictures.source);
     const photos = new Set([...subjects, background, ...(pictures.photos ?? [])]);
-    return /** @type {Picture[]} */ ([...photos].filter(Boolean));
+    const once = new Map([...photos].map((photo) => [photo?.id, photo]));
+    return /** @type {Picture[]} */ ([...once.values()].filter(Boolean));
   }
 
   get stem() {
@@ -206,7 +207,8 @@ export class Result {
     const { way, pictures, background } = this.session;
     const made = await this.make();
     const subjects = subjectsOf(made.doc).filter(isVisible).map(({ photo }) => photo ?? pictures.subject);
-    const mask = pictures.mask ?? (made.body.mask && made.doc.mask);
+    const own = made.body.mask && made.doc.mask;
+    const mask = pictures.mask ?? (own && { ...own, name: own.name ?? `${this.stem}-mask.png` });
     const { names, same } = namesOf({ ...pictures, mask }, /** @type {Picture[]} */ (subjects.filter(Boolean)));
     const { format } = this;
     const text = write({
@@ -215,7 +217,10 @@ export class Result {
       flattens: format === "jpeg" && made.picture.dtype !== "uint8",
       crop: way.layered ? null : this.session.doc.crop,
     });
-    await copyText(text, [...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : [])]);
+    await copyText(text, [
+      ...(way.layered ? [TEXTS.readsRecipe] : []), ...(own && !own.name ? [TEXTS.readsMask(names.mask)] : []),
+      ...(same ? [TEXTS.sameNames] : []),
+    ]);
   }
 }
 

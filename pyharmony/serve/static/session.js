@@ -91,7 +91,10 @@ export class Session {
   /** Whether nothing is cut out. */
   get isEmpty() { return this.empty === (this.doc.mask ?? this.moving); }
   /** Whether the document has a cut-out: a mask, or a photo with transparency. */
-  get isCut() { return Boolean(this.doc.mask) || (this.moving?.channels === 4 && this.moving.cuts_out !== false); }
+  get isCut() {
+    const { moving, way } = this;
+    return Boolean(this.doc.mask) || (way.places && moving?.channels === 4 && moving.cuts_out !== false);
+  }
   get isComplete() { return this.way.isComplete(this); }
   /** The bounding box of the cut-out; valid if `ready`. */
   get box() { return /** @type {Box} */ (this.cutout?.box); }
@@ -106,7 +109,7 @@ export class Session {
     await this.jobs.work(WORK.open, () => Promise.all(photos.map((photo) => photo && this.loadImage(photo))));
     if (!this.isOpen) return;
     if (this.moving) panel.fitBrush(this.moving);
-    if (this.draft && this.way.places) await this.goOn(this.draft.step);
+    if (this.draft && (this.way.places || this.way.cuts)) await this.goOn(this.draft.step);
     else await this.way.begin(this);
   }
 
@@ -142,12 +145,16 @@ export class Session {
     this.suggestions.touched = true;
     announce(by < 0 ? TEXTS.undone : TEXTS.redone);
     // Without a place, the cut-out is shown in its photo; another cut-out gets other places.
-    if (this.step && this.step !== "cut" && this.wantsPlaces) this.go(this.doc.place ? this.step : "cut");
+    const isUncut = this.way.cuts && !this.isCut;
+    if (this.step && this.step !== "cut" && (this.wantsPlaces || isUncut)) this.go(this.doc.place ? this.step : "cut");
     else this.refresh();
   }
 
   /** Whether the document has no place, or other places are suggested for its cut-out. */
-  get wantsPlaces() { return this.way.cuts && (!this.doc.place || this.suggestions.key !== this.suggestions.current); }
+  get wantsPlaces() {
+    const { doc, suggestions, way } = this;
+    return way.cuts && way.places && (!doc.place || suggestions.key !== suggestions.current);
+  }
 
   // ---- the steps ----
 
@@ -161,7 +168,7 @@ export class Session {
       if (!this.isOpen || this.next !== step) return;
       if (!this.ready) {
         if (this.step !== "cut") this.go("cut");
-        showMessage(this.isEmpty ? TEXTS.maskEmpty : TEXTS.cutFirst);
+        showMessage(this.isEmpty ? TEXTS.maskEmpty : this.way.places ? TEXTS.cutFirst : TEXTS.pointFirst);
         return;
       }
     }

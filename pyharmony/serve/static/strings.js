@@ -40,6 +40,10 @@ export const START = {
     help: "Photos of one place, each with other people: the result has them all.",
     photos: ["Photos of one place", "two or more"],
   },
+  remove: {
+    help: "A person or thing is taken out of the photo. What is around it continues in its place.",
+    background: ["Photo", "with what is in the way"],
+  },
   upload: "Upload",
   cancelUpload: "Cancel",
   uploadCancelled: "The upload was cancelled",
@@ -88,7 +92,16 @@ export const TROUBLE = {
 };
 
 /** The steps of each way. */
-export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", changes: "Changes", save: "Save" };
+export const STEPS = {
+  cut: "Cut out", place: "Place", match: "Match", blend: "Blend", changes: "Changes", save: "Save", select: "Select",
+};
+
+/** The step of segmentation, by ways: its title, a hint, and the button after it. */
+/** @type {Record<string, { title: string, hint: string, next: string }>} */
+export const CUT = {
+  compose: { title: "Who or what do you want?", hint: `${CLICK} on who or what you want`, next: "Place it" },
+  remove: { title: "Who or what is in the way?", hint: `${CLICK} on who or what is in the way`, next: "Take it away" },
+};
 
 /** The labels of the fields of a composite, and of the arguments of groups, GROUP-ARGUMENT. */
 /** @type {Record<string, string>} */
@@ -177,6 +190,7 @@ export const WORK = {
   match: "Matching light and colour",
   edit: "Looking for what was changed",
   blend: "Blending",
+  remove: "Taking it away",
   full: "Making the picture at full size",
   deep: "Making the picture in 16 bits",
   layers: "Writing the layers",
@@ -203,7 +217,6 @@ export const TEXTS = {
   share: (/** @type {number | string} */ value) => `${value} %`,
   percent,
   cutFirst: `${CLICK} first on who or what you want.`,
-  hint: `${CLICK} on who or what you want`,
   cutKeys: {
     click: "Arrow keys move a cross, with Shift farther; Enter points there, Shift and Enter removes. With Ctrl, "
       + "arrow keys move the view; 0 fits, 1 shows full size.",
@@ -297,6 +310,7 @@ export const TEXTS = {
   uncropped: "Not cropped",
   notCopied: "Here it is.",
   readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
+  readsMask: (/** @type {string} */ name) => `It reads ${name}, which the button Mask saves.`,
   sameNames: "Two of your files have one name: rename the second as shown.",
   projectKey: "Ctrl and S save the project.",
   projectSaved: "The project was saved, with its photos.",
@@ -344,6 +358,7 @@ const REASONS = {
   "vague-outline": `Parts of the cut-out are a guess. ${CLICK} what is missing, or draw a box around it`,
   "several-meant": `Several things may be meant. ${CLICK} what is missing, or draw a box around it`,
   "below-contact": "No shadow: the ground under it is not visible",
+  "large-hole": "It is a large part of the photo, which was filled from the rest and may not look right",
 };
 
 /** Returns a reason of the library as a sentence, without its full stop; the library's text if it has no entry here. */

@@ -8,7 +8,7 @@ import { BEGIN } from "../../../pyharmony/serve/static/document.js";
 import { plainly } from "../../../pyharmony/serve/static/strings.js";
 import { WAYS } from "../../../pyharmony/serve/static/ways/all.js";
 
-const { compose, blend, harmonize, merge, "apply-edit": edit } = WAYS;
+const { compose, blend, harmonize, merge, remove, "apply-edit": edit } = WAYS;
 const picture = (id, width = 120, height = 80) => ({ id, width, height, channels: 3 });
 const PICTURES = {
   subject: picture("s"), source: picture("o"), mask: picture("m"), background: picture("b", 400, 300),
@@ -32,7 +32,7 @@ test("each way has its steps, and gives its photographs", () => {
   const steps = Object.values(WAYS).map((way) => [way.name, way.steps.map(([name]) => name).join(" ")]);
   assert.deepEqual(Object.fromEntries(steps), {
     compose: "cut place match save", blend: "place match save", harmonize: "match save", merge: "save",
-    "apply-edit": "changes save",
+    "apply-edit": "changes save", remove: "cut save",
   });
   assert.deepEqual(blend.first(PICTURES), { mask: PICTURES.mask });
   assert.deepEqual(compose.first(PICTURES), {});
@@ -173,4 +173,13 @@ test("a reason goes by its code, whatever its sentence", () => {
   assert.equal(plainly("the object is too small"), "The object is too small");
   assert.equal(plainly("no shadow: it floats", "floats"), "No shadow: it floats");
   assert.equal(plainly("", ""), "");
+});
+
+test("what is taken away is asked for by its mask, and the code repeats it", () => {
+  assert.deepEqual(remove.first(PICTURES), { photo: PICTURES.background });
+  const body = remove.resultBody(SESSION, DOC);
+  assert.deepEqual(body, { image: "b", mask: "m", format: "png" });
+  assert.deepEqual(remove.previewBody(SESSION, DOC), { image: "b", mask: "m", preview: true });
+  assert.equal(commandOf(written(remove, body)), "pyharmony remove 'my b.jpg' -o b-pyharmony.png --mask m.png\n");
+  assert.match(pythonOf(written(remove, body)), /pyharmony\.remove\("my b\.jpg", "m\.png", out="b-pyharmony\.png"\)/);
 });

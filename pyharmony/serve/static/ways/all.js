@@ -5,6 +5,7 @@ import { compose } from "./compose.js";
 import { edit } from "./edit.js";
 import { harmonize } from "./harmonize.js";
 import { merge } from "./merge.js";
+import { remove } from "./remove.js";
 
 /** @type {Record<string, import("./way.js").Way>} */
-export const WAYS = { [edit.name]: edit, compose, harmonize, blend, merge };
+export const WAYS = { [edit.name]: edit, compose, harmonize, blend, merge, remove };

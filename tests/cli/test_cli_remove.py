@@ -1,0 +1,53 @@
+"""`pyharmony remove`: a mask or prompts, its report, and its refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import pyharmony
+from pyharmony import segmentation
+from pyharmony.cli._app import app
+from pyharmony.cli._pictures import IMAGES
+
+pytestmark = pytest.mark.chains
+
+PHOTO, CLICK = IMAGES / "cowgirl.jpg", "294,271"
+
+
+def test_points_and_masks_name_the_same_thing(tmp_path: Path) -> None:
+    by_points, by_mask = tmp_path / "points.png", tmp_path / "mask.png"
+    result = CliRunner().invoke(app, ["remove", str(PHOTO), "--points", CLICK, "-o", str(by_points), "--json"])
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record["status"] == "ok" and 0 < record["share"] < 0.5
+    mask = segmentation.Session(PHOTO).segment(points=(294, 271))[0]
+    Image.fromarray(mask).save(tmp_path / "thing.png")
+    words = ["remove", str(PHOTO), "--mask", str(tmp_path / "thing.png"), "-o", str(by_mask)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    photo = np.asarray(Image.open(PHOTO))
+    expected, info = pyharmony.remove(photo, mask, return_info=True)
+    for path in (by_points, by_mask):
+        assert np.array_equal(np.asarray(Image.open(path)), expected)
+    assert (expected == photo)[info.mask == 0].all() and (expected != photo)[mask > 0].any(1).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "expected --mask, or --points, --box or --lasso, of what to take away"),
+        (["--mask", str(PHOTO), "--points", CLICK], "expected --mask, or --points"),
+        (["--points", "9999,9999"], "points"),
+        (["--points", CLICK, "--grow", "2000"], "--grow"),
+        (["--mask", "none.png"], "--mask"),
+    ],
+)
+def test_what_is_wrong_is_said(words: list[str], message: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["remove", str(PHOTO), *words, "-o", str(tmp_path / "out.png")])
+    assert result.exit_code in (2, 3) and message in result.output, result.output
+    assert not (tmp_path / "out.png").exists()
