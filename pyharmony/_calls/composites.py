@@ -5,7 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .images import BLEND
-from .option import COLOUR, IMAGE, INDICES, LINE, POINT, POINTS, RECTANGLE, ROW_OR_LINE, Call, File, Group, Name, Option
+from .option import (
+    COLOUR,
+    CORNERS,
+    IMAGE,
+    INDICES,
+    LINE,
+    POINT,
+    POINTS,
+    RECTANGLE,
+    ROW_OR_LINE,
+    Call,
+    File,
+    Group,
+    Name,
+    Option,
+)
 
 _KEEP_GPS = replace(BLEND.by_name["keep_gps"], argument=True, value=False)
 #: The blends of a composite; the first is the default of 'auto'.
@@ -182,6 +197,9 @@ COMPOSE = Call(
                look=True, in_recipe=True, on_page="field"),
         Option("adjust", Group(ADJUST, is_step=False), "Corrections by hand, after the match, whatever the strength.",
                each="adjust", shared=True, look=True, in_recipe=True, is_new=True, on_page="adjust"),
+        Option("warp", CORNERS,
+               "How far the corners of the photo move, clockwise from the upper left, in shares of width and height.",
+               each="warp", shared=True, on_page="warp"),
         Option("upscale", ("srgan", "lanczos", "bicubic"), "How a subject is enlarged to more than 1.5 times its size.",
                value="auto", auto=True, none=True, on_page="field"),
         Option("seed", int, "The seed of the grain.", value=0, low=0, high=2**32, on_page="field"),

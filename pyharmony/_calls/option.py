@@ -56,6 +56,7 @@ POINTS = Numbers("X,Y[,X,Y…]", "120,80", pairs=True)
 RECTANGLE = Numbers("X,Y,W,H", "10,20,300,200", (4,))
 LINE = Numbers("X,Y,X,Y…", "120,80,160,90", pairs=True, line=True)
 ROW_OR_LINE = Numbers("Y|X,Y,X,Y", "300 or 10,300,200,290", (1, 4), pairs=True)
+CORNERS = Numbers("DX,DY,DX,DY,DX,DY,DX,DY", "0,0,0.1,0.05,0.1,-0.05,0,0", (8,), pairs=True)
 COLOUR = Numbers("R,G,B", "0.9,0.95,1.1", (3,))
 INDICES = Numbers("N[,N…]", "0,2", whole=True)
 

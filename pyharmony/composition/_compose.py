@@ -68,6 +68,7 @@ from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
 from .subjects import Front, Names, Number, Spot, Subject, photos_of, subjects_of
+from .warping import largest_growth
 
 #: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0
@@ -235,6 +236,7 @@ def compose(
     shadow: Literal["auto"] | bool | Mapping[str, object] = "auto",
     reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None,
+    warp: Sequence[Position] | None = None,
     upscale: UpscaleMethod | None = "auto",
     seed: int = 0,
     recipe: Mapping[str, object] | PathLike | None = None,
@@ -294,6 +296,10 @@ def compose(
             above 0 warmer, 'contrast': -1 to 1, 'saturation': a factor, 'edge': pixels of the background by which the
             outline moves, above 0 outwards, 'feather': pixels over which the edge becomes softer}, or some of them; see
             `pyharmony.color.Retouching`.
+        warp: how far the corners of the photo move, upper left, upper right, lower right and lower left: ((dx, dy), …)
+            in shares of its width and height. It is the perspective of a plane, a homography (Hartley and Zisserman,
+            Multiple View Geometry, 2004, section 4.1), before scale, rotation and mirroring; the corners have to stay
+            convex. Pixels are resampled once.
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
         recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it, to which 'crop', [x, y,
@@ -331,7 +337,7 @@ def compose(
     if side is not None:
         _checks.whole(side, "side", low=16)
     each = {"points": points, "box": boxes, "mask": masks, "at": at, "scale": scale, "angle": angle, "flip": flip}
-    described, names = subjects_of(subjects, each | {"behind": behind, "adjust": adjust})
+    described, names = subjects_of(subjects, each | {"behind": behind, "adjust": adjust, "warp": warp})
     values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
     settings = settings_of(harmonize, strength, {**values, "upscale": upscale})
     request = _Request(described, names, segment, people, settings, seed, k)
@@ -678,6 +684,7 @@ def _plan_of(
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
         same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
         same["adjust"] = one.adjust
+        same["warp"] = None if one.warp is None else [list(shift) for shift in one.warp]
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         uses_people = request.people is not None or is_searched
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
@@ -804,6 +811,8 @@ def _reduced(
         return resized(pixels, size)
 
     scales = {number: float(entry["scale"]) for entry, number in zip(recipe["subjects"], recipe["order"])}
+    for entry, number in zip(recipe["subjects"], recipe["order"], strict=True):
+        scales[number] *= largest_growth(entry["warp"], entry["size"])
 
     def reduced(photo: Photo, factor: float) -> Photo:
         alpha = None

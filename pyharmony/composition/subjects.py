@@ -17,6 +17,7 @@ from .._warnings import warn
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement import Placement
 from ..typing import ImageLike, MaskLike, Position
+from . import warping
 from ._recipe import check_numbers
 
 __all__ = ["Subject", "in_rows"]
@@ -46,6 +47,7 @@ class Subject(_reprs.Line):
         behind: the numbers of the people who are in front of it; 'auto': those of the placement, none if `at` is a
             position.
         adjust: corrections by hand after the match, see `compose`; None: none.
+        warp: the displacements ((dx, dy), …) of the four corners of its photo, see `compose`; None: none.
 
     Raises:
         ArgumentError, DTypeError: a value is not accepted.
@@ -73,6 +75,7 @@ class Subject(_reprs.Line):
     flip: bool = False
     behind: Front = "auto"
     adjust: Mapping[str, float] | None = None
+    warp: Sequence[Position] | None = None
 
     def __post_init__(self) -> None:
         _checks.flag(self.flip, "flip")
@@ -87,6 +90,7 @@ class Subject(_reprs.Line):
         if self.box is not None:
             _checks.checked_box(self.box, "box")
         object.__setattr__(self, "adjust", _adjustment(self.adjust))
+        object.__setattr__(self, "warp", warping.checked(self.warp))
 
 
 class Names(NamedTuple):
@@ -164,7 +168,7 @@ def _column(field: str, value: Any, count: int) -> list[Any]:
     # A position is a pair of numbers, while a list of them has other items. A mask may be an array.
     is_shared = value is None or (field in ("at", "behind") and not _is_list_of_each(value))
     is_shared |= field in ("scale", "angle", "flip") and not isinstance(value, (list, tuple, np.ndarray))
-    is_shared |= field == "adjust" and isinstance(value, Mapping)
+    is_shared |= field == "warp" or (field == "adjust" and isinstance(value, Mapping))
     if is_shared:
         return [value] * count
     name = _PLURALS.get(field, field)
