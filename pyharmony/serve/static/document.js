@@ -33,6 +33,7 @@
  * @property {string} shadow auto, on or off
  * @property {Point | null} tip the end of the shadow; null: as estimated by the service
  * @property {number | null} softness of the shadow's edge, in degrees; null: that of the service
+ * @property {import("./corners.js").Warp | null} warp how far the corners of its photo move; null: not at all
  */
 /**
  * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
@@ -47,7 +48,7 @@
 const FIRST = Object.freeze({
   number: 1, photo: null, isHidden: false, isLocked: false, cutter: "auto", steps: [], marks: [], mask: null,
   place: null, front: [], strength: 1, method: "auto", blend: "alpha", adjust: {}, options: {}, shadow: "auto",
-  tip: null, softness: null,
+  tip: null, softness: null, warp: null,
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({
@@ -132,7 +133,7 @@ export const isVisible = ({ isHidden, place }) => !isHidden && place !== null;
 /** Returns the document with other subjects; index: that of the active one. */
 /** @type {(doc: Doc, subjects: Subject[], index: number) => Doc} */
 const withSubjects = (doc, subjects, index) => (
-  { ...doc, ...subjects[index], others: subjects.filter((_, i) => i !== index), rank: index });
+  { ...doc, ...FIRST, ...subjects[index], others: subjects.filter((_, i) => i !== index), rank: index });
 
 /** @type {(doc: Doc, index: number) => Doc} */
 export const selecting = (doc, index) => withSubjects(doc, subjectsOf(doc), index);

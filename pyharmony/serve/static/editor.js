@@ -84,6 +84,7 @@ export class Editor {
     this.changes += 1;
     this.session?.preview.stop();
     this.session?.cropping.close();
+    this.session?.warping.close();
     this.session = null;
     this.jobs.cancelAll();
     this.blends.stop();

@@ -33,6 +33,8 @@ export class Handles {
       points: [], strokeWidth: 2, dash: [6, 5], pointerLength: 0, pointerWidth: 0, listening: false,
       strokeScaleEnabled: false,
     });
+    /** Other handles, which have the same size at each zoom. */
+    this.pins = new Konva.Group();
     this.tip = new Konva.Circle({ radius: 11, draggable: true, strokeWidth: 3, visible: false, name: "tip" });
     this.transformer = new Konva.Transformer({
       nodes: [], keepRatio: true, flipEnabled: false, centeredScaling: false, rotateAnchorOffset: 30,
@@ -170,6 +172,7 @@ export class Handles {
     this.transformer.visible(!isCovered && this.isShown);
     this.tip.visible(!isCovered && this.hasTip);
     this.tipLine.visible(!isCovered && this.hasTip);
+    this.pins.visible(!isCovered);
   }
 
   hide() {

@@ -17,7 +17,7 @@ import { START, TEXTS } from "./strings.js";
 /** The decisions about a subject that a recipe of the page keeps beside its masks. */
 const KEPT = /** @type {const} */ ([
   "isLocked", "cutter", "place", "front", "strength", "method", "blend", "adjust", "options", "shadow", "tip",
-  "softness",
+  "softness", "warp",
 ]);
 /** The largest number of layers above the lowest: that of subjects. */
 const MOST_LAYERS = 8;

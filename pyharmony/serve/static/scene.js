@@ -49,14 +49,14 @@ export class Scene {
 
   showPlaced() {
     const { stage, session } = this;
-    const { doc, step, way } = session;
+    const { doc, step, way, warping } = session;
     if (!session.ready || !doc.place) return;
     stage.setMode("place");
     stage.mark([], null);
     this.showBase(session.below);
     this.drawPlaced(doc.place);
     const place = step === "save" || doc.isHidden || doc.isLocked ? null : doc.place;
-    stage.handles.hold(place, session.box, { turns: way.turns, shown: step === "place" });
+    stage.handles.hold(place, session.box, { turns: way.turns, shown: step === "place" && !warping.isOn });
     this.drawTip(doc.place);
     this.showResult();
   }

@@ -1,6 +1,7 @@
 // The open session: the images, the document with its history, and the current step. Its parts do the work.
 
 import * as api from "./api.js";
+import { warpedBox } from "./corners.js";
 import { Cropping } from "./cropping.js";
 import { Cutting } from "./cutting.js";
 import { DocumentHistory } from "./document.js";
@@ -16,6 +17,7 @@ import { Scene } from "./scene.js";
 import { TEXTS, WORK } from "./strings.js";
 import { Subjects } from "./subjects.js";
 import { Suggestions } from "./suggestions.js";
+import { Warping } from "./warping.js";
 
 /** @import { Picture } from "./api.js" */
 /** @import { Doc } from "./document.js" */
@@ -72,6 +74,7 @@ export class Session {
     this.scene = new Scene(this);
     this.preview = new Preview(this);
     this.result = new Result(this);
+    this.warping = new Warping(this);
   }
 
   get isOpen() { return this.editor.session === this; }
@@ -91,8 +94,8 @@ export class Session {
   /** Whether the document has a cut-out: a mask, or a photo with transparency. */
   get isCut() { return Boolean(this.doc.mask) || (this.moving?.channels === 4 && this.moving.cuts_out !== false); }
   get isComplete() { return this.way.isComplete(this); }
-  /** The bounding box of the cut-out; valid if `ready`. */
-  get box() { return /** @type {Box} */ (this.cutout?.box); }
+  /** The bounding box of the cut-out, as it is warped; valid if `ready`. */
+  get box() { return warpedBox(/** @type {Cutout} */ (this.cutout)?.box, this.doc.warp, this.moving); }
 
   /** @param {Picture} picture */
   imageOf(picture) { return /** @type {HTMLImageElement} */ (this.images.get(picture.id)); }
@@ -184,6 +187,7 @@ export class Session {
     this.cropping.show();
     if (this.step === "cut") this.cutting.show();
     else this.way.show(this);
+    this.warping.show();
     if (this.way.cuts && !this.ready) {
       if (!this.isCut) this.cutout = null;
       else if (!this.isEmpty) {

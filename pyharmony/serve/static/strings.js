@@ -287,6 +287,11 @@ export const TEXTS = {
   uncropped: "Not cropped",
   notCopied: "Here it is.",
   readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
+  warps: "The corners of its photo can be moved",
+  warpsNot: "The corners are not moved any more",
+  warped: "A corner was moved",
+  unwarped: "The corners are where they were",
+  notConvex: "The corners would not span a plane: keep each outside of the triangle of the others.",
   sameNames: "Two of your files have one name: rename the second as shown.",
 };
 
