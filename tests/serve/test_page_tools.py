@@ -111,3 +111,109 @@ def test_a_warp_is_that_of_the_library(browser: Any, service: Any, tmp_path: Pat
     assert np.array_equal(result.pixels if hasattr(result, "pixels") else np.asarray(result), downloaded)
     again = pyharmony.compose(files["alpha"], files["background"], recipe=recipe)
     assert np.array_equal(np.asarray(again), downloaded)
+
+
+def lines_of(visit: Visit) -> list[list[float]]:
+    """Returns the lines to which the subject snaps that are shown: x, y and points of each."""
+    return visit.page.evaluate(
+        """() => Konva.stages[0].find(".snap").filter((one) => one.isVisible())
+          .map((one) => [one.x(), one.y(), ...one.points()])"""
+    )
+
+
+def test_a_dragged_subject_snaps_and_says_so_once(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service, WIDE) as visit:
+        composing(visit, shapes(tmp_path))
+        visit.put(140, 110, 50)
+        visit.settled()
+        visit.read()
+        zoom, mouse = visit.zoom(), visit.page.mouse
+        begin = visit.on_picture(140, 110)
+        # Near the middle, 200, and the lower third, 200; the disc has its middle in that of its photo.
+        near = visit.on_picture(200 + 5 / zoom, 200 - 6 / zoom)
+        mouse.move(*begin)
+        mouse.down()
+        mouse.move(*near, steps=6)
+        visit.drawn()
+        assert sorted(lines_of(visit)) == sorted([[200, 0, 0, 0, 0, 300], [0, pytest.approx(200), 0, 0, 400, 0]])
+        assert " on " not in visit.page.inner_text("#live")
+        mouse.up()
+        visit.says("on the middle and a third")
+        at = visit.middle()
+        assert (at["x"], at["y"]) == (pytest.approx(200, abs=1), pytest.approx(200, abs=1))
+        visit.drawn()
+        assert lines_of(visit) == []
+        # With Alt, and with the switch off, it stays where it is dropped; the switch is remembered.
+        for is_off in (False, True):
+            if is_off:
+                visit.click("#snap")
+            visit.put(140, 110, 50)
+            visit.drawn()
+            if not is_off:
+                visit.page.keyboard.down("Alt")
+            visit.drag(visit.on_picture(140, 110), near)
+            visit.page.keyboard.up("Alt")
+            assert visit.middle()["x"] == pytest.approx(200 + 5 / zoom, abs=1.2)
+            assert visit.middle()["y"] == pytest.approx(200 - 6 / zoom, abs=1.2)
+        visit.reload()
+        visit.step("place")
+        assert visit.page.get_attribute("#snap", "aria-pressed") == "false"
+        visit.click("#snap")
+        assert visit.page.evaluate("localStorage.length") == 0
+
+
+def test_a_subject_snaps_to_another_one(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service) as visit:
+        composing(visit, shapes(tmp_path))
+        visit.put(90, 170, 100)
+        visit.click("#add-same")
+        visit.places()
+        visit.put(250, 120, 50)
+        visit.settled()
+        visit.read()
+        zoom = visit.zoom()
+        # Its lowest row to that of the other one, 170 + 40; it is 20 high below its middle.
+        visit.drag(visit.on_picture(250, 120), visit.on_picture(262, 190 + 5 / zoom))
+        visit.says("on the feet of another subject")
+        assert visit.middle()["y"] == pytest.approx(190, abs=1.1)
+
+
+def test_guides_are_added_dragged_typed_and_removed(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service, TABLET) as visit:
+        composing(visit, shapes(tmp_path))
+        visit.put(200, 150, 50)
+        visit.settled()
+        first = recipe_of(visit)
+        visit.click("#guides summary")
+        visit.click("#guide-x")
+        visit.click("#guide-y")
+        field = visit.page.locator("#guide-list input").first
+        field.fill("60")
+        field.press("Tab")
+        visit.says("The guide is at 60")
+        visit.read()
+        visit.drag(visit.on_picture(60, 20), visit.on_picture(90, 40))
+        visit.comes(lambda: abs(float(field.input_value()) - 90) <= 1)
+        # The subject snaps to it with a side.
+        zoom = visit.zoom()
+        visit.settled()
+        visit.read()
+        visit.drag(visit.on_picture(200, 150), visit.on_picture(110 + 5 / zoom, 221))
+        visit.says("on a guide")
+        assert visit.middle()["x"] == pytest.approx(float(field.input_value()) + 20, abs=1)
+        visit.click("#undo")
+        recipe = recipe_of(visit)
+        assert [one["axis"] for one in recipe["page"]["guides"]] == ["x", "y"]
+        assert {**recipe, "page": None} == {**first, "page": None}
+        # By keys, and by a drag beyond the picture.
+        visit.page.focus("#guide-list li:last-child button")
+        visit.page.keyboard.press("Enter")
+        assert visit.page.locator("#guide-list li").count() == 1
+        assert visit.page.evaluate("document.activeElement.closest('#guide-list') !== null")
+        visit.drag(visit.on_picture(float(field.input_value()), 20), visit.on_picture(-8, 20))
+        visit.says("The guide was removed")
+        visit.click("#undo")
+        assert visit.page.locator("#guide-list li").count() == 1
+        visit.reload()
+        visit.step("place")
+        assert visit.page.locator("#guide-list li").count() == 1

@@ -128,6 +128,9 @@ function listenToPlace(on) {
   for (const one of all("[data-nudge]")) {
     on(one, "click", ({ placing }, { shiftKey }) => placing.nudge(one.dataset.nudge ?? "", !shiftKey));
   }
+  on("snap", "click", ({ guides }) => guides.toggle());
+  on("guide-x", "click", ({ guides }) => guides.add("x"));
+  on("guide-y", "click", ({ guides }) => guides.add("y"));
   on("warp", "click", ({ warping }) => warping.toggle());
   on("warp-reset", "click", ({ warping }) => warping.put(null));
   on("warp-corner", "change", ({ warping }) => warping.show(true));

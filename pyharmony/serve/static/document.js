@@ -39,9 +39,10 @@
  * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
  *
  * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number, crop: Rectangle | null,
- *   changes: number[] | null }} Doc
+ *   changes: number[] | null, guides: import("./snapping.js").Guide[] }} Doc
  *   mode: the blend of a mask; colours: whether it matches colours; rank: the number of subjects below the active one;
- *   crop: that of the result, null: none; changes: the numbers of those of an edit that are applied, null: all
+ *   crop: that of the result, null: none; changes: the numbers of those of an edit that are applied, null: all;
+ *   guides: the lines of the user, which are not in the result
  */
 
 /** @type {Readonly<Subject>} */
@@ -52,7 +53,7 @@ const FIRST = Object.freeze({
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({
-  ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null, changes: null,
+  ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null, changes: null, guides: [],
 });
 
 /** The states of a document, each an immutable value, and the index of the current one. */

@@ -11,7 +11,8 @@ import { START, TEXTS } from "./strings.js";
 /** @import { Doc, Subject } from "./document.js" */
 /** @import { Rectangle } from "./geometry.js" */
 /** @import { Pictures } from "./ways/way.js" */
-/** @typedef {{ subjects: any[], crop: Rectangle | null, page: { subjects: any[], background: string } }} Recipe */
+/** @typedef {{ subjects: any[], background: string, guides?: any }} Page */
+/** @typedef {{ subjects: any[], crop: Rectangle | null, page: Page }} Recipe */
 /** @typedef {{ pictures: Pictures, states: Doc[], now: number, step: "place" | "save" }} Opened */
 
 /** The decisions about a subject that a recipe of the page keeps beside its masks. */
@@ -34,7 +35,7 @@ export function pageOf(doc, pictures) {
     ...Object.fromEntries(KEPT.map((key) => [key, one[key]])),
     file: baseOf((one.photo ?? pictures.subject)?.name ?? ""),
   }));
-  return { subjects, background: baseOf(pictures.background?.name ?? "") };
+  return { subjects, background: baseOf(pictures.background?.name ?? ""), guides: doc.guides };
 }
 
 // ---- a recipe ----
@@ -68,13 +69,17 @@ export async function openedRecipe(recipe, photos) {
     const steps = mask ? [{ kind: "mask", mask: mask.id }] : [];
     return /** @type {Partial<Subject>} */ ({ ...values, photo, mask, steps });
   }));
-  return opened(subjects, photoOf(recipe.page.background), recipe.crop ?? null);
+  const { guides } = recipe.page;
+  const isGuide = (/** @type {any} */ one) => ["x", "y"].includes(one?.axis) && Number.isFinite(one.at);
+  const own = Array.isArray(guides) ? guides.filter(isGuide).map(({ axis, at }) => ({ axis, at })) : [];
+  return opened(subjects, photoOf(recipe.page.background), recipe.crop ?? null, own);
 }
 
-/** Returns a document of subjects. @type {(subjects: Partial<Subject>[], background: Picture, crop?: any) => Opened} */
-function opened(subjects, background, crop = null) {
+/** Returns a document of subjects. */
+/** @type {(subjects: Partial<Subject>[], background: Picture, crop?: any, guides?: Doc["guides"]) => Opened} */
+function opened(subjects, background, crop = null, guides = []) {
   const subject = /** @type {Picture} */ (subjects[0].photo);
-  const doc = documentOf(subjects, crop);
+  const doc = { ...documentOf(subjects, crop), guides };
   return { pictures: { subject, background }, states: [doc], now: 0, step: crop ? "save" : "place" };
 }
 

@@ -32,7 +32,7 @@ const RELEASE = 60_000;
 const [ENDINGS, DEPTHS] = [{ jpeg: "jpg", tiff: "tif" }, { tiff: 16, jpeg: 8 }];
 
 /** @param {Doc} doc */
-const keyOf = (doc) => JSON.stringify({ ...doc, crop: null });
+const keyOf = (doc) => JSON.stringify({ ...doc, crop: null, guides: [] });
 
 export class Result {
   /** @param {import("./session.js").Session} session */

@@ -7,6 +7,7 @@ import { Cutting } from "./cutting.js";
 import { DocumentHistory } from "./document.js";
 import * as drafts from "./drafts.js";
 import { boxOf } from "./geometry.js";
+import { Guides } from "./guides.js";
 import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { alphaOf, boundsOf, cutOutOf } from "./pixels.js";
@@ -74,6 +75,7 @@ export class Session {
     this.scene = new Scene(this);
     this.preview = new Preview(this);
     this.result = new Result(this);
+    this.guides = new Guides(this);
     this.warping = new Warping(this);
   }
 
@@ -188,6 +190,7 @@ export class Session {
     if (this.step === "cut") this.cutting.show();
     else this.way.show(this);
     this.warping.show();
+    this.guides.show();
     if (this.way.cuts && !this.ready) {
       if (!this.isCut) this.cutout = null;
       else if (!this.isEmpty) {

@@ -24,7 +24,8 @@ import { Strokes } from "./strokes.js";
  * @property {(points: Point[], remove: boolean) => void} line
  * @property {(points: Point[], remove: boolean) => void} painted
  * @property {(isBegun: boolean) => void} begun when a click or a key begins a line or a stroke that another will end
- * @property {(place: Place, isDone: boolean, how: "move" | "transform") => void} place during a drag of the handles
+ * @property {(place: Place, isDone: boolean, how: "move" | "transform", isFree: boolean) => void} place during a drag
+ *   of the handles; isFree: it does not snap
  * @property {(tip: Point, isDone: boolean) => void} tip the end of the shadow, during a drag
  * @property {(zoom: number, isWhole: boolean) => void} view
  * @property {(share: number) => void} compare

@@ -287,6 +287,21 @@ export const TEXTS = {
   uncropped: "Not cropped",
   notCopied: "Here it is.",
   readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
+  snaps: {
+    edge: "the edge", third: "a third", middle: "the middle", subject: "another subject", foot: "the feet of another subject",
+    guide: "a guide",
+  },
+  movedTo: (/** @type {string} */ where, /** @type {string[]} */ snaps) => (
+    snaps.length ? `${where}, on ${snaps.join(" and ")}` : where),
+  snapsOn: "It snaps to lines",
+  snapsOff: "It does not snap to lines",
+  guide: (/** @type {"x" | "y"} */ axis, /** @type {number} */ number) => (
+    `${number}. ${axis === "x" ? "Vertical, X" : "Horizontal, Y"}`),
+  removeGuide: (/** @type {"x" | "y"} */ axis, /** @type {number} */ number) => (
+    `Remove the ${axis === "x" ? "vertical" : "horizontal"} guide ${number}`),
+  guideAdded: "A guide was added",
+  guideRemoved: "The guide was removed",
+  guideAt: (/** @type {number} */ at) => `The guide is at ${at}`,
   warps: "The corners of its photo can be moved",
   warpsNot: "The corners are not moved any more",
   warped: "A corner was moved",
