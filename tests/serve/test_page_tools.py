@@ -11,7 +11,7 @@ import pytest
 
 import pyharmony
 
-from .browsing import DESKTOP, Visit, centre, composing, pixels_of, shapes, touching, visiting
+from .browsing import DESKTOP, Visit, composing, pixels_of, shapes, touching, visiting
 
 pytestmark = [
     pytest.mark.house,
@@ -38,6 +38,24 @@ def corner_on_screen(visit: Visit, index: int) -> tuple[float, float]:
     )
 
 
+def hears(visit: Visit, text: str) -> None:
+    """Waits until screen readers were told a text since the last call, however short it stays."""
+    visit.comes(lambda: any(text in one for one in visit.page.evaluate("window.heard")))
+    visit.page.evaluate("window.heard = []")
+
+
+def tools_of(visit: Visit, files: dict[str, Path]) -> None:
+    """Goes to the step of placing a disc, and listens to what screen readers are told."""
+    composing(visit, files)
+    visit.page.evaluate(
+        """() => {
+          window.heard = [];
+          const live = document.querySelector("#live");
+          new MutationObserver(() => window.heard.push(live.textContent)).observe(live, { childList: true });
+        }"""
+    )
+
+
 def recipe_of(visit: Visit) -> dict[str, Any]:
     """Saves the recipe, and returns it."""
     visit.click("[data-to=save]")
@@ -50,7 +68,7 @@ def recipe_of(visit: Visit) -> dict[str, Any]:
 def test_a_corner_is_dragged_by_the_mouse(browser: Any, service: Any, tmp_path: Path, kind: dict[str, Any]) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service, kind) as visit:
-        composing(visit, files)
+        tools_of(visit, files)
         visit.put(200, 150)
         visit.click("#warp")
         visit.settled()
@@ -82,7 +100,7 @@ def test_a_warp_is_that_of_the_library(browser: Any, service: Any, tmp_path: Pat
     """What is downloaded is what compose makes of the same corners, bit for bit, and the recipe makes it again."""
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
-        composing(visit, files)
+        tools_of(visit, files)
         visit.put(180, 150, 150)
         visit.click("#warp")
         for corner, x, y in ((0, 12.5, 0), (1, 0, 30), (2, -10, -20)):
@@ -123,7 +141,7 @@ def lines_of(visit: Visit) -> list[list[float]]:
 
 def test_a_dragged_subject_snaps_and_says_so_once(browser: Any, service: Any, tmp_path: Path) -> None:
     with visiting(browser, service, WIDE) as visit:
-        composing(visit, shapes(tmp_path))
+        tools_of(visit, shapes(tmp_path))
         visit.put(140, 110, 50)
         visit.settled()
         visit.read()
@@ -138,7 +156,7 @@ def test_a_dragged_subject_snaps_and_says_so_once(browser: Any, service: Any, tm
         assert sorted(lines_of(visit)) == sorted([[200, 0, 0, 0, 0, 300], [0, pytest.approx(200), 0, 0, 400, 0]])
         assert " on " not in visit.page.inner_text("#live")
         mouse.up()
-        visit.says("on the middle and a third")
+        hears(visit, "on the middle and a third")
         at = visit.middle()
         assert (at["x"], at["y"]) == (pytest.approx(200, abs=1), pytest.approx(200, abs=1))
         visit.drawn()
@@ -164,7 +182,7 @@ def test_a_dragged_subject_snaps_and_says_so_once(browser: Any, service: Any, tm
 
 def test_a_subject_snaps_to_another_one(browser: Any, service: Any, tmp_path: Path) -> None:
     with visiting(browser, service) as visit:
-        composing(visit, shapes(tmp_path))
+        tools_of(visit, shapes(tmp_path))
         visit.put(90, 170, 100)
         visit.click("#add-same")
         visit.places()
@@ -174,13 +192,13 @@ def test_a_subject_snaps_to_another_one(browser: Any, service: Any, tmp_path: Pa
         zoom = visit.zoom()
         # Its lowest row to that of the other one, 170 + 40; it is 20 high below its middle.
         visit.drag(visit.on_picture(250, 120), visit.on_picture(262, 190 + 5 / zoom))
-        visit.says("on the feet of another subject")
+        hears(visit, "on the feet of another subject")
         assert visit.middle()["y"] == pytest.approx(190, abs=1.1)
 
 
 def test_guides_are_added_dragged_typed_and_removed(browser: Any, service: Any, tmp_path: Path) -> None:
     with visiting(browser, service, TABLET) as visit:
-        composing(visit, shapes(tmp_path))
+        tools_of(visit, shapes(tmp_path))
         visit.put(200, 150, 50)
         visit.settled()
         first = recipe_of(visit)
@@ -190,7 +208,7 @@ def test_guides_are_added_dragged_typed_and_removed(browser: Any, service: Any, 
         field = visit.page.locator("#guide-list input").first
         field.fill("60")
         field.press("Tab")
-        visit.says("The guide is at 60")
+        hears(visit, "The guide is at 60")
         visit.read()
         visit.drag(visit.on_picture(60, 20), visit.on_picture(90, 40))
         visit.comes(lambda: abs(float(field.input_value()) - 90) <= 1)
@@ -199,7 +217,7 @@ def test_guides_are_added_dragged_typed_and_removed(browser: Any, service: Any, 
         visit.settled()
         visit.read()
         visit.drag(visit.on_picture(200, 150), visit.on_picture(110 + 5 / zoom, 221))
-        visit.says("on a guide")
+        hears(visit, "on a guide")
         assert visit.middle()["x"] == pytest.approx(float(field.input_value()) + 20, abs=1)
         visit.click("#undo")
         recipe = recipe_of(visit)
@@ -211,9 +229,149 @@ def test_guides_are_added_dragged_typed_and_removed(browser: Any, service: Any, 
         assert visit.page.locator("#guide-list li").count() == 1
         assert visit.page.evaluate("document.activeElement.closest('#guide-list') !== null")
         visit.drag(visit.on_picture(float(field.input_value()), 20), visit.on_picture(-8, 20))
-        visit.says("The guide was removed")
+        hears(visit, "The guide was removed")
         visit.click("#undo")
         assert visit.page.locator("#guide-list li").count() == 1
         visit.reload()
         visit.step("place")
         assert visit.page.locator("#guide-list li").count() == 1
+
+
+def size_of(visit: Visit) -> float:
+    return float(visit.page.input_value("#text [name=size]"))
+
+
+def test_words_are_added_edited_and_saved(browser: Any, service: Any, tmp_path: Path) -> None:
+    """The text is placed in the middle, edited, scaled, undone; its recipe and its image give the same picture."""
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        tools_of(visit, files)
+        visit.put(70, 220, 50)
+        visit.settled()
+        before = pixels_of(visit.download()).astype(int)
+        visit.click("[data-to=place]")
+        page.focus("#add-text")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#text:not([hidden])")
+        assert page.evaluate("document.activeElement.id") == "text-string"
+        assert page.is_hidden("#places") and size_of(visit) == 30
+        # What is typed is drawn after a pause, and is one step.
+        page.keyboard.type("Été")
+        visit.says("2. Été")
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        page.keyboard.type("2026")
+        visit.comes(lambda: page.evaluate("document.documentElement.dataset.stored") == "true")
+        page.keyboard.press("Tab")
+        visit.settled()
+        page.fill("#text-colour", "#00ff00")
+        page.dispatch_event("#text-colour", "change")
+        visit.settled()
+        # The size of the letters follows a scale, so that they stay sharp.
+        page.focus("#stage")
+        page.keyboard.press("Shift++")
+        visit.comes(lambda: size_of(visit) == pytest.approx(33, abs=0.1))
+        visit.settled()
+        assert visit.numbers()["scale"] == 50
+        result = pixels_of(visit.download())
+        changed = np.abs(result.astype(int) - before).max(2) > 40
+        rows, columns = np.nonzero(changed)
+        assert (columns.min() + columns.max()) / 2 == pytest.approx(200, abs=3) and np.ptp(rows) > 1.5 * 33
+        assert (result == (0, 255, 0)).all(2).sum() > 0.3 * changed.sum()
+        # The recipe comes with the image of the words.
+        downloads: list[Any] = []
+        page.on("download", lambda one: downloads.append(one))
+        visit.click("[data-to=save]")
+        visit.click("#save-recipe")
+        visit.comes(lambda: len(downloads) == 2)
+        folder = tmp_path / "saved"
+        for one in downloads:
+            one.save_as(folder / one.suggested_filename)
+        assert sorted(path.name for path in folder.iterdir()) == ["recipe.json", "Été-2.png"]
+        visit.click("#copy-command")
+        assert "Été-2.png" in page.inner_text("#code")
+        visit.click("[data-to=place]")
+        for size, words in ((33, "Été\n2026"), (30, "Été\n2026"), (30, "Été\n2026"), (30, "Your words")):
+            assert page.input_value("#text-string") == words and size_of(visit) == pytest.approx(size, abs=0.1)
+            visit.click("#undo")
+            visit.settled()
+        assert page.is_hidden("#text") and page.locator("#subject-list li").count() <= 1
+        for _ in range(4):
+            visit.click("#redo")
+        visit.settled()
+        visit.reload()
+        visit.step("place")
+        assert page.input_value("#text-string") == "Été\n2026"
+        recipe, photos = folder / "recipe.json", [files["alpha"], folder / "Été-2.png"]
+        again = pyharmony.compose(list(map(str, photos)), str(files["background"]), recipe=str(recipe))
+        assert np.array_equal(np.asarray(again), result)
+        # The recipe opens without the image, which is drawn again, and the words can be edited.
+        visit.click("#home")
+        page.wait_for_selector("#start:not([hidden])")
+        page.set_input_files("#open-file", [recipe, files["alpha"], files["background"]])
+        visit.step("place")
+        assert page.input_value("#text-string") == "Été\n2026" and size_of(visit) == pytest.approx(33, abs=0.1)
+        visit.settled()
+        assert np.array_equal(pixels_of(visit.download()), result)
+
+
+def test_empty_words_are_refused(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service) as visit:
+        tools_of(visit, shapes(tmp_path))
+        visit.click("#add-text")
+        visit.page.wait_for_selector("#text:not([hidden])")
+        visit.page.fill("#text-string", "  ")
+        visit.page.press("#text-string", "Tab")
+        visit.says("The text needs a word")
+        assert visit.page.input_value("#text-string") == "Your words"
+        visit.page.click("#subject-list li:first-child button[aria-label^=Remove]")
+        assert visit.page.is_hidden("#text")
+
+
+@pytest.mark.parametrize(("kind", "scheme"), [(MOBILE, "dark"), (TABLET, "light"), (WIDE, "dark")])
+def test_all_of_it_by_fingers_and_at_each_width(
+    browser: Any, service: Any, tmp_path: Path, kind: dict[str, Any], scheme: str
+) -> None:
+    with visiting(browser, service, kind, scheme) as visit:
+        page = visit.page
+        tools_of(visit, shapes(tmp_path))
+        visit.put(200, 150, 100)
+        visit.click("#warp")
+        visit.settled()
+        visit.read()
+        x, y = corner_on_screen(visit, 2)
+        step = 20 * visit.zoom()
+        if kind.get("has_touch"):
+            touch = touching(visit)
+            touch("touchStart", (x, y))
+            for i in range(1, 6):
+                touch("touchMove", (x + step * i / 5, y - step * i / 5))
+            touch("touchEnd")
+        else:
+            visit.drag((x, y), (x + step, y - step))
+        hears(visit, "A corner was moved")
+        shift = [float(page.input_value(f"#warp-numbers [name={name}]")) for name in "xy"]
+        assert shift == pytest.approx([100 * 20 / 120, -100 * 20 / 120], abs=2)
+        visit.click("#guides summary")
+        visit.click("#guide-y")
+        visit.click("#add-text")
+        page.wait_for_selector("#text:not([hidden])")
+        visit.settled()
+        visit.read()
+        # Nothing is wider than the screen, nor smaller than a finger, nor without a name.
+        assert page.evaluate("document.documentElement.scrollWidth") <= kind["viewport"]["width"]
+        ours = ("#add-text", "#warp", "#snap", "#guide-x", "#guide-list button", "#text select", "#warp-reset")
+        for selector in ours:
+            box = page.locator(selector).first.bounding_box()
+            assert box["height"] >= (44 if kind.get("has_touch") else 34), (selector, box)
+        fields = page.locator("#panel :is(input, select, textarea, button):visible")
+        names = fields.evaluate_all(
+            """all => all.map((one) => one.getAttribute("aria-label")
+              || [...(one.labels ?? [])].map(({ innerText }) => innerText).join("") || one.innerText)"""
+        )
+        assert names and all(name.strip() for name in names)
+        # Words snap as any other subject.
+        x, y = visit.on_picture(200, 150)
+        visit.drag((x, y), (x + 5, y))
+        hears(visit, ", on ")

@@ -128,6 +128,10 @@ function listenToPlace(on) {
   for (const one of all("[data-nudge]")) {
     on(one, "click", ({ placing }, { shiftKey }) => placing.nudge(one.dataset.nudge ?? "", !shiftKey));
   }
+  on("add-text", "click", ({ texts }) => texts.add());
+  on("text", "submit", (_, event) => event.preventDefault());
+  on("text", "change", ({ texts }) => texts.edit());
+  on("text-string", "input", ({ texts }) => texts.type());
   on("snap", "click", ({ guides }) => guides.toggle());
   on("guide-x", "click", ({ guides }) => guides.add("x"));
   on("guide-y", "click", ({ guides }) => guides.add("y"));

@@ -33,6 +33,7 @@
  * @property {string} shadow auto, on or off
  * @property {Point | null} tip the end of the shadow; null: as estimated by the service
  * @property {number | null} softness of the shadow's edge, in degrees; null: that of the service
+ * @property {import("./lettering.js").Text | null} text the words of which its photo is an image; null: it is none
  * @property {import("./corners.js").Warp | null} warp how far the corners of its photo move; null: not at all
  */
 /**
@@ -49,7 +50,7 @@
 const FIRST = Object.freeze({
   number: 1, photo: null, isHidden: false, isLocked: false, cutter: "auto", steps: [], marks: [], mask: null,
   place: null, front: [], strength: 1, method: "auto", blend: "alpha", adjust: {}, options: {}, shadow: "auto",
-  tip: null, softness: null, warp: null,
+  tip: null, softness: null, warp: null, text: null,
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({

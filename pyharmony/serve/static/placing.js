@@ -2,7 +2,7 @@
 
 import { placeChange, tipChange } from "./document.js";
 import { changedPlace, cornerOf, footOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
-import { announce, showMessage } from "./messages.js";
+import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
 
@@ -45,6 +45,7 @@ export class Placing {
     }
     session.suggestions.touched = true;
     session.commit(placeChange(session.doc, onPixels(place, session.moving)), said);
+    session.texts.sharpen().catch(fail);
   }
 
   /** Handles a drag of the handles; isFree: it does not snap. */

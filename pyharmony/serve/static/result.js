@@ -184,6 +184,10 @@ export class Result {
     const url = URL.createObjectURL(new Blob([`${added.slice(0, -1)}, ${text.slice(1)}`]));
     download(url, "recipe.json");
     setTimeout(() => URL.revokeObjectURL(url), RELEASE);
+    // The recipe reads the images of words, which nobody has as files.
+    for (const { file_url: file, name = "" } of this.session.texts.images) {
+      download(`${await api.there(file)}?name=${encodeURIComponent(name)}`);
+    }
   }
 
   /** Saves the mask of the cut-out. */

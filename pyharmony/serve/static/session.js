@@ -18,6 +18,7 @@ import { Scene } from "./scene.js";
 import { TEXTS, WORK } from "./strings.js";
 import { Subjects } from "./subjects.js";
 import { Suggestions } from "./suggestions.js";
+import { Texts } from "./texts.js";
 import { Warping } from "./warping.js";
 
 /** @import { Picture } from "./api.js" */
@@ -75,6 +76,7 @@ export class Session {
     this.scene = new Scene(this);
     this.preview = new Preview(this);
     this.result = new Result(this);
+    this.texts = new Texts(this);
     this.guides = new Guides(this);
     this.warping = new Warping(this);
   }
@@ -150,7 +152,10 @@ export class Session {
   }
 
   /** Whether the document has no place, or other places are suggested for its cut-out. */
-  get wantsPlaces() { return this.way.cuts && (!this.doc.place || this.suggestions.key !== this.suggestions.current); }
+  get wantsPlaces() {
+    const { doc, suggestions } = this;
+    return this.way.cuts && !doc.text && (!doc.place || suggestions.key !== suggestions.current);
+  }
 
   // ---- the steps ----
 
@@ -191,6 +196,7 @@ export class Session {
     else this.way.show(this);
     this.warping.show();
     this.guides.show();
+    this.texts.show();
     if (this.way.cuts && !this.ready) {
       if (!this.isCut) this.cutout = null;
       else if (!this.isEmpty) {

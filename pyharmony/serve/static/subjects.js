@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { $, all, buttonOf, elementOf, iconOf } from "./dom.js";
 import { adding, changing, isVisible, ordering, removing, selecting, subjectsOf } from "./document.js";
 import { UNPLACED } from "./geometry.js";
+import { nameOf } from "./lettering.js";
 import { announce, fail } from "./messages.js";
 import { cutOutOf } from "./pixels.js";
 import { TEXTS, WORK } from "./strings.js";
@@ -190,9 +191,9 @@ export class Subjects {
   }
 
   /** @param {Subject} subject */
-  nameOf({ number, photo }) {
+  nameOf({ number, photo, text }) {
     const { pictures } = this.session;
-    return TEXTS.subject(number, (photo ?? pictures.subject)?.name ?? "");
+    return TEXTS.subject(number, text ? nameOf(text) : (photo ?? pictures.subject)?.name ?? "");
   }
 
   // ---- the list ----
@@ -202,7 +203,7 @@ export class Subjects {
     const { doc, step, way } = this.session;
     const subjects = subjectsOf(doc);
     $("subjects").hidden = !way.layered || step === "save" || (step === "cut" && subjects.length < 2);
-    const key = JSON.stringify([doc.rank, ...subjects.map((one) => [one.number, one.isHidden, one.isLocked])]);
+    const key = JSON.stringify([doc.rank, ...subjects.map((one) => [this.nameOf(one), one.isHidden, one.isLocked])]);
     if (key === this.shown) return;
     this.shown = key;
     const list = $("subject-list");
