@@ -375,3 +375,26 @@ def test_all_of_it_by_fingers_and_at_each_width(
         x, y = visit.on_picture(200, 150)
         visit.drag((x, y), (x + 5, y))
         hears(visit, ", on ")
+
+
+def test_a_warped_subject_above_is_shown_warped(browser: Any, service: Any, tmp_path: Path) -> None:
+    """After a reload, what is above the active subject is drawn as the service warps it."""
+    with visiting(browser, service) as visit:
+        tools_of(visit, shapes(tmp_path))
+        visit.put(200, 150, 100)
+        visit.click("#add-same")
+        visit.places()
+        visit.put(200, 150, 150)
+        visit.click("#warp")
+        visit.page.fill("#warp-numbers [name=x]", "60")
+        visit.page.press("#warp-numbers [name=x]", "Tab")
+        visit.settled()
+        visit.click("#subject-list li:last-child .name")
+        visit.settled()
+        above = """() => Konva.stages[0].getLayers()[0].children[0].children[6].getClientRect(
+          { relativeTo: Konva.stages[0].getLayers()[0].children[0] })"""
+        before = visit.page.evaluate(above)
+        assert 90 < before["width"] < 118  # a disc of 120 pixels without the warp
+        visit.reload()
+        visit.step("place")
+        visit.comes(lambda: visit.page.evaluate(above) == pytest.approx(before, abs=2))
