@@ -10,7 +10,7 @@ from .option import CURVE, IMAGE, Call, Curve, File, Group, Name, Numbers, Optio
 
 __all__ = [
     "ADJUST", "APPLY_EDIT", "BLEND", "BLENDS", "COMPOSE", "CURVE", "EDIT", "FIELDS", "FLAGS", "HARMONIZE", "HINTS",
-    "IMAGE", "MERGE", "NETLESS", "PLACE", "QUALITY", "REFLECTION", "REMOVE", "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call",
-    "Curve", "File", "Group", "Name", "Numbers", "Option", "Style", "flag", "harmonize_methods", "on_or_off",
-    "points_of",
+    "IMAGE", "MERGE", "NETLESS", "PLACE", "QUALITY", "REFLECTION", "REMOVE", "SEGMENT", "SHADOW", "SUPER_RESOLVE",
+    "Call", "Curve", "File", "Group", "Name", "Numbers", "Option", "Style", "flag", "harmonize_methods",
+    "on_or_off", "points_of",
 ]  # fmt: skip

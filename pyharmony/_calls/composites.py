@@ -7,6 +7,7 @@ from dataclasses import replace
 from .images import BLEND
 from .option import (
     COLOUR,
+    CORNERS,
     CURVE,
     IMAGE,
     INDICES,
@@ -218,6 +219,9 @@ COMPOSE = Call(
                "Corrections of the background, before subjects are matched to it.", look=True, on_page="adjust"),
         Option("adjust_result", Group(ADJUST_RESULT, is_step=False), "Corrections of the finished composite.",
                on_page="adjust"),
+        Option("warp", CORNERS,
+               "How far the corners of the photo move, clockwise from the upper left, in shares of width and height.",
+               each="warp", shared=True, on_page="warp"),
         Option("upscale", ("srgan", "lanczos", "bicubic"), "How a subject is enlarged to more than 1.5 times its size.",
                value="auto", auto=True, none=True, on_page="field"),
         Option("seed", int, "The seed of the grain.", value=0, low=0, high=2**32, on_page="field"),

@@ -85,6 +85,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+CORNERS = Numbers("DX,DY,DX,DY,DX,DY,DX,DY", "0,0,0.1,0.05,0.1,-0.05,0,0", (8,), pairs=True)
 COLOUR = Numbers("R,G,B", "0.9,0.95,1.1", (3,))
 INDICES = Numbers("N[,N…]", "0,2", whole=True)
 CURVE = Curve("X,Y,X,Y…", "0,0,0.5,0.6,1,1", pairs=True, line=True)

@@ -18,7 +18,7 @@ _REACH = 2  # the pixels that resampling reads on each side
 #: The pixels beyond dst that are used to estimate the colours of a soft edge in it.
 _CONTEXT_PIXELS = 256
 #: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
-_SHARP_KERNEL_ALPHAS = (0.25, 0.75)
+SHARP_KERNEL_ALPHAS = (0.25, 0.75)
 #: A smaller share of a pixel counts as a rounding error.
 _NO_SHARE = 1e-6
 
@@ -176,9 +176,9 @@ def place_scaled(
         sharp, soft = (
             ones_at_size(kernel) if opaque else at_size(alpha_part[..., None], kernel) for kernel in (CUBIC, TRIANGLE)
         )
-        share = ((sharp - _SHARP_KERNEL_ALPHAS[0]) / (_SHARP_KERNEL_ALPHAS[1] - _SHARP_KERNEL_ALPHAS[0])).clip(0, 1)
+        share = ((sharp - SHARP_KERNEL_ALPHAS[0]) / (SHARP_KERNEL_ALPHAS[1] - SHARP_KERNEL_ALPHAS[0])).clip(0, 1)
         cubic = at_size(values, CUBIC)
-        cubic /= np.maximum(sharp, _SHARP_KERNEL_ALPHAS[0])
+        cubic /= np.maximum(sharp, SHARP_KERNEL_ALPHAS[0])
         if (share < 1).any():
             smooth = at_size(values, TRIANGLE) / np.maximum(soft, _NO_SHARE)
             np.copyto(cubic, smooth + share * (cubic - smooth), where=share < 1)

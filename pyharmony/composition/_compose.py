@@ -72,6 +72,7 @@ from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
 from .subjects import Front, Names, Number, Spot, Subject, adjustment, photos_of, subjects_of
+from .warping import largest_growth
 
 #: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0
@@ -255,6 +256,7 @@ def compose(
     mode: OneOrMany[LayerMode] = "normal",
     adjust_background: Mapping[str, object] | None = None,
     adjust_result: Mapping[str, object] | None = None,
+    warp: Sequence[Position] | None = None,
     upscale: UpscaleMethod | None = "auto",
     seed: int = 0,
     recipe: Mapping[str, object] | PathLike | None = None,
@@ -321,6 +323,10 @@ def compose(
         adjust_background: such corrections, without edge and feather, of the background: subjects are placed in the
             corrected one and matched to it.
         adjust_result: such corrections of the finished composite. `ComposeInfo.layers` has them as a layer on top.
+        warp: how far the corners of the photo move, upper left, upper right, lower right and lower left: ((dx, dy), …)
+            in shares of its width and height. It is the perspective of a plane, a homography (Hartley and Zisserman,
+            Multiple View Geometry, 2004, section 4.1), before scale, rotation and mirroring; the corners have to stay
+            convex. Pixels are resampled once.
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
         recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it, to which 'crop', [x, y,
@@ -366,7 +372,7 @@ def compose(
         "angle": angle,
         "flip": flip,
     }
-    each |= {"behind": behind, "adjust": adjust, "opacity": opacity, "mode": mode}
+    each |= {"behind": behind, "adjust": adjust, "opacity": opacity, "mode": mode, "warp": warp}
     described, names = subjects_of(subjects, each)
     corrections = {
         name: adjustment(value, name, COMPOSE.by_name[name].type.call)
@@ -732,6 +738,7 @@ def _plan_of(
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
         same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
         same |= {"adjust": one.adjust, "opacity": one.opacity, "mode": one.mode}
+        same["warp"] = None if one.warp is None else [list(shift) for shift in one.warp]
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         uses_people = request.people is not None or is_searched
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
@@ -859,6 +866,8 @@ def _reduced(
         return resized(pixels, size)
 
     scales = {number: float(entry["scale"]) for entry, number in zip(recipe["subjects"], recipe["order"])}
+    for entry, number in zip(recipe["subjects"], recipe["order"], strict=True):
+        scales[number] *= largest_growth(entry["warp"], entry["size"])
 
     def reduced(photo: Photo, factor: float) -> Photo:
         alpha = None

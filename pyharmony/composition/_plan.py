@@ -29,6 +29,7 @@ from ..segmentation.people import SURE, around_person, head_in, head_of, least_s
 from ..segmentation.subjects import people_in
 from ._recipe import encoded, of_layers, quantized
 from .subjects import Names, Subject
+from .warping import homography, mapped
 
 #: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
 MIN_DETECTION_SIDE = 1200
@@ -501,7 +502,10 @@ def lower_end(cut: CutOut, entry: Mapping[str, Any], size: tuple[int, int]) -> t
     """Returns the place of the lower end of a subject, in sides of the background of a size."""
     box, factor = bounding_box(cut.mask >= 128), entry["size"][0] / cut.mask.shape[1]
     matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
-    x, y = matrix @ (factor * (box.x0 + box.x1) / 2, factor * box.y1, 1.0) / size
+    end = factor * (box.x0 + box.x1) / 2, factor * box.y1
+    if entry["warp"] is not None:
+        end = mapped(homography(entry["warp"], entry["size"]), [end])[0]
+    x, y = matrix @ (*end, 1.0) / size
     return (0.5, 1.0) if box.empty else (float(x), float(y))
 
 
@@ -534,8 +538,12 @@ def mask_in_background(entry: dict[str, Any], mask: NumpyArray, size: tuple[int,
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     # Pillow's coordinates start at corners, those of the matrices at centres of pixels.
     shift = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
-    back = (np.linalg.inv(shift) @ inverse @ shift)[:2].ravel()
+    back = np.linalg.inv(shift) @ inverse @ shift
+    way, numbers = Image.Transform.AFFINE, back[:2].ravel()
+    if entry["warp"] is not None:
+        back = np.linalg.inv(homography(entry["warp"], mask.shape[::-1])) @ back
+        way, numbers = Image.Transform.PERSPECTIVE, back.ravel()[:8] / back[2, 2]
     image = Image.fromarray(np.ascontiguousarray(mask))
-    placed_mask = np.asarray(image.transform(size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR))
+    placed_mask = np.asarray(image.transform(size, way, tuple(numbers), Image.Resampling.BILINEAR))
     head = _head_of(placed_mask) if (placed_mask > 127).any() else (0.0, 0.0, 1.0, 1.0)
     return placed_mask, head

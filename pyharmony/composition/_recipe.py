@@ -31,6 +31,7 @@ from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask
 from ..typing import PathLike
 from ..upscaling import METHODS
+from . import warping
 
 SCHEMA = "pyharmony.recipe/1"
 #: The corrections by hand of the whole image, which a recipe has once.
@@ -197,6 +198,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         name = f"subjects[{i}]."
         one = subjects[i] = {
             **{option.name: option.neutral for option in options if option.is_new},
+            "warp": None,
             **under_present_names({"cut": "cropped_sides"}, one, within=f"recipe: {name}"),
         }
         _check(one, accepts, name)
@@ -217,6 +219,8 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             if (light := one["harmonize"]["light"]) is not None:
                 light = one["harmonize"]["light"] = {"white": 0.0, **light} if isinstance(light, Mapping) else light
                 _check(light, _LIGHT, f"{name}harmonize.light.")
+        if warping.checked(one["warp"], f"recipe: {name}warp") is None:
+            one["warp"] = None
         if one["upscale"] is not None:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
         for option in options:
@@ -345,6 +349,10 @@ _SUBJECT: dict[str, Check] = {
     "hidden": _FLAG,
     "harmonize": (_is_object, "null, or arguments of harmonize"),
     "upscale": (_is_object, "null, or a method and 2 or 4"),
+    "warp": (
+        (lambda value: value is None or _are(value, 4, lambda v: _are(v, 2, _is_number))),
+        f"null, or {warping.ACCEPTED}",
+    ),
 }
 _MASK: dict[str, Check] = {
     "size": _SIZE,

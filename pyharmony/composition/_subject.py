@@ -26,6 +26,7 @@ from ..typing import LayerMode
 from ..upscaling.cutouts import enlarged_where
 from ._adjust import Edge, with_edge
 from ._plan import ENLARGED, Photo
+from .warping import matrix_in, of_part, resampled, scales_at
 
 #: Two numbers, of rows and columns or of height and width.
 Pair = tuple[float, float]
@@ -102,8 +103,10 @@ def place_subject(
     longest = max(box.shape)
     if scale * longest < _SPECK:
         return nothing
-    every = max(1, min(int(1 / (scale * _MIN_OVERSAMPLING)), longest))
-    edge = Edge.of(entry.get("adjust"), ratio / (scale * every))
+    matrix = matrix_in(entry, mask.shape[::-1], ratio) if entry.get("warp") else None
+    largest, scale_inside = (scale, scale) if matrix is None else _scales(matrix, box)
+    every = max(1, min(int(1 / (largest * _MIN_OVERSAMPLING)), longest))
+    edge = Edge.of(entry.get("adjust"), ratio / (scale_inside * every))
     box = box.expand(edge.reach * every, mask.shape)
     top, bottom = _span(box.y0, box.y1, len(mask), every)
     left, right = _span(box.x0, box.x1, mask.shape[1], every)
@@ -119,7 +122,8 @@ def place_subject(
     )
     across, down = scale * every * alpha.shape[1] / 2, scale * every * alpha.shape[0] / 2
     reach = abs(cos) * across + abs(sin) * down, abs(sin) * across + abs(cos) * down
-    if not all(-far - 2 < at < end + far + 2 for at, far, end in zip(middle, reach, shape[::-1], strict=True)):
+    is_near = all(-far - 2 < at < end + far + 2 for at, far, end in zip(middle, reach, shape[::-1], strict=True))
+    if matrix is None and not is_near:
         return nothing
     pixels = block_means(_part(photo.pixels, top, bottom, left, right), every)
     colours = decontaminated(pixels, alpha, (0, 0), background=photo.alpha is None)
@@ -132,15 +136,18 @@ def place_subject(
         start = time.perf_counter()
         method, times = entry["upscale"]["method"], int(entry["upscale"]["scale"])
         visible = _visible_part(source.shape[:2], shape, middle, scale, angle, flip)
+        visible = visible if matrix is None else Region.whole(source.shape)
         source = enlarged_where(source, times, method, visible)
         seconds["upscale"] = time.perf_counter() - start
         reasons.append(Reason("enlarged", f"it is {scale:.1f} times as large as in its photo, enlarged by {method}"))
-    if flip:
+    real = np.float64 if dtype == np.float64 else np.float32
+    if flip and matrix is None:
         source = source[:, ::-1]
     high, wide = source.shape[:2]
     scale /= times
-    real = np.float64 if dtype == np.float64 else np.float32
-    if angle == 0:
+    if matrix is not None:
+        region, part = resampled(source, of_part(matrix, left, top, 1 / times), shape, real)
+    elif angle == 0:
         x, y = middle[0] - scale * wide / 2, middle[1] - scale * high / 2
         x, y = (round(v) if abs(v - round(v)) < 1e-6 else v for v in (x, y))
         region, part = _upright(source, shape, (x, y), scale, real)
@@ -246,6 +253,14 @@ def _rotated(
     if whole is None:
         return Region(0, 0, 0, 0), part
     return region, lambda tile: (tile.of(whole[0], region.origin), tile.of(whole[1], region.origin))
+
+
+def _scales(matrix: NumpyArray, box: Region) -> Pair:
+    """Returns the largest scale of a warped subject, and the mean one in its middle; box: that of its mask."""
+    middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    corners = [(x, y) for x in (box.x0, box.x1) for y in (box.y0, box.y1)]
+    scales = scales_at(matrix, [*corners, middle])
+    return float(scales.max()), math.sqrt(float(scales[-1].prod()))
 
 
 def _is_visible(source: NumpyArray, places: Sequence[Pair], scale: float) -> bool:

@@ -17,6 +17,7 @@ from .._warnings import warn
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement import Placement
 from ..typing import ImageLike, LayerMode, MaskLike, Position
+from . import warping
 from ._recipe import check_numbers
 
 __all__ = ["Subject", "in_rows"]
@@ -48,6 +49,7 @@ class Subject(_reprs.Line):
         adjust: corrections by hand after the match, see `compose`; None: none.
         opacity: its opacity, without its shadow and reflection, 0 to 1.
         mode: how its colours mix with those below it, see `pyharmony.io.Layer`.
+        warp: the displacements ((dx, dy), …) of the four corners of its photo, see `compose`; None: none.
 
     Raises:
         ArgumentError, DTypeError: a value is not accepted.
@@ -77,6 +79,7 @@ class Subject(_reprs.Line):
     adjust: Mapping[str, object] | None = None
     opacity: float = 1.0
     mode: LayerMode = "normal"
+    warp: Sequence[Position] | None = None
 
     def __post_init__(self) -> None:
         _checks.flag(self.flip, "flip")
@@ -94,6 +97,7 @@ class Subject(_reprs.Line):
         opacity = _checks.number(self.opacity, "opacity", high=1.0, accepts="a number from 0 to 1")
         object.__setattr__(self, "opacity", opacity)
         _checks.one_of(self.mode, "mode", COMPOSE.by_name["mode"].identifiers)
+        object.__setattr__(self, "warp", warping.checked(self.warp))
 
 
 class Names(NamedTuple):
@@ -172,7 +176,7 @@ def _column(field: str, value: Any, count: int) -> list[Any]:
     is_shared = value is None or (field in ("at", "behind") and not _is_list_of_each(value))
     numbers = ("scale", "angle", "flip", "opacity", "mode")
     is_shared |= field in numbers and not isinstance(value, (list, tuple, np.ndarray))
-    is_shared |= field == "adjust" and isinstance(value, Mapping)
+    is_shared |= field == "warp" or (field == "adjust" and isinstance(value, Mapping))
     if is_shared:
         return [value] * count
     name = _PLURALS.get(field, field)

@@ -125,6 +125,7 @@ Whole = Annotated[int, Field(ge=-_FARTHEST, le=_FARTHEST)]
 # A tuple is a list in JSON, which a strict one refuses.
 Position = Annotated[tuple[Real, Real], Field(strict=False)]
 Rectangle = Annotated[tuple[Real, Real, Real, Real], Field(strict=False)]
+Corners = Annotated[tuple[Position, Position, Position, Position], Field(strict=False)]
 Points = Annotated[list[Position], _FIRST]
 Ids = Annotated[list[PictureId], _FIRST]
 Indices = Annotated[list[Whole], Field(max_length=MAX_PEOPLE), _FIRST]
@@ -135,6 +136,7 @@ _NUMBERS: dict[str, Any] = {
     "X,Y[,X,Y…]": Annotated[Points, Field(min_length=1, max_length=100)],
     "X,Y,W,H": Rectangle,
     "Y|X,Y,X,Y": Real | Annotated[tuple[Position, Position], Field(strict=False)],
+    "DX,DY,DX,DY,DX,DY,DX,DY": Corners,
     "R,G,B": Annotated[tuple[Real, Real, Real], Field(strict=False)],
     "N[,N…]": Indices,
 }
@@ -583,6 +585,7 @@ class PlacedCutout(Part):
     scale: float = Field(default=1.0, gt=0, le=1000, description="The factor of its size.")
     angle: float = Field(default=0.0, ge=-180, le=180, description="The rotation in degrees, clockwise.")
     flip: bool = Field(default=False, description="Whether it is mirrored.")
+    warp: Corners | None = Field(default=None, description="How far the corners of the photo move, as in `compose`.")
 
 
 Side = Annotated[int, Field(ge=64, le=1600, description="The longer side of the displayed background.")]

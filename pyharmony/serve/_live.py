@@ -22,6 +22,7 @@ from .._images.region import bounding_box
 from .._images.sizes import resized
 from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
+from ..composition.warping import checked, largest_growth
 from ..errors import MaskError, PyHarmonyWarning, RunError
 from ..io import Picture
 from ..reference.luma import LUMA
@@ -48,13 +49,15 @@ def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]
     one = body.subject
     with desk.phase("decode", 1, 3):
         background, ratio = _reduced(desk, body.background, body.side / max(desk.sizes[body.background][:2]))
-        own, own_ratio = _reduced(desk, one.picture, one.scale * ratio * _SUBJECT_OVERSAMPLING)
+        photo_size, warp = desk.sizes[one.picture], checked(one.warp)
+        scale = one.scale * largest_growth(warp, (photo_size.width, photo_size.height))
+        own, own_ratio = _reduced(desk, one.picture, scale * ratio * _SUBJECT_OVERSAMPLING)
         size = own.shape[1], own.shape[0]
         mask = None if one.mask is None else _mask(desk, one.mask, size)
         photo = own if mask is None else own[..., :3]
         people = [_mask(desk, id, (background.shape[1], background.shape[0])) for id in body.people or ()]
     place: dict[str, Any] = {"at": tuple(value * ratio for value in one.at), "scale": one.scale * ratio / own_ratio}
-    place |= {"angle": one.angle, "flip": one.flip, "masks": mask, "upscale": None, "return_info": True}
+    place |= {"angle": one.angle, "flip": one.flip, "warp": warp, "masks": mask, "upscale": None, "return_info": True}
     matched = {**settings, "people": people or None}
     for name in ("shadow", "reflection", "adjust"):
         if isinstance(settings.get(name), Mapping):

@@ -203,6 +203,7 @@ def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> 
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         # A finger drags her by a hundred pixels of the picture, at another zoom than 1, on a finer screen.
         visit.put(90, 140, 40, side=256)
+        visit.click("#snap")  # she would snap to the lower third
         visit.choose("method", "none")
         touch = touching(visit)
         (x, y), zoom = visit.on_picture(90, 140), visit.zoom()

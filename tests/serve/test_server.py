@@ -501,6 +501,28 @@ def test_corrections_by_hand_are_in_layers_and_composites(service: Running) -> N
     assert "adjust" not in {field["name"] for field in service.client.get("/api/v1/service").json()["fields"]}
 
 
+def test_warped_corners_are_in_layers_and_composites(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    warp = [[0.1, 0.1], [0, 0], [0.2, 0], [0, -0.2]]
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60], "warp": warp}
+    options = {"harmonize": None, "shadow": False, "grain": 0, "sharpness": 0}
+    arguments = {"masks": images["mask"], "at": (100, 60), "people": [], "warp": warp, "return_info": True, **options}
+    expected, info = pyharmony.compose(images["subject"], images["background"], **arguments)
+    result = service.done("layers", subject=subject, background=ids["background"], **options)
+    plain = next(one for one in result["layers"] if one["name"] == "plain")
+    assert tuple(plain["box"]) == info.subjects[0].box
+    assert np.array_equal(service.pixels(plain["picture"])[..., 3], info.subjects[0].alpha)
+    job = service.done("compose", subjects=[subject], background=ids["background"], people=[], **options)
+    assert np.array_equal(service.pixels(job["picture"]), expected)
+    assert service.client.get(job["recipe_url"]).json()["subjects"][0]["warp"] == warp
+    answer = service.start("layers", 60, background=ids["background"], subject={**subject, "warp": warp[:3]})
+    assert answer.status_code == 422 and "warp" in answer.json()["error"]["message"]
+    concave = {**subject, "warp": [[0.6, 0.6], [0, 0], [0, 0], [0, 0]]}
+    error = service.start("layers", 60, background=ids["background"], subject=concave).json()["error"]
+    assert error["message"].startswith("warp: ") and "not convex" in error["message"]
+
+
 def shown(result: dict[str, Any]) -> np.ndarray:
     """Returns the image that a live blend is."""
     head, _, data = result["info"]["url"].partition(",")

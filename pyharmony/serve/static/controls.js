@@ -128,6 +128,21 @@ function listenToPlace(on) {
   for (const one of all("[data-nudge]")) {
     on(one, "click", ({ placing }, { shiftKey }) => placing.nudge(one.dataset.nudge ?? "", !shiftKey));
   }
+  on("add-text", "click", ({ texts }) => texts.add());
+  on("text", "submit", (_, event) => event.preventDefault());
+  on("text", "change", ({ texts }) => texts.edit());
+  on("text-string", "input", ({ texts }) => texts.type());
+  on("snap", "click", ({ guides }) => guides.toggle());
+  on("guide-x", "click", ({ guides }) => guides.add("x"));
+  on("guide-y", "click", ({ guides }) => guides.add("y"));
+  on("warp", "click", ({ warping }) => warping.toggle());
+  on("warp-reset", "click", ({ warping }) => warping.put(null));
+  on("warp-corner", "change", ({ warping }) => warping.show(true));
+  on("warp-numbers", "submit", (_, event) => event.preventDefault());
+  on("warp-numbers", "change", ({ warping }) => warping.type());
+  for (const one of all("[data-warp]")) {
+    on(one, "click", ({ warping }, { shiftKey }) => warping.nudge(one.dataset.warp ?? "", !shiftKey));
+  }
   on("place", "submit", (_, event) => event.preventDefault());
   on("place", "change", (session, { target }) => {
     session.placing.typed(target.name, target.value);

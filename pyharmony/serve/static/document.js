@@ -37,27 +37,32 @@
  * @property {number} opacity of the subject, 0 to 1
  * @property {string} layerMode how its colours mix with those below
  * @property {number | null} shadowStrength how dark the shadow is, 0 to 1; null: as estimated by the service
+ * @property {import("./lettering.js").Text | null} text the words of which its photo is an image; null: it is none
+ * @property {import("./corners.js").Warp | null} warp how far the corners of its photo move; null: not at all
  */
 /**
  * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
  *
  * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number, crop: Rectangle | null,
- *   changes: number[] | null, adjustBackground: Correction, adjustResult: Correction }} Doc
+ *   changes: number[] | null, adjustBackground: Correction, adjustResult: Correction,
+ *   guides: import("./snapping.js").Guide[] }} Doc
  *   mode: the blend of a mask; colours: whether it matches colours; rank: the number of subjects below the active one;
  *   crop: that of the result, null: none; changes: the numbers of those of an edit that are applied, null: all;
- *   adjustBackground, adjustResult: the corrections of the background and of the whole picture
+ *   adjustBackground, adjustResult: the corrections of the background and of the whole picture;
+ *   guides: the lines of the user, which are not in the result
  */
 
 /** @type {Readonly<Subject>} */
 const FIRST = Object.freeze({
   number: 1, photo: null, isHidden: false, isLocked: false, cutter: "auto", steps: [], marks: [], mask: null,
   place: null, front: [], strength: 1, method: "auto", blend: "alpha", adjust: {}, options: {}, shadow: "auto",
-  tip: null, softness: null, opacity: 1, layerMode: "normal", shadowStrength: null,
+  tip: null, softness: null, opacity: 1, layerMode: "normal", shadowStrength: null, warp: null,
+  text: null,
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({
   ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null, changes: null,
-  adjustBackground: {}, adjustResult: {},
+  adjustBackground: {}, adjustResult: {}, guides: [],
 });
 
 /** Returns a document that was stored by an earlier version of the page with the fields that are new. */
@@ -147,7 +152,7 @@ export const isVisible = ({ isHidden, place }) => !isHidden && place !== null;
 /** Returns the document with other subjects; index: that of the active one. */
 /** @type {(doc: Doc, subjects: Subject[], index: number) => Doc} */
 const withSubjects = (doc, subjects, index) => (
-  { ...doc, ...subjects[index], others: subjects.filter((_, i) => i !== index), rank: index });
+  { ...doc, ...FIRST, ...subjects[index], others: subjects.filter((_, i) => i !== index), rank: index });
 
 /** @type {(doc: Doc, index: number) => Doc} */
 export const selecting = (doc, index) => withSubjects(doc, subjectsOf(doc), index);

@@ -44,7 +44,7 @@ export class Editor {
       line: (points, remove) => this.session?.cutting.line(points, adds() && !remove),
       painted: (points, remove) => this.session?.cutting.paint(points, adds() && !remove),
       begun: (isBegun) => this.strokeBegun(isBegun),
-      place: (place, isDone, how) => this.session?.placing.moved(place, isDone, how),
+      place: (place, isDone, how, isFree) => this.session?.placing.moved(place, isDone, how, isFree),
       tip: (tip, isDone) => this.session?.placing.tipped(tip, isDone),
       view: (zoom, isWhole) => {
         $("zoom-one").title = TEXTS.fullSize(Math.round(zoom * 100));
@@ -87,6 +87,8 @@ export class Editor {
     this.changes += 1;
     this.session?.preview.stop();
     this.session?.cropping.close();
+    this.session?.warping.close();
+    this.session?.guides.close();
     this.session = null;
     this.jobs.cancelAll();
     this.blends.stop();

@@ -49,11 +49,20 @@ export function moveOf(by, step) {
 
 /** Returns the position of a point relative to the centre of the subject's photo, in its own pixels. */
 /** @type {(place: Place, right: number, down: number) => Point} */
-function pointOf(place, right, down) {
+export function pointOf(place, right, down) {
   const x = right * place.scale * (place.flip ? -1 : 1);
   const y = down * place.scale;
   const turn = (place.angle * Math.PI) / 180;
   return { x: place.x + x * Math.cos(turn) - y * Math.sin(turn), y: place.y + x * Math.sin(turn) + y * Math.cos(turn) };
+}
+
+/** Returns a point of the background relative to the centre of a placed photo, in its own pixels. */
+/** @type {(place: Place, point: Point) => Point} */
+export function insideOf({ x, y, scale, angle, flip }, point) {
+  const turn = (-angle * Math.PI) / 180;
+  const [right, down] = [(point.x - x) / scale, (point.y - y) / scale];
+  const across = right * Math.cos(turn) - down * Math.sin(turn);
+  return { x: flip ? -across : across, y: right * Math.sin(turn) + down * Math.cos(turn) };
 }
 
 /** Returns the centre of a placed cut-out. @type {(box: Box, place: Place) => Point} */

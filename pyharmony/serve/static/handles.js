@@ -2,6 +2,7 @@
 
 import { turnOf } from "./geometry.js";
 import { Konva, colourOf } from "./konva.js";
+import { ANGLE_REACH, snappedAngle } from "./snapping.js";
 
 /** @import { Box, Place, Point } from "./geometry.js" */
 
@@ -20,6 +21,8 @@ export class Handles {
     this.flip = false;
     /** Whether there are handles around it; without them it can still be dragged. */
     this.isShown = true;
+    /** Whether it snaps to upright angles. */
+    this.snaps = true;
     /** Whether it can be turned. */
     this.turns = true;
     /** Whether the tip of the shadow has a handle, and a line to it. */
@@ -33,10 +36,12 @@ export class Handles {
       points: [], strokeWidth: 2, dash: [6, 5], pointerLength: 0, pointerWidth: 0, listening: false,
       strokeScaleEnabled: false,
     });
+    /** Other handles, which have the same size at each zoom. */
+    this.pins = new Konva.Group();
     this.tip = new Konva.Circle({ radius: 11, draggable: true, strokeWidth: 3, visible: false, name: "tip" });
     this.transformer = new Konva.Transformer({
       nodes: [], keepRatio: true, flipEnabled: false, centeredScaling: false, rotateAnchorOffset: 30,
-      borderStrokeWidth: 1.5, ignoreStroke: true, rotationSnaps: [0, 90, 180, 270], rotationSnapTolerance: 3,
+      borderStrokeWidth: 1.5, ignoreStroke: true, rotationSnaps: [0, 90, 180, 270],
       enabledAnchors: ["top-left", "top-right", "bottom-left", "bottom-right"],
       boundBoxFunc: (from, to) => (Math.abs(to.width) < LEAST || Math.abs(to.height) < LEAST ? from : to),
     });
@@ -56,13 +61,16 @@ export class Handles {
 
   listen() {
     const { stage, frame, tip } = this;
-    frame.on("dragmove", () => stage.on.place(this.place, false, "move"));
-    frame.on("transform", () => stage.on.place(this.place, false, "transform"));
+    frame.on("dragmove", ({ evt }) => stage.on.place(this.place, false, "move", Boolean(evt?.altKey)));
+    frame.on("transform", ({ evt }) => {
+      this.transformer.rotationSnapTolerance(this.snaps && !evt?.altKey ? ANGLE_REACH : 0);
+      stage.on.place(this.place, false, "transform", true);
+    });
     frame.on("dragend transformend", ({ type }) => {
       // Two fingers end the drag of the first one.
       if (!frame.draggable()) return;
       stage.gestures.release();
-      stage.on.place(this.place, true, type === "dragend" ? "move" : "transform");
+      stage.on.place(this.place, true, type === "dragend" ? "move" : "transform", true);
     });
     frame.on("mouseenter", () => { stage.element.style.cursor = "move"; });
     frame.on("mouseleave", () => { stage.element.style.cursor = "default"; });
@@ -129,16 +137,17 @@ export class Handles {
 
   /** Shows the subject where two fingers pull it. @param {Place} place */
   pull(place) {
-    const { x, y, scale, angle } = place;
-    this.frame.setAttrs({ x, y, scaleX: scale, scaleY: scale, rotation: angle });
+    const { x, y, scale } = place;
+    const rotation = this.snaps ? snappedAngle(place.angle) : place.angle;
+    this.frame.setAttrs({ x, y, scaleX: scale, scaleY: scale, rotation });
     this.makeRoom();
-    this.stage.on.place(this.place, false, "transform");
+    this.stage.on.place(this.place, false, "transform", true);
   }
 
   /** Reports the place after two fingers. */
   letGo() {
     this.frame.draggable(true);
-    this.stage.on.place(this.place, true, "transform");
+    this.stage.on.place(this.place, true, "transform", true);
   }
 
   /** Moves the handles of a small subject apart. */
@@ -170,6 +179,7 @@ export class Handles {
     this.transformer.visible(!isCovered && this.isShown);
     this.tip.visible(!isCovered && this.hasTip);
     this.tipLine.visible(!isCovered && this.hasTip);
+    this.pins.visible(!isCovered);
   }
 
   hide() {

@@ -3,9 +3,11 @@
 import * as api from "./api.js";
 import { BEGIN, documentOf, isVisible, subjectsOf } from "./document.js";
 import { UNPLACED } from "./geometry.js";
-import { boundsOf, canvasOf, cutOutOf } from "./pixels.js";
+import { textOf } from "./lettering.js";
+import { boundsOf, canvasOf, cutOutOf, fileOfCanvas } from "./pixels.js";
 import { ServiceError } from "./requests.js";
 import { START, TEXTS } from "./strings.js";
+import { uploaded as uploadedText } from "./texts.js";
 import { partsOf } from "./zip.js";
 
 /** @import { Picture } from "./api.js" */
@@ -13,7 +15,7 @@ import { partsOf } from "./zip.js";
 /** @import { Rectangle } from "./geometry.js" */
 /** @import { Pictures } from "./ways/way.js" */
 /**
- * @typedef {{ subjects: any[], crop: Rectangle | null, page: { subjects: any[], background: string },
+ * @typedef {{ subjects: any[], crop: Rectangle | null, page: { subjects: any[], background: string, guides?: any },
  *   adjust_background?: Correction, adjust_result?: Correction }} Recipe
  */
 /** @typedef {{ pictures: Pictures, states: Doc[], now: number, step: "place" | "save" }} Opened */
@@ -21,7 +23,7 @@ import { partsOf } from "./zip.js";
 /** The decisions about a subject that a recipe of the page keeps beside its masks. */
 const KEPT = /** @type {const} */ ([
   "isLocked", "cutter", "place", "front", "strength", "method", "blend", "adjust", "options", "shadow", "tip",
-  "softness", "opacity", "layerMode", "shadowStrength",
+  "softness", "opacity", "layerMode", "shadowStrength", "warp", "text",
 ]);
 /** The largest number of layers above the lowest: that of subjects. */
 const MOST_LAYERS = 8;
@@ -36,7 +38,7 @@ export function pageOf(doc, pictures) {
     ...Object.fromEntries(KEPT.map((key) => [key, one[key]])),
     file: baseOf((one.photo ?? pictures.subject)?.name ?? ""),
   }));
-  return { subjects, background: baseOf(pictures.background?.name ?? "") };
+  return { subjects, background: baseOf(pictures.background?.name ?? ""), guides: doc.guides };
 }
 
 // ---- a recipe ----
@@ -49,28 +51,36 @@ export async function readRecipe(file) {
   return recipe;
 }
 
-/** Returns the names of the photos of a recipe, the background's last. @param {Recipe} recipe */
-export const photosOf = ({ page }) => [...new Set([...page.subjects.map(({ file }) => String(file)), page.background])];
+/** Returns the names of the photos of a recipe, the background's last; words are drawn again. @param {Recipe} recipe */
+export const photosOf = ({ page }) => [
+  ...new Set([...page.subjects.filter(({ text }) => !textOf(text)).map(({ file }) => String(file)), page.background]),
+];
 
 /** Returns a document of a recipe and its photos: each by its name, others in the order of the names. */
 /** @type {(recipe: Recipe, photos: Picture[]) => Promise<Opened>} */
 export async function openedRecipe(recipe, photos) {
   const names = photosOf(recipe);
-  const named = photos.filter(({ name = "" }) => names.includes(baseOf(name)));
+  const every = [...names, ...recipe.page.subjects.map(({ file }) => String(file))];
+  const named = photos.filter(({ name = "" }) => every.includes(baseOf(name)));
   const others = photos.filter((photo) => !named.includes(photo));
   const pictures = names.map((name) => named.find((one) => baseOf(one.name ?? "") === name) ?? others.shift());
-  const photoOf = (/** @type {string} */ name) => /** @type {Picture} */ (pictures[names.indexOf(name)]);
+  const photoOf = (/** @type {string} */ name) => /** @type {Picture} */ (
+    pictures[names.indexOf(name)] ?? named.find((one) => baseOf(one.name ?? "") === name));
   const subjects = await Promise.all(recipe.page.subjects.map(async (own, i) => {
-    const photo = photoOf(String(own.file));
+    const text = textOf(own.text);
+    const photo = photoOf(String(own.file)) ?? (text && (await uploadedText(text, i + 1)).photo);
     const mask = await maskOf(recipe.subjects[i].mask, photo);
     /** Values of another kind than those of the page are left out. */
     const like = { ...BEGIN, softness: 0, shadowStrength: 0 };
     const kept = KEPT.filter((key) => typeof own[key] === typeof like[key] && (own[key] !== null || key === "tip"));
     const values = Object.fromEntries(kept.map((key) => [key, own[key]]));
     const steps = mask ? [{ kind: "mask", mask: mask.id }] : [];
-    return /** @type {Partial<Subject>} */ ({ ...values, photo, mask, steps });
+    return /** @type {Partial<Subject>} */ ({ ...values, text, photo, mask, steps });
   }));
+  const { guides } = recipe.page;
+  const isGuide = (/** @type {any} */ one) => ["x", "y"].includes(one?.axis) && Number.isFinite(one.at);
   return opened(subjects, photoOf(recipe.page.background), {
+    guides: Array.isArray(guides) ? guides.filter(isGuide).map(({ axis, at }) => ({ axis, at })) : [],
     crop: recipe.crop ?? null, adjustBackground: recipe.adjust_background ?? {},
     adjustResult: recipe.adjust_result ?? {},
   });
@@ -102,10 +112,7 @@ async function maskOf(mask, photo) {
 }
 
 /** @type {(canvas: HTMLCanvasElement, name: string) => Promise<Picture>} */
-async function uploaded(canvas, name) {
-  const blob = await new Promise((done) => { canvas.toBlob(done, "image/png"); });
-  return api.upload(new File([/** @type {Blob} */ (blob)], name, { type: "image/png" }));
-}
+const uploaded = async (canvas, name) => api.upload(await fileOfCanvas(canvas, name));
 
 // ---- layers ----
 

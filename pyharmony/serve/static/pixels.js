@@ -107,6 +107,10 @@ function encoded(canvas, type) {
   });
 }
 
+/** Returns a canvas as a file of PNG. @type {(canvas: HTMLCanvasElement, name: string) => Promise<File>} */
+export const fileOfCanvas = async (canvas, name) => (
+  new File([await encoded(canvas, "image/png")], name, { type: "image/png" }));
+
 /** Returns a photo reduced to a number of pixels and of bytes; an error: the browser cannot read it. */
 /** @type {(file: File, pixels: number, bytes: number) => Promise<File>} */
 export async function reducedFile(file, pixels, bytes) {

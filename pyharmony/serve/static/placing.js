@@ -2,7 +2,7 @@
 
 import { placeChange, tipChange } from "./document.js";
 import { changedPlace, cornerOf, footOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
-import { announce, showMessage } from "./messages.js";
+import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
 
@@ -45,15 +45,19 @@ export class Placing {
     }
     session.suggestions.touched = true;
     session.commit(placeChange(session.doc, onPixels(place, session.moving)), said);
+    session.texts.sharpen().catch(fail);
   }
 
-  /** Handles a drag of the handles. @type {(place: Place, isDone: boolean, how: "move" | "transform") => void} */
-  moved(place, isDone, how) {
+  /** Handles a drag of the handles; isFree: it does not snap. */
+  /** @type {(to: Place, isDone: boolean, how: "move" | "transform", isFree: boolean) => void} */
+  moved(to, isDone, how, isFree) {
     const { session } = this;
+    const place = how === "move" && !isDone ? session.guides.snapped(to, isFree) : to;
     if (isDone) {
       this.letGo();
       const [size, angle] = [Math.round(place.scale * 100), Math.round(place.angle)];
-      this.put(place, how === "move" ? this.where(place) : TEXTS.sizedAndTurned(size, angle));
+      const snaps = session.guides.end();
+      this.put(place, how === "move" ? TEXTS.movedTo(this.where(place), snaps) : TEXTS.sizedAndTurned(size, angle));
     } else {
       session.dragging = place;
       session.scene.drawPlaced(place);

@@ -28,6 +28,7 @@ import { TEXTS, WORK, plainly } from "./strings.js";
  * @property {Place} place
  * @property {number} number that of the subject
  * @property {Picture | null} mask
+ * @property {Picture | null} photo
  * @property {number} side
  * @property {Point | null} tip the end of the shadow
  * @property {Layer} [background] the corrected background
@@ -73,7 +74,8 @@ export class Preview {
   /** Returns the layers if they show the subject of a document. @param {Doc} doc */
   layersOf(doc) {
     const { layers } = this;
-    const isOfSubject = layers?.plain && layers.number === doc.number && layers.mask === doc.mask;
+    const isOfSubject = layers?.plain && layers.number === doc.number && layers.mask === doc.mask
+      && layers.photo === doc.photo;
     return isOfSubject ? /** @type {SubjectLayers} */ (layers) : null;
   }
 
@@ -147,7 +149,7 @@ export class Preview {
     if (!body || this.layers?.key === key) return;
     const { result } = await session.jobs.work(WORK.match, (options) => api.run("layers", body, options), true);
     /** @type {Layers} */
-    const layers = { key, place: doc.place, number: doc.number, mask: doc.mask, side, tip: null };
+    const layers = { key, place: doc.place, number: doc.number, mask: doc.mask, photo: doc.photo, side, tip: null };
     await Promise.all(result.layers.map(async (/** @type {any} */ { name, box, picture }) => {
       const image = await api.image(picture.file_url);
       const values = name === "plain" || name === "matched" ? valuesOf(image) : null;

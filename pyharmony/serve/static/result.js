@@ -32,7 +32,7 @@ const RELEASE = 60_000;
 const [ENDINGS, DEPTHS] = [{ jpeg: "jpg", tiff: "tif" }, { tiff: 16, jpeg: 8 }];
 
 /** @param {Doc} doc */
-const keyOf = (doc) => JSON.stringify({ ...doc, crop: null });
+const keyOf = (doc) => JSON.stringify({ ...doc, crop: null, guides: [] });
 
 export class Result {
   /** @param {import("./session.js").Session} session */
@@ -183,6 +183,10 @@ export class Result {
     // The numbers of the service stay as they are written.
     const added = JSON.stringify({ crop: doc.crop, page: pageOf(doc, pictures) });
     saveBlob(new Blob([`${added.slice(0, -1)}, ${text.slice(1)}`]), "recipe.json");
+    // The recipe reads the images of words, which nobody has as files.
+    for (const { file_url: file, name = "" } of this.session.texts.images) {
+      download(`${await api.there(file)}?name=${encodeURIComponent(name)}`);
+    }
   }
 
   /** Saves the mask of the cut-out. */

@@ -50,7 +50,7 @@ export class Scene {
 
   showPlaced() {
     const { stage, session } = this;
-    const { doc, step, way, preview } = session;
+    const { doc, step, way, preview, warping } = session;
     if (!session.ready || !doc.place) return;
     stage.setMode("place");
     stage.mark([], null);
@@ -58,7 +58,7 @@ export class Scene {
     this.showBase(session.below, isCorrected ? preview.layers?.background?.image : undefined);
     this.drawPlaced(doc.place);
     const place = step === "save" || doc.isHidden || doc.isLocked ? null : doc.place;
-    stage.handles.hold(place, session.box, { turns: way.turns, shown: step === "place" });
+    stage.handles.hold(place, session.box, { turns: way.turns, shown: step === "place" && !warping.isOn });
     this.drawTip(doc.place);
     this.showResult();
   }

@@ -1,11 +1,13 @@
 // The open session: the images, the document with its history, and the current step. Its parts do the work.
 
 import * as api from "./api.js";
+import { warpedBox } from "./corners.js";
 import { Cropping } from "./cropping.js";
 import { Cutting } from "./cutting.js";
 import { DocumentHistory } from "./document.js";
 import * as drafts from "./drafts.js";
 import { boxOf } from "./geometry.js";
+import { Guides } from "./guides.js";
 import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { alphaOf, boundsOf, cutOutOf } from "./pixels.js";
@@ -16,6 +18,8 @@ import { Scene } from "./scene.js";
 import { TEXTS, WORK } from "./strings.js";
 import { Subjects } from "./subjects.js";
 import { Suggestions } from "./suggestions.js";
+import { Texts } from "./texts.js";
+import { Warping } from "./warping.js";
 
 /** @import { Picture } from "./api.js" */
 /** @import { Doc } from "./document.js" */
@@ -74,6 +78,9 @@ export class Session {
     this.scene = new Scene(this);
     this.preview = new Preview(this);
     this.result = new Result(this);
+    this.texts = new Texts(this);
+    this.guides = new Guides(this);
+    this.warping = new Warping(this);
   }
 
   get isOpen() { return this.editor.session === this; }
@@ -96,8 +103,8 @@ export class Session {
     return Boolean(this.doc.mask) || (way.places && moving?.channels === 4 && moving.cuts_out !== false);
   }
   get isComplete() { return this.way.isComplete(this); }
-  /** The bounding box of the cut-out; valid if `ready`. */
-  get box() { return /** @type {Box} */ (this.cutout?.box); }
+  /** The bounding box of the cut-out, as it is warped; valid if `ready`. */
+  get box() { return warpedBox(/** @type {Cutout} */ (this.cutout)?.box, this.doc.warp, this.moving); }
 
   /** @param {Picture} picture */
   imageOf(picture) { return /** @type {HTMLImageElement} */ (this.images.get(picture.id)); }
@@ -153,7 +160,7 @@ export class Session {
   /** Whether the document has no place, or other places are suggested for its cut-out. */
   get wantsPlaces() {
     const { doc, suggestions, way } = this;
-    return way.cuts && way.places && (!doc.place || suggestions.key !== suggestions.current);
+    return way.cuts && way.places && !doc.text && (!doc.place || suggestions.key !== suggestions.current);
   }
 
   // ---- the steps ----
@@ -193,6 +200,9 @@ export class Session {
     this.cropping.show();
     if (this.step === "cut") this.cutting.show();
     else this.way.show(this);
+    this.warping.show();
+    this.guides.show();
+    this.texts.show();
     if (this.way.cuts && !this.ready) {
       if (!this.isCut) this.cutout = null;
       else if (!this.isEmpty) {

@@ -24,7 +24,8 @@ import { Strokes } from "./strokes.js";
  * @property {(points: Point[], remove: boolean) => void} line
  * @property {(points: Point[], remove: boolean) => void} painted
  * @property {(isBegun: boolean) => void} begun when a click or a key begins a line or a stroke that another will end
- * @property {(place: Place, isDone: boolean, how: "move" | "transform") => void} place during a drag of the handles
+ * @property {(place: Place, isDone: boolean, how: "move" | "transform", isFree: boolean) => void} place during a drag
+ *   of the handles; isFree: it does not snap
  * @property {(tip: Point, isDone: boolean) => void} tip the end of the shadow, during a drag
  * @property {(zoom: number, isWhole: boolean) => void} view
  * @property {(share: number) => void} compare
@@ -89,8 +90,8 @@ export class Stage {
     this.strokes = new Strokes(this);
     this.handles = new Handles(this);
     this.outline = new Outline();
-    const { frame, tipLine, tip } = this.handles;
-    this.over.add(this.marks, this.outline.group, this.strokes.line, frame, tipLine, tip, this.strokes.cross);
+    const { frame, tipLine, tip, pins } = this.handles;
+    this.over.add(this.marks, this.outline.group, this.strokes.line, frame, tipLine, tip, this.strokes.cross, pins);
     /** The border of before and after. @type {import("konva").default.Line} */
     this.edge = new Konva.Line({ strokeWidth: 2, visible: false, listening: false });
     this.tools.add(this.handles.transformer, this.edge);
@@ -145,7 +146,8 @@ export class Stage {
   look() {
     const { x, y, zoom } = this.view;
     for (const group of [this.world, this.over]) group.setAttrs({ x, y, scaleX: zoom, scaleY: zoom });
-    for (const node of [this.handles.tip, this.strokes.cross, ...this.marks.getChildren()]) {
+    const { tip, pins } = this.handles;
+    for (const node of [tip, this.strokes.cross, ...this.marks.getChildren(), ...pins.getChildren()]) {
       node.scale({ x: 1 / zoom, y: 1 / zoom });
     }
     this.outline.look(zoom);

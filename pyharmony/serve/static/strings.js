@@ -194,6 +194,7 @@ export const WORK = {
   full: "Making the picture at full size",
   deep: "Making the picture in 16 bits",
   layers: "Writing the layers",
+  text: "Drawing the words",
   under: "Composing the subjects below",
   cutout: "Writing the cut-out",
   file: "Writing the file",
@@ -311,6 +312,24 @@ export const TEXTS = {
   notCopied: "Here it is.",
   readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
   readsMask: (/** @type {string} */ name) => `It reads ${name}, which the button Mask saves.`,
+  firstWords: "Your words", textAdded: "A text was added",
+  noWords: "The text needs a word. Remove the subject to be rid of it.",
+  snaps: {
+    edge: "the edge", third: "a third", middle: "the middle", subject: "another subject", foot: "the feet of another subject",
+    guide: "a guide",
+  },
+  movedTo: (/** @type {string} */ where, /** @type {string[]} */ snaps) => (
+    snaps.length ? `${where}, on ${snaps.join(" and ")}` : where),
+  snapsOn: "It snaps to lines", snapsOff: "It does not snap to lines",
+  guide: (/** @type {"x" | "y"} */ axis, /** @type {number} */ number) => (
+    `${number}. ${axis === "x" ? "Vertical, X" : "Horizontal, Y"}`),
+  removeGuide: (/** @type {"x" | "y"} */ axis, /** @type {number} */ number) => (
+    `Remove the ${axis === "x" ? "vertical" : "horizontal"} guide ${number}`),
+  guideAdded: "A guide was added", guideRemoved: "The guide was removed",
+  guideAt: (/** @type {number} */ at) => `The guide is at ${at}`,
+  warps: "The corners of its photo can be moved", warpsNot: "The corners are not moved any more",
+  warped: "A corner was moved", unwarped: "The corners are where they were",
+  notConvex: "The corners would not span a plane: keep each outside of the triangle of the others.",
   sameNames: "Two of your files have one name: rename the second as shown.",
   projectKey: "Ctrl and S save the project.",
   projectSaved: "The project was saved, with its photos.",

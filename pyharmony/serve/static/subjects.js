@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { $, all, buttonOf, elementOf, iconOf, inputs } from "./dom.js";
 import { adding, changing, isVisible, ordering, removing, selecting, subjectsOf } from "./document.js";
 import { UNPLACED } from "./geometry.js";
+import { nameOf } from "./lettering.js";
 import { announce, fail, showMessage } from "./messages.js";
 import { cutOutOf } from "./pixels.js";
 import { TEXTS, WORK } from "./strings.js";
@@ -17,7 +18,7 @@ import { TEXTS, WORK } from "./strings.js";
 /**
  * A subject as it was drawn last, matched; or as it was cut out, if it was not active since the page was loaded.
  *
- * @typedef {{ mask: Picture | null, image: Drawable, box: Rectangle, place: Place }} Look
+ * @typedef {Pick<Subject, "mask" | "photo" | "warp"> & { image: Drawable, box: Rectangle, place: Place }} Look
  */
 
 /** The strength of a shadow whose direction is not known. */
@@ -35,6 +36,8 @@ export class Subjects {
     this.isUpdating = false;
     /** The subjects as they were drawn last, by their numbers. @type {Map<number, Look>} */
     this.looks = new Map();
+    /** Those whose looks are being loaded. @type {WeakSet<Subject>} */
+    this.loading = new WeakSet();
     /** The recipes of single subjects, by their requests. @type {Map<string, Promise<any>>} */
     this.recipes = new Map();
     this.shown = "";
@@ -172,14 +175,14 @@ export class Subjects {
     const layers = preview.layersOf(doc);
     if (layers && step !== "cut") {
       const { matched: { box }, place } = layers;
-      this.looks.set(doc.number, { mask: doc.mask, image: scene.mixtureOf(layers), box, place });
+      this.looks.set(doc.number, { ...doc, image: scene.mixtureOf(layers), box, place });
     }
   }
 
   /** Returns a subject above the active one as it is drawn; null: not loaded yet. @param {Subject} subject */
   lookOf(subject) {
     const look = this.looks.get(subject.number);
-    if (look?.mask === subject.mask) return look;
+    if (look?.mask === subject.mask && look.photo === subject.photo && look.warp === subject.warp) return look;
     this.loadLook(subject).catch(fail);
     return null;
   }
@@ -187,9 +190,23 @@ export class Subjects {
   /** @param {Subject} subject */
   async loadLook(subject) {
     const { session } = this;
-    const { image, photo: { width, height } } = await this.cutOutOf(subject);
-    const { number, mask } = subject;
-    this.looks.set(number, { mask, image, box: [-width / 2, -height / 2, width, height], place: UNPLACED });
+    if (this.loading.has(subject)) return;
+    this.loading.add(subject);
+    const { number } = subject;
+    if (subject.warp) {
+      // Only the service warps.
+      const body = session.way.layersBody(session, { ...session.doc, ...subject }, session.side);
+      const { result } = await session.jobs.work(WORK.match, (options) => (
+        api.run("layers", /** @type {Body} */ (body), options)), true);
+      const layer = result.layers.find((/** @type {any} */ { name }) => name === "matched");
+      if (!layer) return;
+      const image = await api.image(layer.picture.file_url);
+      this.looks.set(number, { ...subject, image, box: layer.box, place: /** @type {Place} */ (subject.place) });
+    } else {
+      const { image, photo: { width, height } } = await this.cutOutOf(subject);
+      this.looks.set(number, { ...subject, image, box: [-width / 2, -height / 2, width, height], place: UNPLACED });
+    }
+    this.loading.delete(subject);
     if (session.isOpen) session.refresh(true);
   }
 
@@ -201,9 +218,9 @@ export class Subjects {
   }
 
   /** @param {Subject} subject */
-  nameOf({ number, photo }) {
+  nameOf({ number, photo, text }) {
     const { pictures } = this.session;
-    return TEXTS.subject(number, (photo ?? pictures.subject)?.name ?? "");
+    return TEXTS.subject(number, text ? nameOf(text) : (photo ?? pictures.subject)?.name ?? "");
   }
 
   // ---- the list ----
@@ -219,7 +236,7 @@ export class Subjects {
     $("background-name").textContent = TEXTS.backgroundLayer(background?.name ?? "");
     $("background-name").setAttribute("aria-pressed", String(isAimed));
     const key = JSON.stringify([doc.rank, isAimed, ...subjects.map((one) => (
-      [one.number, one.isHidden, one.isLocked, one.shadow, this.hasShadow(one)]))]);
+      [this.nameOf(one), one.isHidden, one.isLocked, one.shadow, this.hasShadow(one)]))]);
     if (key !== this.shown) this.build(subjects, key, isAimed);
     for (const one of subjects) this.showShade(one);
   }

@@ -22,6 +22,7 @@ function subjectOf({ pictures }, doc) {
     picture: photo.id, at: cornerOf(place, photo), scale: place.scale, angle: place.angle, flip: place.flip,
   };
   if (doc.mask) subject.mask = doc.mask.id;
+  if (doc.warp) subject.warp = doc.warp;
   return subject;
 }
 
