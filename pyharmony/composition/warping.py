@@ -6,6 +6,7 @@ and A. Zisserman, Multiple View Geometry in Computer Vision, 2nd edition, Cambri
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,10 +29,18 @@ _SQUARE = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
 _MAX_SHIFT = 10.0
 #: The least area that the sides at a corner span, in photos, below which it counts as flat.
 _LEAST_SPAN = 1e-3
-#: The side of the blocks in which a subject is resampled, in pixels of the background.
-_BLOCK = 128
+#: The largest and the least side of the blocks in which a subject is resampled, in pixels of the background.
+_BLOCK_SIDES = (128, 16)
+#: The ratio of the reductions in a block above which it is divided.
+_MAX_RATIO = 2.0
+#: The least number of pixels of a source for one of the background along a side, if it is reduced by means first, ...
+_MIN_OVERSAMPLING = 1.5
+#: ... and the largest: the kernels are not wider.
+_MAX_OVERSAMPLING = 12.0
 #: A smaller share of alpha counts as a rounding error.
 _NO_SHARE = 1e-6
+#: The least weight of a place, relative to that of the middle, at which a subject is drawn: the horizon has 0.
+_NEAR_HORIZON = 1e-6
 #: What is accepted, for messages.
 ACCEPTED = "four displacements (dx, dy) of the corners, in shares of width and height, of a convex outline"
 
@@ -124,7 +133,8 @@ def resampled(source: NumpyArray, matrix: Float64, shape: tuple[int, int], real:
 
     Colours are multiplied by alpha first, and resampled as in `_images.source.place_scaled`: by a cubic kernel where
     alpha is large enough, by a triangle near the contour. The kernels are as wide as the source is reduced at a pixel,
-    along its rows and along its columns. At the border of the source, alpha is the covered share of a pixel.
+    along its rows and along its columns; where that is much, means of pixels are resampled. At the border of the source
+    alpha is the covered share of a pixel.
 
     matrix: [3, 3], from corners of pixels of the source to those of the background.
     """
@@ -133,48 +143,61 @@ def resampled(source: NumpyArray, matrix: Float64, shape: tuple[int, int], real:
     (left, top), (right, bottom) = np.floor(corners.min(0)), np.ceil(corners.max(0))
     region = Region(int(top), int(bottom), int(left), int(right)).overlap(Region.whole(shape))
     back = np.linalg.inv(matrix)
-    # The weight is above 0 on the side of the horizon where the source is.
+    # The weight is 1 in the middle, and above 0 on its side of the horizon.
     back /= back[2] @ [*mapped(matrix, [(wide / 2, high / 2)])[0], 1.0]
+    sides = _distances(corners)
     alpha = as_float(source[..., 3])
     values = np.concatenate([source[..., :3].astype(real) * alpha[..., None], alpha[..., None]], 2)
 
+    @functools.cache
+    def means(down: int, across: int) -> NumpyArray:
+        if down == across == 1:
+            return values
+        padded = np.pad(values, ((0, -high % down), (0, -wide % across), (0, 0)), "edge")
+        rows = padded.reshape(-1, down, padded.shape[1] // across, across, 4)
+        result: NumpyArray = rows.mean((1, 3), dtype=real)
+        return result
+
     def block(part: Region) -> tuple[NumpyArray, NumpyArray] | None:
         y, x = np.mgrid[part.y0 : part.y1, part.x0 : part.x1].reshape(2, -1) + 0.5
-        weight = np.maximum(back[2, 0] * x + back[2, 1] * y + back[2, 2], 1e-9)
-        column, row = ((line[0] * x + line[1] * y + line[2]) / weight for line in back[:2])
-        # The pixels of the source along its columns and rows for one of the background.
-        steps = [
-            np.hypot(line[0] - place * back[2, 0], line[1] - place * back[2, 1]) / weight
-            for line, place in zip(back[:2], (column, row), strict=True)
-        ]
-        coverage = np.ones_like(x)
-        for place, step, length in zip((column, row), steps, (wide, high), strict=True):
-            coverage *= np.clip(place / step + 0.5, 0, 1) * np.clip((length - place) / step + 0.5, 0, 1)
+        coverage = np.prod([np.clip(a * x + b * y + c + 0.5, 0, 1) for a, b, c in sides], 0)
         inside = np.flatnonzero(coverage > _NO_SHARE)
         if not len(inside):
             return None
-        column, row, (across, down) = column[inside], row[inside], (step[inside] for step in steps)
+        count, x, y = len(x), x[inside], y[inside]
+        weight = np.maximum(back[2, 0] * x + back[2, 1] * y + back[2, 2], _NEAR_HORIZON)
+        column, row = ((line[0] * x + line[1] * y + line[2]) / weight for line in back[:2])
+        # The pixels of the source along its columns and rows for one of the background.
+        across, down = (
+            np.hypot(line[0] - place * back[2, 0], line[1] - place * back[2, 1]) / weight
+            for line, place in zip(back[:2], (column, row), strict=True)
+        )
+        ratio = max(float(steps.max() / steps.min()) for steps in (across, down))
+        if ratio > _MAX_RATIO and max(part.shape) > _BLOCK_SIDES[1]:
+            return tile(part, -(-max(part.shape) // 2))
         near = _around(column, across, wide), _around(row, down, high)
         near_alpha = alpha[near[1][0] : near[1][1], near[0][0] : near[0][1]]
         if not near_alpha.any():
             return None
-        sharp, soft = _sampled(values, (column, across), (row, down), bool((near_alpha < 1).any()))
+        groups = _group(across, wide), _group(down, high)
+        places = [(at / group, steps / group) for at, steps, group in zip((column, row), (across, down), groups)]
+        sharp, soft = _sampled(means(*groups[::-1]), places[0], places[1], bool((near_alpha < 1).any()))
         low, full = SHARP_KERNEL_ALPHAS
         share = ((sharp[:, 3:] - low) / (full - low)).clip(0, 1)
         colours = sharp[:, :3] / np.maximum(sharp[:, 3:], low)
         smooth = soft[:, :3] / np.maximum(soft[:, 3:], _NO_SHARE)
         colours = smooth + share * (colours - smooth)
-        plane: NumpyArray = np.zeros((len(x), 3), real)
-        opacity = np.zeros(len(x), np.float32)
+        plane: NumpyArray = np.zeros((count, 3), real)
+        opacity = np.zeros(count, np.float32)
         visible = soft[:, 3] * coverage[inside]
         visible[visible <= _NO_SHARE] = 0
         plane[inside], opacity[inside] = colours, visible.clip(0, 1)
         return plane.reshape(*part.shape, 3), opacity.reshape(part.shape)
 
-    def tile(part: Region) -> tuple[NumpyArray, NumpyArray] | None:
+    def tile(part: Region, side: int = _BLOCK_SIDES[0]) -> tuple[NumpyArray, NumpyArray] | None:
         colours: NumpyArray = np.zeros((*part.shape, 3), real)
         opacity = np.zeros(part.shape, np.float32)
-        for one in part.tiles(_BLOCK):
+        for one in part.tiles(side):
             if planes := block(one):
                 one.of(colours, part.origin)[...], one.of(opacity, part.origin)[...] = planes
         return (colours, opacity) if opacity.any() else None
@@ -184,6 +207,25 @@ def resampled(source: NumpyArray, matrix: Float64, shape: tuple[int, int], real:
 
 def _translation(x: float, y: float) -> Float64:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def _distances(corners: Float64) -> list[Float64]:
+    """Returns for each side of a convex outline of corners [4, 2] the numbers a, b, c of the distance a x + b y + c.
+
+    It is above 0 on the side of the middle.
+    """
+    sides = []
+    for start, along in zip(corners, np.roll(corners, -1, 0) - corners, strict=True):
+        normal = np.array([-along[1], along[0]]) / np.hypot(*along)
+        normal *= np.sign(normal @ (corners.mean(0) - start))
+        sides.append(np.array([*normal, -normal @ start]))
+    return sides
+
+
+def _group(steps: Float64, length: int) -> int:
+    """Returns how many pixels of a source have one mean, along an axis of a length, where it is reduced by steps."""
+    most = max(1.0, min(float(steps.min()) / _MIN_OVERSAMPLING, length))
+    return 1 << math.floor(math.log2(most))
 
 
 def _around(places: Float64, steps: Float64, length: int) -> tuple[int, int]:
@@ -219,7 +261,7 @@ def _sampled(
 
 def _taps(places: Float64, steps: Float64, length: int, kernels: Sequence[Kernel]) -> tuple[NumpyArray, list[Float64]]:
     """Returns the pixels [T, N] that kernels read along an axis, and the weights [T, N] of each; see `resample`."""
-    wide = np.maximum(steps, 1.0)
+    wide = np.clip(steps, 1.0, _MAX_OVERSAMPLING)
     centres = np.clip(places - 0.5, 0, length - 1)
     reach = kernels[0][1] * wide
     taps = np.floor(centres - reach).astype(np.intp) + 1 + np.arange(int(np.ceil(2 * reach.max())) + 1)[:, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,34 @@ def composed(photo: np.ndarray, target: np.ndarray, **options: Any) -> Any:
     return pyharmony.compose(photo, target, masks=np.full(photo.shape[:2], 255, np.uint8), **options, **OPTIONS)
 
 
-def back_to_photo(warp: Any, size: tuple[int, int], at: tuple[float, float], scale: float, angle: float, flip: bool):
-    """Returns where in the photo (x, y) the centres of the background's pixels are, from four points and no module."""
+def corners_of(
+    warp: Any, size: tuple[int, int], at: tuple[float, float], scale: float, angle: float, flip: bool
+) -> np.ndarray:
+    """Returns where the corners of a photo are in the background, [4, 2], without any module."""
     wide, high = size
     square = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], float)
     moved = square + np.array(warp) * size - np.array(size) / 2
     moved[:, 0] *= -1 if flip else 1
     turn = np.radians(angle)
     turned = moved @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    corners = scale * turned + np.array(at) + scale * np.array(size) / 2
+    return scale * turned + np.array(at) + scale * np.array(size) / 2
+
+
+def depth_of(corners: np.ndarray) -> np.ndarray:
+    """Returns how far the centres of the background's pixels are inside of an outline that goes clockwise."""
+    v, u = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    along = np.roll(corners, -1, 0) - corners
+    sides = zip(corners, along / np.hypot(*along.T)[:, None], strict=True)
+    return np.min([(v - y) * dx - (u - x) * dy for (x, y), (dx, dy) in sides], 0)
+
+
+def back_to_photo(
+    warp: Any, size: tuple[int, int], at: tuple[float, float], scale: float, angle: float, flip: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns where in the photo (x, y) the centres of the background's pixels are."""
+    wide, high = size
+    square = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], float)
+    corners = corners_of(warp, size, at, scale, angle, flip)
     # The null space of the direct linear transformation (Hartley and Zisserman, algorithm 4.1).
     rows = []
     for (u, v), (x, y) in zip(corners, square, strict=True):
@@ -224,6 +244,24 @@ def test_a_corner_far_away_is_drawn() -> None:
     x, y = back_to_photo(warp, (60, 60), (100, 80), 1.0, 0, False)
     mask, inside = info.subjects[0].mask, (x > 6) & (x < 54) & (y > 30) & (y < 54)
     assert (mask[inside] == 255).all() and not mask[:100].any()
+    # Turned, the rectangle around it goes beyond the horizon.
+    _, info = composed(photo, background(), at=(100, 60), angle=45, warp=warp, return_info=True)
+    depth, mask = depth_of(corners_of(warp, (60, 60), (100, 60), 1.0, 45, False)), info.subjects[0].mask
+    assert mask.any() and not mask[depth < -1].any() and (mask[depth > 1] == 255).all()
+
+
+def test_strong_perspective_neither_aliases_nor_takes_long() -> None:
+    """A floor of squares to near its horizon: each part is reduced by its own factor, down to hundreds of pixels."""
+    rows, columns = np.mgrid[:3000, :2000]
+    photo = photo_of(255 * ((rows // 2 + columns // 2) % 2))
+    warp = ((0.499, 0.45), (-0.499, 0.45), (0.5, 0), (-0.5, 0))
+    start = time.process_time()
+    result = composed(photo, background(), at=(100, 20), scale=0.05, warp=warp)
+    large = composed(photo, background(height=400, width=520), at=(-600, -1000), scale=0.5, warp=warp)
+    assert time.process_time() - start < 30
+    inside = depth_of(corners_of(warp, (2000, 3000), (100, 20), 0.05, 0, False)) > 3
+    assert inside.sum() > 1000 and np.abs(result[inside].astype(float) - 127.5).max() < 20
+    assert large.std() > 5
 
 
 def test_the_command_takes_corners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
