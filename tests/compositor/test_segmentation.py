@@ -815,7 +815,7 @@ def test_the_size_of_the_larger_image_is_checked(at: Any) -> None:
 
 def test_the_page_and_the_docs_name_every_method() -> None:
     folder = Path(pyharmony.__file__).parent
-    text = (folder / "serve" / "static" / "strings.js").read_text("utf-8")
+    text = (folder / "serve" / "static" / "names.js").read_text("utf-8")
     words = text.split("export const CUTTERS = {")[1].split("\n};")[0]
     assert set(re.findall(r'^  "?([\w+-]+)"?: \[', words, re.MULTILINE)) == {"auto", *segmentation.METHODS}
     page = (ROOT / "docs" / "segment.md").read_text("utf-8")

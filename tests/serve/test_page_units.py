@@ -52,7 +52,7 @@ def test_modules_are_short() -> None:
         lines = path.read_text().splitlines()
         assert len(lines) <= LINES, path
         # The table of what the library says has a sentence a line.
-        if path.name != "strings.js":
+        if path.name not in ("strings.js", "names.js"):
             assert [number for number, line in enumerate(lines, 1) if len(line) > COLUMNS] == [], path
 
 

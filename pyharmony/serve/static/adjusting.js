@@ -4,7 +4,8 @@
 import { CurveEditor, STRAIGHT, isStraight } from "./curve.js";
 import { corrects } from "./document.js";
 import { $, all, chosen, elementOf, input, inputs, passFocus } from "./dom.js";
-import { ADJUSTMENTS, TEXTS } from "./strings.js";
+import { ADJUSTMENTS } from "./names.js";
+import { TEXTS } from "./strings.js";
 
 /** @import { Session } from "./session.js" */
 /**

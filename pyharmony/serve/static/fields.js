@@ -1,7 +1,8 @@
 // The fields of options without a dedicated control, generated from the descriptions of the service.
 
 import { $, elementOf } from "./dom.js";
-import { FIELDS, TEXTS, WORDS } from "./strings.js";
+import { FIELDS, WORDS } from "./names.js";
+import { TEXTS } from "./strings.js";
 
 /**
  * An option of a composite, as the service describes it.

@@ -6,7 +6,8 @@ import { $, all, button, buttonOf, chosen, elementOf, input, inputs, passFocus, 
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, cornerOf, samePlace } from "./geometry.js";
 import { announce } from "./messages.js";
-import { BLENDS, CUT, CUTTERS, LAYER_MODES, METHODS, TEXTS } from "./strings.js";
+import { BLENDS, CUTTERS, LAYER_MODES, METHODS } from "./names.js";
+import { CUT, TEXTS } from "./strings.js";
 import { MODES } from "./ways/blend.js";
 
 /** @import { Session } from "./session.js" */

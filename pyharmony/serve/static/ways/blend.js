@@ -3,7 +3,8 @@
 import { ServiceError } from "../api.js";
 import { filed, number, python } from "../code.js";
 import { cornerOf, middlePlace } from "../geometry.js";
-import { STEPS, TEXTS, TO_MATCH, WORK } from "../strings.js";
+import { TO_MATCH } from "../names.js";
+import { STEPS, TEXTS, WORK } from "../strings.js";
 import { WAY } from "./way.js";
 
 /** @import { Picture } from "../api.js" */

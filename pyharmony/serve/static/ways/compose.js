@@ -4,7 +4,8 @@ import { filed, python } from "../code.js";
 import { blendOf, corrects, isVisible, layerModeOf, shadowOf, subjectsOf } from "../document.js";
 import { bodyOf } from "../fields.js";
 import { cornerOf, sameShape, standingPlace } from "../geometry.js";
-import { STEPS, TO_MATCH, WORK } from "../strings.js";
+import { TO_MATCH } from "../names.js";
+import { STEPS, WORK } from "../strings.js";
 import { WAY } from "./way.js";
 
 /** @import { Picture } from "../api.js" */
