@@ -3196,7 +3196,7 @@ def test_what_is_being_made_is_covered_by_nothing(browser: Any, service: Any, tm
 def test_it_is_small(browser: Any, service: Any) -> None:
     sizes = {path: len(gzip.compress(path.read_bytes(), 9)) for path in PAGE.rglob("*") if path.is_file()}
     assert sum(sizes.values()) <= 300_000
-    assert sum(size for path, size in sizes.items() if path.suffix == ".js") <= 165_000
+    assert sum(size for path, size in sizes.items() if path.suffix == ".js") <= 167_000
     with visiting(browser, service) as visit:
         loaded = visit.page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
         assert all(name.startswith(service.address) for name in loaded) and len(loaded) >= 6

@@ -1257,6 +1257,26 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_something_is_taken_away(service: Running) -> None:
+    photo = np.tile(np.random.default_rng(5).integers(60, 190, (15, 20, 3), np.uint8), (8, 8, 1))
+    mask = np.zeros((120, 160), np.uint8)
+    mask[50:70, 70:95] = 255
+    photo[mask > 0] = 250
+    ids = service.ids(image=photo, mask=mask, empty=np.zeros_like(mask), full=np.full_like(mask, 255))
+    names = {name: ids[name] for name in ("image", "mask")}
+    for options in ({}, {"grow": 5.0}):
+        answer = service.done("remove", **names, **options)
+        result, info = pyharmony.remove(photo, mask, return_info=True, **options)
+        assert np.array_equal(service.pixels(answer["picture"]), result)
+        assert answer["info"]["share"] == info.share and answer["info"]["reason"] == ""
+    copy = service.done("remove", image=ids["image"], mask=ids["empty"])
+    assert np.array_equal(service.pixels(copy["picture"]), photo) and copy["info"]["reason_code"] == "mask-empty"
+    refusal = service.start("remove", 60, image=ids["image"], mask=ids["full"]).json()
+    assert refusal["status"] == "failed" and refusal["error"]["code"] == "no-source"
+    for wrong in ({"grow": -1}, {"grow": 1001}, {"mask": None}, {"points": [[1, 1]]}):
+        assert service.start("remove", 60, **{**names, **wrong}).status_code == 422
+
+
 def test_an_edit_goes_back_into_its_photograph(service: Running) -> None:
     photo = np.random.default_rng(5).integers(50, 210, (36, 48, 3)).repeat(12, 0).repeat(12, 1).astype(np.uint8)
     edit = np.clip(photo * 1.04 + 3, 0, 255).astype(np.uint8)
@@ -2108,6 +2128,7 @@ def test_nothing_of_others_is_there(shared: Running) -> None:
         }],
         "merge": [{"photos": [mine["src"], mine["dst"]], "people": [mine["mask"], None]}],
         "apply-edit": [{"original": mine["src"], "edited": [mine["dst"]], "mask": mine["mask"]}],
+        "remove": [{"image": mine["src"], "mask": mine["mask"]}],
         "layers": [{"subject": subject, "background": mine["dst"]}],
         "live": [
             {**layers, "background": mine["dst"], "shadow": mine["grey"], "cast": [0, 0], "at": [1, 1],
