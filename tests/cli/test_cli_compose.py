@@ -327,12 +327,18 @@ def test_corrections_by_hand_are_options() -> None:
 
 def test_layers_and_whole_pictures_are_corrected_by_options() -> None:
     options = ("--at", "10,20", "--opacity", "0.5", "--mode", "soft-light", "--adjust-curve", "0,0.1,1,1")
-    options += ("--adjust-background-exposure", "1", "--adjust-result-curve", "0,0,0.5,0.6,1,1")
+    options += ("--adjust-background-exposure", "1", "--adjust-background-temperature", "20")
+    options += ("--adjust-background-contrast", "0.1", "--adjust-background-saturation", "0.9")
+    options += ("--adjust-background-curve", "0,0.05,1,1", "--adjust-result-exposure", "-0.5")
+    options += ("--adjust-result-temperature", "-10", "--adjust-result-contrast", "-0.1")
+    options += ("--adjust-result-saturation", "1.2", "--adjust-result-curve", "0,0,0.5,0.6,1,1")
+    below = {"exposure": 1, "temperature": 20, "contrast": 0.1, "saturation": 0.9, "curve": [(0, 0.05), (1, 1)]}
+    whole = {"exposure": -0.5, "temperature": -10, "contrast": -0.1, "saturation": 1.2}
     report_of("subject.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS[:-2], *options, "--save-recipe", "r.json")
     expected = pyharmony.compose(
         "subject.png", "scene.png", at=(10, 20), harmonize=None, shadow=False, grain=0, sharpness=0, opacity=0.5,
-        mode="soft_light", adjust={"curve": [(0, 0.1), (1, 1)]}, adjust_background={"exposure": 1},
-        adjust_result={"curve": [(0, 0), (0.5, 0.6), (1, 1)]},
+        mode="soft_light", adjust={"curve": [(0, 0.1), (1, 1)]}, adjust_background=below,
+        adjust_result={**whole, "curve": [(0, 0), (0.5, 0.6), (1, 1)]},
     )  # fmt: skip
     assert np.array_equal(pixels("out.png"), np.asarray(expected))
     report_of("subject.png", "scene.png", "-o", "again.png", "--recipe", "r.json")
