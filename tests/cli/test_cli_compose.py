@@ -345,6 +345,19 @@ def test_layers_and_whole_pictures_are_corrected_by_options() -> None:
     assert np.array_equal(pixels("again.png"), pixels("out.png"))
 
 
+def test_the_corners_of_the_photo_are_moved() -> None:
+    warp = ((0, 0), (0.1, 0.05), (0.1, -0.05), (0, 0))
+    options = (*PASTE_OPTIONS[:-2], "--at", "30,20", "--warp", "0,0,0.1,0.05,0.1,-0.05,0,0")
+    report_of("subject.png", "scene.png", "-o", "out.png", *options, "--save-recipe", "r.json")
+    paste = {"harmonize": None, "shadow": False, "grain": 0, "sharpness": 0}
+    expected = pyharmony.compose("subject.png", "scene.png", at=(30, 20), warp=warp, **paste)
+    assert np.array_equal(pixels("out.png"), np.asarray(expected))
+    assert json.loads(Path("r.json").read_text())["subjects"][0]["warp"] == [list(shift) for shift in warp]
+    for value in ("0,0,1", "0.6,0.6,0,0,0,0,0,0"):
+        failed = call("subject.png", "scene.png", "-o", "no.png", *PASTE_OPTIONS, "--warp", value, code=2)
+        assert "error: --warp: " in failed.stderr
+
+
 def test_it_takes_every_option_of_the_function() -> None:
     Image.fromarray(np.zeros((90, 130), np.uint8)).save("person.png")
     options = ("--people", "person.png", "--behind", "0", "--strength", "0.5", "--shadow-tint", "1,1,1.2")
