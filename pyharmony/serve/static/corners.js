@@ -67,8 +67,10 @@ export function warpedPoint(warp, [u, v]) {
 
 /** Returns the box around a warped one, relative to the centre of the photo, in its pixels. */
 /** @type {(box: Box, warp: Warp | null | undefined, photo: Size) => Box} */
-export function warpedBox(box, warp, { width, height }) {
+export function warpedBox(box, warp, photo) {
+  // Without a subject there is neither a box nor a photo.
   if (!warp) return box;
+  const { width, height } = photo;
   const points = SQUARE.map(([x, y]) => warpedPoint(warp, [
     (box.x + x * box.width) / width + 0.5, (box.y + y * box.height) / height + 0.5,
   ]));

@@ -50,6 +50,7 @@ test("a warp takes the corners to where they are shifted, and lines to lines", (
 test("the box of a warped cut-out is around it", () => {
   const box = { x: -100, y: -50, width: 200, height: 100 };
   assert.equal(corners.warpedBox(box, null, PHOTO), box);
+  assert.equal(corners.warpedBox(undefined, null, undefined), undefined);
   const { x, y, width, height } = corners.warpedBox(box, WARP, PHOTO);
   near([x, y, width, height], [-120, -60, 260, 120]);
 });
