@@ -342,6 +342,7 @@ OTHER_TEST_FILES = {
     "models": "test_cli_models",
     "place": "test_cli_place",
     "reflection": "test_cli_shadow",
+    "remove": "test_cli_remove",
     "segment": "test_cli_segment",
     "serve": "test_server",
     "shadow": "test_cli_shadow",
