@@ -105,12 +105,13 @@ def _halved(images: _Images) -> _Images:
     colours, hole, sources, loose = images
 
     def blocks(x: np.ndarray) -> Any:
-        padded = np.pad(x, [(0, n % 2) for n in x.shape[:2]] + [(0, 0)] * (x.ndim - 2))
+        odd = [(0, n % 2) for n in x.shape[:2]]
+        padded = np.pad(x, odd + [(0, 0)] * (x.ndim - 2)) if odd != [(0, 0)] * 2 else x
         return padded.reshape(len(padded) // 2, 2, padded.shape[1] // 2, 2, *x.shape[2:])
 
-    visible = sources | loose
-    count = blocks(visible).sum((1, 3))
-    total = blocks(np.where(visible[..., None], colours, 0)).sum((1, 3))
+    visible = blocks(sources | loose)
+    count = visible.sum((1, 3))
+    total = blocks(colours).sum((1, 3), where=visible[..., None])
     half: Bools = blocks(hole).any((1, 3))
     means = (total / np.maximum(count, 1)[..., None]).astype(np.float32)
     return means, half, blocks(sources).all((1, 3)) & ~half, half & ~blocks(hole & ~loose).any((1, 3))
@@ -303,10 +304,18 @@ def _separated(moves: Offsets, pieces: Labels) -> Offsets:
     return np.array(every, np.int64)
 
 
+def _changes(pieces: Labels) -> Bools:
+    """Returns where the pixel to the right or below is of another piece."""
+    result = np.zeros(pieces.shape, bool)
+    result[:, :-1] |= pieces[:, 1:] != pieces[:, :-1]
+    result[:-1] |= pieces[1:] != pieces[:-1]
+    return result
+
+
 def _move_pieces(level: _Size, moves: Offsets, pieces: Labels) -> None:
     """Moves each piece by up to a pixel, one after the other, to where it meets its surroundings best."""
     height, width = level.hole.shape
-    at = np.argwhere(level.hole)
+    at = np.argwhere(grown(_changes(pieces)) & level.hole)
     beside = np.concatenate([np.concatenate([at, at + step], 1) for step in _NEIGHBOURS])
     pairs = beside[((beside[:, 2:] >= 0) & (beside[:, 2:] < (height, width))).all(1)].T
     own, other = pieces[pairs[0], pairs[1]], pieces[pairs[2], pairs[3]]
@@ -343,10 +352,7 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels) -> None:
     Piece 0 is what is there: a loose pixel may stay.
     """
     height, width = level.hole.shape
-    change = np.zeros((height, width), bool)
-    change[:, :-1] |= pieces[:, 1:] != pieces[:, :-1]
-    change[:-1] |= pieces[1:] != pieces[:-1]
-    ys, xs = np.nonzero(grown(change, _BAND) & level.hole)
+    ys, xs = np.nonzero(grown(_changes(pieces), _BAND) & level.hole)
     free = level.loose[ys, xs]
     index = np.full((height, width), -1, np.int32)
     index[ys, xs] = np.arange(len(ys))
