@@ -33,7 +33,9 @@ _CHUNK = 64  # the queries that are compared at once
 _LEAST_SHARE, _LEAST_OFFSET = 1 / 15, 6
 _OFFSETS = 16, 64  # the offsets that are tried, for a speck and at most
 _RIM_PIXELS = 3  # the width of the rim that pieces have to match, in pixels
-_RIM_WEIGHT = 1.0
+#: The cost of a colour that the rim does not have, which is that of another thing: per level, and up to so many.
+_STRANGE_WEIGHT, _STRANGE_LEVELS = np.float32(0.25), 80
+_RIM_COLOURS = 300
 _SWEEPS = 5
 _GRADIENT_WEIGHT = 2.0  # of gradients among the features
 #: The cost of a longer offset, per side of the part, in squared levels: of equal pieces the nearer one is taken.
@@ -229,14 +231,29 @@ def _rim_costs(level: _Size, offsets: Offsets, ys: npt.NDArray[np.int64], xs: np
     own = level.features[rim]
     count = _sums(rim.astype(np.float32))[ys, xs]
     far = _FAR_COST / float(np.square(level.hole.shape).sum())
+    strange = _strangeness(level)
     for k, (dy, dx) in enumerate(offsets):
         copies, is_known = level.near(at_y + dy, at_x + dx)
         plane = np.zeros(level.hole.shape, np.float32)
         plane[rim] = _differences(copies, own) * np.where(is_known, 1, 1.5)
         cost = _sums(plane)[ys, xs] / np.maximum(count, _RIM_PIXELS)
         _, is_known = level.near(ys + dy, xs + dx)
-        result[:, k] = np.where(is_known, _RIM_WEIGHT * cost, _IMPOSSIBLE) + np.float32(far * (dy * dy + dx * dx))
+        cost += strange[np.clip(ys + dy, 0, len(strange) - 1), np.clip(xs + dx, 0, strange.shape[1] - 1)]
+        result[:, k] = np.where(is_known, cost, _IMPOSSIBLE) + np.float32(far * (dy * dy + dx * dx))
     return result
+
+
+def _strangeness(level: _Size) -> Float32:
+    """Returns a cost [h, w] of copying what has no colour of the rim, such as another thing."""
+    colours = level.features[..., :-2]
+    rim = colours[level.sources & grown(level.hole, 3 * _RIM_PIXELS)]
+    if not len(rim):  # what is around the hole is transparent
+        return np.zeros(level.hole.shape, np.float32)
+    rim = rim[:: max(1, len(rim) // _RIM_COLOURS)]
+    flat = colours.reshape(-1, colours.shape[2])
+    distances = np.square(flat).sum(1)[:, None] - 2 * product(flat, rim.T) + np.square(rim).sum(1)
+    nearest = np.sqrt(np.maximum(distances.min(1), 0)).reshape(level.hole.shape)
+    return _STRANGE_WEIGHT * np.minimum(nearest, _STRANGE_LEVELS)
 
 
 def _sums(plane: Float32) -> Float32:
