@@ -33,7 +33,9 @@ _CHUNK = 64  # the queries that are compared at once
 _LEAST_SHARE, _LEAST_OFFSET = 1 / 15, 6
 _OFFSETS = 16, 64  # the offsets that are tried, for a speck and at most
 _RIM_PIXELS = 3  # the width of the rim that pieces have to match, in pixels
-_RIM_WEIGHT = 1.0
+#: The cost of a colour that the rim does not have, which is that of another thing: per level, and up to so many.
+_STRANGE_WEIGHT, _STRANGE_LEVELS = np.float32(0.25), 80
+_RIM_COLOURS = 300
 _SWEEPS = 5
 _GRADIENT_WEIGHT = 2.0  # of gradients among the features
 #: The cost of a longer offset, per side of the part, in squared levels: of equal pieces the nearer one is taken.
@@ -105,12 +107,13 @@ def _halved(images: _Images) -> _Images:
     colours, hole, sources, loose = images
 
     def blocks(x: np.ndarray) -> Any:
-        padded = np.pad(x, [(0, n % 2) for n in x.shape[:2]] + [(0, 0)] * (x.ndim - 2))
+        odd = [(0, n % 2) for n in x.shape[:2]]
+        padded = np.pad(x, odd + [(0, 0)] * (x.ndim - 2)) if odd != [(0, 0)] * 2 else x
         return padded.reshape(len(padded) // 2, 2, padded.shape[1] // 2, 2, *x.shape[2:])
 
-    visible = sources | loose
-    count = blocks(visible).sum((1, 3))
-    total = blocks(np.where(visible[..., None], colours, 0)).sum((1, 3))
+    visible = blocks(sources | loose)
+    count = visible.sum((1, 3))
+    total = blocks(colours).sum((1, 3), where=visible[..., None])
     half: Bools = blocks(hole).any((1, 3))
     means = (total / np.maximum(count, 1)[..., None]).astype(np.float32)
     return means, half, blocks(sources).all((1, 3)) & ~half, half & ~blocks(hole & ~loose).any((1, 3))
@@ -228,14 +231,29 @@ def _rim_costs(level: _Size, offsets: Offsets, ys: npt.NDArray[np.int64], xs: np
     own = level.features[rim]
     count = _sums(rim.astype(np.float32))[ys, xs]
     far = _FAR_COST / float(np.square(level.hole.shape).sum())
+    strange = _strangeness(level)
     for k, (dy, dx) in enumerate(offsets):
         copies, is_known = level.near(at_y + dy, at_x + dx)
         plane = np.zeros(level.hole.shape, np.float32)
         plane[rim] = _differences(copies, own) * np.where(is_known, 1, 1.5)
         cost = _sums(plane)[ys, xs] / np.maximum(count, _RIM_PIXELS)
         _, is_known = level.near(ys + dy, xs + dx)
-        result[:, k] = np.where(is_known, _RIM_WEIGHT * cost, _IMPOSSIBLE) + np.float32(far * (dy * dy + dx * dx))
+        cost += strange[np.clip(ys + dy, 0, len(strange) - 1), np.clip(xs + dx, 0, strange.shape[1] - 1)]
+        result[:, k] = np.where(is_known, cost, _IMPOSSIBLE) + np.float32(far * (dy * dy + dx * dx))
     return result
+
+
+def _strangeness(level: _Size) -> Float32:
+    """Returns a cost [h, w] of copying what has no colour of the rim, such as another thing."""
+    colours = level.features[..., :-2]
+    rim = colours[level.sources & grown(level.hole, 3 * _RIM_PIXELS)]
+    if not len(rim):  # what is around the hole is transparent
+        return np.zeros(level.hole.shape, np.float32)
+    rim = rim[:: max(1, len(rim) // _RIM_COLOURS)]
+    flat = colours.reshape(-1, colours.shape[2])
+    distances = np.square(flat).sum(1)[:, None] - 2 * product(flat, rim.T) + np.square(rim).sum(1)
+    nearest = np.sqrt(np.maximum(distances.min(1), 0)).reshape(level.hole.shape)
+    return _STRANGE_WEIGHT * np.minimum(nearest, _STRANGE_LEVELS)
 
 
 def _sums(plane: Float32) -> Float32:
@@ -303,10 +321,18 @@ def _separated(moves: Offsets, pieces: Labels) -> Offsets:
     return np.array(every, np.int64)
 
 
+def _changes(pieces: Labels) -> Bools:
+    """Returns where the pixel to the right or below is of another piece."""
+    result = np.zeros(pieces.shape, bool)
+    result[:, :-1] |= pieces[:, 1:] != pieces[:, :-1]
+    result[:-1] |= pieces[1:] != pieces[:-1]
+    return result
+
+
 def _move_pieces(level: _Size, moves: Offsets, pieces: Labels) -> None:
     """Moves each piece by up to a pixel, one after the other, to where it meets its surroundings best."""
     height, width = level.hole.shape
-    at = np.argwhere(level.hole)
+    at = np.argwhere(grown(_changes(pieces)) & level.hole)
     beside = np.concatenate([np.concatenate([at, at + step], 1) for step in _NEIGHBOURS])
     pairs = beside[((beside[:, 2:] >= 0) & (beside[:, 2:] < (height, width))).all(1)].T
     own, other = pieces[pairs[0], pairs[1]], pieces[pairs[2], pairs[3]]
@@ -343,10 +369,7 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels) -> None:
     Piece 0 is what is there: a loose pixel may stay.
     """
     height, width = level.hole.shape
-    change = np.zeros((height, width), bool)
-    change[:, :-1] |= pieces[:, 1:] != pieces[:, :-1]
-    change[:-1] |= pieces[1:] != pieces[:-1]
-    ys, xs = np.nonzero(grown(change, _BAND) & level.hole)
+    ys, xs = np.nonzero(grown(_changes(pieces), _BAND) & level.hole)
     free = level.loose[ys, xs]
     index = np.full((height, width), -1, np.int32)
     index[ys, xs] = np.arange(len(ys))

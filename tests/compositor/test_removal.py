@@ -105,6 +105,17 @@ def test_every_dtype_and_layout(dtype: str, channels: int) -> None:
         assert (result[..., 3] == photo[..., 3]).all()
 
 
+def test_a_thing_with_nothing_around_it() -> None:
+    """What is transparent is neither copied nor filled."""
+    scene, thing, island = tiles(), disc(radius=10), disc(radius=35)
+    alpha = np.where((island > 0) & (thing == 0), 0, 255).astype(np.uint8)
+    photo = np.dstack([with_thing(scene, thing), alpha])
+    result, info = pyharmony.remove(photo, thing, grow=2, return_info=True)
+    assert (result == photo)[info.mask == 0].all() and (info.mask > 0).sum() == (thing > 0).sum()
+    colours = result[thing > 0][:, :3]
+    assert colours.std() > 20 and (np.abs(colours.astype(int) - (250, 20, 30)).sum(1) > 60).all()
+
+
 def test_tensors_and_files(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     scene, mask = tiles(), disc()

@@ -18,7 +18,7 @@ from .browsing import DESKTOP, Visit, pixels_of, saved, visiting
 pytestmark = [pytest.mark.house]
 
 TOUCH = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
-SCREENS = {
+SCREENS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 390, "height": 844}, **TOUCH},
     "tablet": {"viewport": {"width": 820, "height": 1180}, **TOUCH},
     "desktop": {"viewport": {"width": 1440, "height": 900}},
