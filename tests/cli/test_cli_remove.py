@@ -34,7 +34,27 @@ def test_points_and_masks_name_the_same_thing(tmp_path: Path) -> None:
     expected, info = pyharmony.remove(photo, mask, return_info=True)
     for path in (by_points, by_mask):
         assert np.array_equal(np.asarray(Image.open(path)), expected)
+    assert "--overwrite" in CliRunner().invoke(app, [*words, "--quality", "90"]).output
+    assert CliRunner().invoke(app, [*words, "--overwrite", "--quiet"]).exit_code == 0
     assert (expected == photo)[info.mask == 0].all() and (expected != photo)[mask > 0].any(1).mean() > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:.*filled from the rest:pyharmony.errors.PyHarmonyWarning")
+def test_other_prompts_say_it_too(tmp_path: Path) -> None:
+    whole = np.asarray(Image.open(PHOTO))
+    lasso = [(190, 140), (400, 140), (400, 620), (190, 620)]
+    prompts = {
+        "--box": ("195,150,200,470", pyharmony.segment(PHOTO, box=(195, 150, 200, 470)).mask),
+        "--beside": ("120,60", pyharmony.segment(PHOTO, points=[(294, 271), (120, 60)], labels=[1, 0]).mask),
+        "--lasso": (",".join(f"{x},{y}" for x, y in lasso), pyharmony.segment(PHOTO, lasso=lasso).mask),
+    }
+    for number, (option, (text, mask)) in enumerate(prompts.items()):
+        words = ["remove", str(PHOTO), option, text, "-o", str(tmp_path / f"{number}.png"), "--keep-gps"]
+        if option == "--beside":
+            words += ["--points", CLICK]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        assert np.array_equal(np.asarray(Image.open(tmp_path / f"{number}.png")), pyharmony.remove(whole, mask))
 
 
 @pytest.mark.parametrize(

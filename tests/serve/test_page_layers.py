@@ -19,6 +19,7 @@ from .browsing import (
     PHONE,
     Visit,
     at_plain_place,
+    axe_of,
     centre,
     composing,
     pixels_of,
@@ -246,6 +247,7 @@ def test_a_tone_curve_is_drawn(
         for _ in range(2):
             add.click()
         assert len(knots(visit)) == 5 and add.is_disabled()
+        assert axe_of(visit) == []
         page.locator(".knot").nth(1).focus()
         page.keyboard.press("Delete")
         assert len(knots(visit)) == 4

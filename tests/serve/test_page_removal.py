@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony.cli._app import app
 
-from .browsing import DESKTOP, Visit, pixels_of, saved, visiting
+from .browsing import DESKTOP, Visit, axe_of, pixels_of, saved, visiting
 
 pytestmark = [pytest.mark.house]
 
@@ -67,6 +67,7 @@ def test_what_is_in_the_way_is_taken_away(browser: Any, service: Any, tmp_path: 
         # Before and after; and back to the selection, where a part is added by a key.
         page.tap("#compare") if touch else page.press("#stage", "Space")
         assert page.get_attribute("#compare", "aria-pressed") == "true" and page.is_visible("#sides")
+        assert axe_of(visit) == []
         visit.click("[data-to=cut]")
         visit.step("cut")
         page.click("#start-over")

@@ -11,7 +11,7 @@ import pytest
 
 import pyharmony
 
-from .browsing import DESKTOP, Visit, composing, pixels_of, shapes, touching, visiting
+from .browsing import DESKTOP, Visit, axe_of, composing, pixels_of, shapes, touching, visiting
 
 pytestmark = [
     pytest.mark.house,
@@ -371,6 +371,7 @@ def test_all_of_it_by_fingers_and_at_each_width(
               || [...(one.labels ?? [])].map(({ innerText }) => innerText).join("") || one.innerText)"""
         )
         assert names and all(name.strip() for name in names)
+        assert axe_of(visit) == []
         # Words snap as any other subject.
         x, y = visit.on_picture(200, 150)
         visit.drag((x, y), (x + 5, y))
