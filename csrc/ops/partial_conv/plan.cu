@@ -382,20 +382,13 @@ PlanLayer layer_of(const PartialConvLayer& from, const Size& in, const Size& out
                    std::int64_t channels) {
   const ConvWindow& w = from.window;
   PlanLayer q{};
-  for (auto [to, value] : {std::pair{&q.kernel_h, w.kernel[0]},
-                           {&q.kernel_w, w.kernel[1]},
-                           {&q.stride_h, w.stride[0]},
-                           {&q.stride_w, w.stride[1]},
-                           {&q.padding_h, w.padding[0]},
-                           {&q.padding_w, w.padding[1]},
-                           {&q.dilation_h, w.dilation[0]},
-                           {&q.dilation_w, w.dilation[1]},
-                           {&q.height, in.height},
-                           {&q.width, in.width},
-                           {&q.out_height, out.height},
-                           {&q.out_width, out.width}}) {
-    *to = checked(value, "layers");
-  }
+  // nvcc 12.4 cannot deduce the type of such a list within the loop.
+  const std::pair<int*, std::int64_t> fields[] = {
+      {&q.kernel_h, w.kernel[0]},     {&q.kernel_w, w.kernel[1]},     {&q.stride_h, w.stride[0]},
+      {&q.stride_w, w.stride[1]},     {&q.padding_h, w.padding[0]},   {&q.padding_w, w.padding[1]},
+      {&q.dilation_h, w.dilation[0]}, {&q.dilation_w, w.dilation[1]}, {&q.height, in.height},
+      {&q.width, in.width},           {&q.out_height, out.height},    {&q.out_width, out.width}};
+  for (auto [to, value] : fields) *to = checked(value, "layers");
   // The kernels hold positions of taps as int.
   checked(in.height + 2 * w.padding[0] + w.kernel[0] * w.dilation[0], "layers");
   checked(in.width + 2 * w.padding[1] + w.kernel[1] * w.dilation[1], "layers");
