@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from ..shared import FLOODS
 
 pytestmark = [FLOODS]
 
-BLENDS = ("alpha", "gaussian_poisson", "gp_gan", "laplacian", "poisson")
+NEEDS_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+BLENDS = ("alpha", "gaussian_poisson", pytest.param("gp_gan", marks=NEEDS_TORCH), "laplacian", "poisson")
 EDITS: dict[str, dict[str, Any]] = {
     "detail_boost": {}, "illumination_change": {}, "inpaint": {}, "texture_flattening": {},
 }  # fmt: skip
@@ -172,6 +174,6 @@ def test_a_mask_that_fixes_nothing_is_refused_and_colours_fix_it() -> None:
     result = blend.poisson(src, dst, wrap="xy", color_weight=0.5)
     again = blend.poisson(turned(src, 5, 9), turned(dst, 5, 9), wrap="xy", color_weight=0.5)
     assert np.abs(turned(again, -5, -9).astype(int) - result).max() <= 1
-    for name in ("gaussian_poisson", "gp_gan"):
+    for name in ("gaussian_poisson", *(["gp_gan"] if find_spec("torch") else [])):
         with pytest.raises(ArgumentError, match="wrap: 'x' with preserve_background=False"):
             getattr(blend, name)(src, dst, disc(32, 40), wrap="x", preserve_background=False)
