@@ -2679,11 +2679,12 @@ def test_sample_photos(browser: Any, service: Any) -> None:
     with visiting(browser, service) as visit:
         without_people(visit)
         steps = {"compose": "cut", "harmonize": "match", "blend": "place", "apply-edit": "changes", "merge": "save"}
+        steps["remove"] = "cut"
         for way, step in steps.items():
             visit.way(way)
             visit.click("#sample")
             visit.step(step)
-            if way != "compose":
+            if way not in ("compose", "remove"):
                 visit.page.wait_for_selector("#download:enabled")
             visit.page.wait_for_url(f"**#{way}/{step}")
             visit.click("#home")

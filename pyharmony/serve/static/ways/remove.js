@@ -20,7 +20,7 @@ export const remove = {
   ...WAY,
   name: "remove",
   slots: [{ name: "background", icon: "i-photo" }],
-  samples: { background: "cowgirl.jpg" },
+  samples: { background: "reading.jpg" },
   steps: [["cut", STEPS.select], ["save", STEPS.save]],
   work: WORK.remove,
   cuts: true,
