@@ -65,11 +65,13 @@ class Curve(Numbers):
 
     least: int = 2
     most: int = 16
+    #: The least distance of two points in x: nearer ones have no slope in double precision.
+    apart: float = 1e-6
 
     @property
     def accepted(self) -> str:
         """The accepted points in words, for messages."""
-        return f"{self.least} to {self.most} points [x, y], each from 0 to 1, x rising"
+        return f"{self.least} to {self.most} points [x, y], each from 0 to 1, x rising by 1e-6 or more"
 
     def accepts(self, points: Any) -> bool:
         """Returns whether a sequence is the points of a tone curve."""
@@ -78,7 +80,7 @@ class Curve(Numbers):
         pairs: list[Any] = [one if isinstance(one, Sequence) and len(one) == 2 else (None, None) for one in points]
         if not all(_is_number(value) and 0 <= value <= 1 for pair in pairs for value in pair):
             return False
-        return all(one[0] < after[0] for one, after in itertools.pairwise(pairs))
+        return all(after[0] - one[0] >= self.apart for one, after in itertools.pairwise(pairs))
 
 
 def _is_number(value: Any) -> bool:

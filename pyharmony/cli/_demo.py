@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,9 +121,11 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
             copy.write_bytes((IMAGES / copy.name).read_bytes())
 
     def note(path: Path, text: str, words: str, *names: str) -> None:
-        console.note(f"{path}: {text}: pyharmony {words.format(*(photos / name for name in names))} -o {path.name}")
+        files = (shlex.quote(str(photos / name)) for name in names)
+        console.note(f"{path}: {text}: pyharmony {words.format(*files)} -o {path.name}")
 
-    pyharmony.apply_edit(*(photos / name for name in EDIT), out=edit)
+    with writing(str(output)):
+        pyharmony.apply_edit(*(photos / name for name in EDIT), out=edit)
     note(edit, "an edit in its photograph, which is otherwise the same", "apply-edit {} {}", *EDIT)
     composites = [composite_of(scene) for scene in SCENES]
     records = []
@@ -142,7 +145,8 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
                             "click": scene.click, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
                             "reasons": list(subject.reasons), "networks": one.networks})  # fmt: skip
         write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=75)
-    pyharmony.merge([photos / name for name in MERGE], out=merged)
+    with writing(str(output)):
+        pyharmony.merge([photos / name for name in MERGE], out=merged)
     note(merged, "everyone of two photos in one", "merge {} {}", *MERGE)
     console.note(f"open {page_path}: photos, the person pasted, and with the light of the other photo")
     console.result(

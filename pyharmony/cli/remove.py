@@ -44,7 +44,11 @@ def remove(
     with as_failures(words):
         io.check_target(picture, sys.stdout.buffer if output == STREAM else output, quality=quality_value)
     arguments = REMOVE.arguments({name: value for name, value in options.items() if name not in prompts})
-    with console.status("removing", True), as_failures(words), reading(f"--mask: {options.get('mask')}"):
+    with (
+        console.status("removing", True),
+        as_failures(words),
+        reading(f"--mask: {options['mask']}" if "mask" in options else image),
+    ):
         mask = arguments.pop("mask", None)
         if mask is None:
             masks = prompted(segmentation.Session(picture), prompts)

@@ -324,9 +324,9 @@ def compose(
             corrected one and matched to it.
         adjust_result: such corrections of the finished composite. `ComposeInfo.layers` has them as a layer on top.
         warp: how far the corners of the photo move, upper left, upper right, lower right and lower left: ((dx, dy), …)
-            in shares of its width and height. It is the perspective of a plane, a homography (Hartley and Zisserman,
-            Multiple View Geometry, 2004, section 4.1), before scale, rotation and mirroring; the corners have to stay
-            convex. Pixels are resampled once.
+            in shares of its width and height, each at most 10. It is the perspective of a plane, a homography (Hartley
+            and Zisserman, Multiple View Geometry, 2004, section 4.1), before scale, rotation and mirroring; the corners
+            have to stay convex. Pixels are resampled once.
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
         recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it, to which 'crop', [x, y,

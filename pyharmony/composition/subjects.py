@@ -263,7 +263,7 @@ def _is_auto(value: Any) -> bool:
 
 
 def _is_same(value: Any, default: Any) -> bool:
-    return value is default or (isinstance(value, (str, float)) and value == default)
+    return value is default or (isinstance(value, (str, int, float)) and value == default)
 
 
 def _is_list_of_each(value: Any) -> bool:

@@ -75,8 +75,8 @@ def remove(call: Call, *, grow: float | None = None) -> Any:
         mask: the mask of the thing, of the image's size, of any kind that `pyharmony.blend` accepts; with its shadow,
             if that goes too. What is at least a tenth inside goes whole.
         at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
-        grow: the pixels by which the mask is widened, for its soft edge and the trace of light around it, 0 to 1000;
-            None: by the sizes of the image and the thing.
+        grow: the pixels by which the mask is widened, for its soft edge and the trace of light around it, 0 to 1000,
+            and by up to as many more where that hides the seam; None: by the sizes of the image and the thing.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda'; the work is done on the CPU, and arrays on a CUDA device are copied.
         return_info: whether to return a RemoveInfo too, or one for each item.

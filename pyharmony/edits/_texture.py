@@ -8,6 +8,7 @@ equation joins the gradients of all pieces.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,6 +176,8 @@ def _frequent(level: _Size) -> Offsets:
     norms = np.square(patches).sum(1)
     area = int(np.count_nonzero(level.hole))
     queries, count = (min(most, least + area // per) for (least, most), per in ((_QUERIES, 1), (_OFFSETS, 16)))
+    # A long thin image is not reduced: labels take the square of their number for each pixel of the hole.
+    count = min(count, math.isqrt(_COARSE_HOLE * _OFFSETS[1] ** 2 // max(1, area)))
     every = np.arange(0, len(ys), max(1, -(-len(ys) // queries)))
     least = max(_LEAST_OFFSET, _LEAST_SHARE * max(height, width))
     columns = np.ascontiguousarray(patches.T)

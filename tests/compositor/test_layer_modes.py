@@ -142,7 +142,7 @@ def test_arguments_are_of_all_subjects_or_of_each() -> None:
     result, info = composed(pair, ground(), opacity=0.5, mode="screen", **places)
     assert [(one["opacity"], one["mode"]) for one in info.recipe["subjects"]] == [(0.5, "screen")] * 2
     subjects = [Subject(object_(), at=(5, 20), opacity=0.5, mode="screen") for _ in pair]
-    assert np.array_equal(pyharmony.compose(subjects, ground(), **PASTE_OPTIONS), result)
+    assert np.array_equal(pyharmony.compose(subjects, ground(), opacity=1, **PASTE_OPTIONS), result)
     with pytest.warns(DeprecationWarning, match="opacity: a list in step with that of the subjects"):
         pyharmony.compose(pair, ground(), opacity=[0.5, 1.0], **places)
     with pytest.raises(ArgumentError, match="opacity: passed beside a Subject, expected opacity of each Subject"):
@@ -274,6 +274,8 @@ def test_a_tone_curve_is_checked() -> None:
             color.Retouching(curve=curve)  # type: ignore[arg-type]
     with pytest.raises(DTypeError, match="curve: str, expected 2 to 16 points"):
         color.Retouching(curve="x")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=f"^curve: .*{NO_CURVE}"):
+        color.Retouching(curve=((0, 0), (1e-9, 1), (1, 1)))
     assert color.Retouching(curve=((0, 0), (1, 1))) == color.Retouching()
 
 

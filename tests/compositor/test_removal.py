@@ -116,6 +116,16 @@ def test_a_thing_with_nothing_around_it() -> None:
     assert colours.std() > 20 and (np.abs(colours.astype(int) - (250, 20, 30)).sum(1) > 60).all()
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
+def test_nothing_is_taken_from_what_is_transparent(is_empty: bool) -> None:
+    alpha = np.where(disc(radius=60) > 0, 0, 0 if is_empty else 255).astype(np.uint8)
+    photo = np.dstack([tiles(), alpha])
+    result, info = pyharmony.remove(photo, disc(radius=10), return_info=True)
+    assert (result == photo).all() and info.method == "copy" and info.mask is None
+    assert "transparent" in info.reason or "alpha" in info.reason
+
+
 def test_tensors_and_files(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     scene, mask = tiles(), disc()
