@@ -50,7 +50,7 @@ class RemoveInfo(_reprs.Line):
         >>> mask[28:36, 28:36] = 255
         >>> result, info = edits.remove(image, mask, grow=1, return_info=True)
         >>> info.method, round(info.share, 3)
-        ('offsets', 0.024)
+        ('offsets', 0.035)
     """
 
     method: str

@@ -57,7 +57,7 @@ def in_session(folder: Path, work: Callable[[Any], Awaitable[Any]], *options: st
     server = mcp.StdioServerParameters(command=sys.executable, args=words, env=environment, cwd=str(folder))
 
     async def run() -> Any:
-        async with mcp.stdio_client(server) as streams, mcp.ClientSession(*streams) as session:
+        async with mcp.stdio_client(server, errlog=sys.__stderr__) as streams, mcp.ClientSession(*streams) as session:
             await session.initialize()
             return await work(session)
 
