@@ -262,7 +262,7 @@ def panels(src: Image.Image, dst: Image.Image, result: Image.Image, near: tuple[
 def commands() -> dict[str, str]:
     """Returns the commands of docs/gallery.md, by the names of what they write."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", (IMAGES.parent / "gallery.md").read_text(), re.M | re.S)
-    return {match[1]: block for block in blocks if (match := re.search(r"-o (\w+)\.png", block))}
+    return {match[1]: block for block in blocks if (match := re.search(r".*-o (\w+)\.png", block, re.S))}
 
 
 def pairs(names: list[str]) -> None:

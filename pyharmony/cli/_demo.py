@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,15 +25,18 @@ if TYPE_CHECKING:
 
 
 class Scene(NamedTuple):
-    """Two photos, and the click (x, y) on the person in the first who is inserted into the second."""
+    """Two photos, and the clicks (x, y) on the person in the first who is inserted into the second."""
 
     subject: str
     background: str
-    click: tuple[int, int]
+    clicks: tuple[tuple[int, int], ...]
 
 
 #: From the sun to a dull sky, and from a park to dusk.
-SCENES = (Scene("bananas", "game", (350, 150)), Scene("coat", "pier", (128, 160)))
+SCENES = (
+    Scene("bananas", "game", ((350, 150), (310, 400), (480, 380))),
+    Scene("coat", "pier", ((128, 160),)),
+)
 #: A photograph and an AI edit of it, and two photos of one room.
 EDIT, MERGE = ("desk.jpg", "desk_edit.jpg"), ("reading.jpg", "leaving.jpg")
 #: The arguments of a plain paste of the cut-out.
@@ -57,13 +62,13 @@ class Composite(NamedTuple):
 
 
 def composite_of(scene: Scene) -> Composite:
-    """Returns the composite of a scene: one click and the defaults."""
+    """Returns the composite of a scene: its clicks and the defaults."""
     import pyharmony
 
     photo, background = (load(IMAGES / f"{name}.jpg") for name in (scene.subject, scene.background))
     start = time.perf_counter()
     with _shipped.noted() as networks:
-        result, info = pyharmony.compose(photo, background, points=scene.click, return_info=True)
+        result, info = pyharmony.compose(photo, background, points=scene.clicks, return_info=True)
     seconds = time.perf_counter() - start
     plain = {**info.recipe, "subjects": [{**info.recipe["subjects"][0], **PASTE_ARGUMENTS}]}
     pasted = pyharmony.compose(photo, background, recipe=plain)
@@ -120,9 +125,11 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
         for copy in copies:
             copy.write_bytes((IMAGES / copy.name).read_bytes())
 
+    program = "pyharmony" if shutil.which("pyharmony") else f"{sys.executable} -m pyharmony"
+
     def note(path: Path, text: str, words: str, *names: str) -> None:
         files = (shlex.quote(str(photos / name)) for name in names)
-        console.note(f"{path}: {text}: pyharmony {words.format(*files)} -o {path.name}")
+        console.note(f"{path}: {text}: {program} {words.format(*files)} -o {path.name}")
 
     with writing(str(output)):
         pyharmony.apply_edit(*(photos / name for name in EDIT), out=edit)
@@ -137,12 +144,12 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
             subject = one.info.subjects[0]
             spot = subject.placement
             assert spot is not None  # noqa: S101  # the place is estimated, not passed
-            words = f"compose {{}} {{}} --points {scene.click[0]},{scene.click[1]}"
-            text = f"one click, {one.seconds:.2f} s, layers in {path['layers'].name}"
+            words = f"compose {{}} {{}} --points {','.join(str(value) for click in scene.clicks for value in click)}"
+            text = f"clicks: {len(scene.clicks)}, {one.seconds:.2f} s, layers in {path['layers'].name}"
             note(path["picture"], text, words, f"{scene.subject}.jpg", f"{scene.background}.jpg")
             place = {"score": spot.score, "scale": spot.scale, "angle": spot.angle}
             records.append({**{key: str(file) for key, file in path.items()}, "seconds": round(one.seconds, 3),
-                            "click": scene.click, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
+                            "clicks": scene.clicks, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
                             "reasons": list(subject.reasons), "networks": one.networks})  # fmt: skip
         write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=75)
     with writing(str(output)):

@@ -17,7 +17,7 @@ def demo(
     ),
     overwrite: Annotated[bool, switch("--overwrite", "Replace images of an earlier demo.")] = False,
 ) -> None:
-    """Put an edit back into its photograph, two people into other photos by one click each, and merge two photos.
+    """Put an edit back into its photograph, two people into other photos by clicks, and merge two photos.
 
     cup.png has the edit, game.png and pier.png are the composites, with layers (.ora) and recipes (.json), and
     visit.png is the merge. together.jpg shows the composites beside their photos and pasted. The photos are in the

@@ -1801,8 +1801,9 @@ def test_demo_does_the_main_job() -> None:
     notes = result.stderr.splitlines()
     assert f"open {report['page']}: photos, the person pasted" in result.stderr
     # Each printed command, on the photos beside the pictures, makes the same picture.
-    lines = [line.rpartition(": pyharmony ") for line in notes if ": pyharmony " in line]
-    assert [line[0].partition(":")[0] for line in lines] == [
+    matches = [re.fullmatch(r"(.+?): .+: (?:\S+ -m )?pyharmony (.+)", line) for line in notes]
+    lines = [match for match in matches if match]
+    assert [line[1] for line in lines] == [
         report["edit"], *(record["picture"] for record in report["composites"]), report["merge"],
     ]  # fmt: skip
     for line in lines:

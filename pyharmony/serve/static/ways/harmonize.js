@@ -26,7 +26,7 @@ export const harmonize = {
 
   async fromSamples(samples) {
     const { source, background, mask } = /** @type {Required<Pictures>} */ (samples);
-    const at = [0.16 * background.width, 0.58 * background.height];
+    const at = [208, 113];  // in the crema
     const body = { src: source.id, dst: background.id, mask: mask.id, at, mode: "alpha", save_mask: true };
     const { result } = await api.run("blend", body);
     return { composite: { ...result.picture, name: "composite.png" }, mask: { ...result.mask, name: "mask.png" } };
