@@ -53,7 +53,8 @@ def checked(value: Any, name: str = "warp") -> Corners | None:
     if value is None:
         return None
     try:
-        shifts = np.asarray(value, np.float64)
+        numbers = np.asarray(value)
+        shifts = numbers.astype(np.float64) if numbers.dtype.kind in "iuf" else np.zeros(0)
     except (TypeError, ValueError, OverflowError):
         shifts = np.zeros(0)
     if shifts.shape != (4, 2) or not (np.abs(shifts) <= _MAX_SHIFT).all():

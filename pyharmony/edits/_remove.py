@@ -16,7 +16,7 @@ from .._images.call import Call, on_object
 from .._images.frame import Job, store
 from .._images.planes import connected_parts, grown
 from .._images.region import Region, as_float, bounding_box
-from ..errors import NO_REASON, MaskError, PyHarmonyWarning, Reason, UnchangedWarning
+from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyWarning, Reason, UnchangedWarning
 from ._texture import completed
 
 #: The least value of a mask, 0 to 1, that is taken away: what is fainter is a trace of a soft edge.
@@ -24,6 +24,7 @@ _LEAST_COVER = 0.1
 #: The default growth: shares of the longer side of the image and of the thing's size, and a least one, in pixels.
 _GROW_OF_SIDE, _GROW_OF_SIZE, _LEAST_GROW = 0.006, 0.1, 2
 _MOST_GROW = 1000
+_LARGEST_VALUE = 1e12  # of images of floats
 #: The holes that are filled one by one; nearer ones are joined until they are so few.
 _MOST_HOLES = 400
 _LEAST_MARGIN = 48  # pixels around a hole to copy from, at least; else as many as the hole is wide and high
@@ -88,7 +89,7 @@ def remove(call: Call, *, grow: float | None = None) -> Any:
 
     Raises:
         MaskError: mask is None, or leaves too little of the image to copy from.
-        ArgumentError: grow is outside of its range; the image contains NaN or infinities.
+        ArgumentError: grow is outside of its range; the image contains NaN, infinities or values beyond 1e12.
         PyHarmonyError: see `pyharmony.blend`.
 
     Example:
@@ -118,7 +119,10 @@ def _removed(job: Job, grow: int | None) -> RemoveInfo:
     job.begin()
     if job.bbox.empty:
         return RemoveInfo("copy", 0.0)
-    inside = as_float(job.mask_of(Region.whole(job.shape))) >= _LEAST_COVER
+    # The mask of a job is that of the caller times the alpha of the image.
+    cover = as_float(job.mask_of(Region.whole(job.shape)))
+    alpha = np.float32(1) if job.dst_alpha is None else as_float(job.dst_alpha)
+    inside: Bools = (cover > 0) & (cover >= _LEAST_COVER * alpha)
     if not inside.any():
         return RemoveInfo("copy", 0.0, reason=Reason("mask-faint", f"mask is below {_LEAST_COVER:g} everywhere"))
     if grow is None:
@@ -133,6 +137,8 @@ def _removed(job: Job, grow: int | None) -> RemoveInfo:
     if share > _REFUSED_SHARE:
         most = f"at most {_REFUSED_SHARE:.0%}, the rest of which is copied into it"
         raise MaskError(f"mask: {share:.0%} of the image with its growth, expected {most}", code="no-source")
+    if job.dst.dtype.kind == "f" and np.abs(job.dst).max() > _LARGEST_VALUE:
+        raise ArgumentError(f"image: values above {_LARGEST_VALUE:g}, expected at most that, whose squares are finite")
     unit = np.float32(VALUE_RANGE[job.dst.dtype.name] / 255)
     mask = np.zeros(job.shape, np.uint8)
     for part, one in _parts(hole, sources):

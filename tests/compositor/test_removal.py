@@ -126,6 +126,18 @@ def test_nothing_is_taken_from_what_is_transparent(is_empty: bool) -> None:
     assert "transparent" in info.reason or "alpha" in info.reason
 
 
+def test_a_faint_thing_goes_whole() -> None:
+    thing = disc(radius=10)
+    alpha = np.where(thing > 0, 20, 255).astype(np.uint8)
+    _, info = pyharmony.remove(np.dstack([tiles(), alpha]), thing, grow=0, return_info=True)
+    assert (info.mask == thing).all()
+
+
+def test_values_whose_squares_are_not_finite_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"image: values above 1e\+12, expected"):
+        pyharmony.remove(np.full((*disc().shape, 3), 1e36, np.float32), disc())
+
+
 def test_tensors_and_files(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     scene, mask = tiles(), disc()
