@@ -7,7 +7,7 @@ import { textOf } from "./lettering.js";
 import { boundsOf, canvasOf, cutOutOf, fileOfCanvas } from "./pixels.js";
 import { ServiceError } from "./requests.js";
 import { START, TEXTS } from "./strings.js";
-import { uploaded as uploadedText } from "./texts.js";
+import { uploadOfText } from "./texts.js";
 import { partsOf } from "./zip.js";
 
 /** @import { Picture } from "./api.js" */
@@ -56,9 +56,13 @@ export const photosOf = ({ page }) => [
   ...new Set([...page.subjects.filter(({ text }) => !textOf(text)).map(({ file }) => String(file)), page.background]),
 ];
 
-/** Returns a document of a recipe and its photos: each by its name, others in the order of the names. */
-/** @type {(recipe: Recipe, photos: Picture[]) => Promise<Opened>} */
-export async function openedRecipe(recipe, photos) {
+/**
+ * Returns a document of a recipe and its photos: each by its name, others in the order of the names; most: the largest
+ * number of pixels of words, which are drawn again.
+ *
+ * @type {(recipe: Recipe, photos: Picture[], most: number) => Promise<Opened>}
+ */
+export async function openedRecipe(recipe, photos, most) {
   const names = photosOf(recipe);
   const every = [...names, ...recipe.page.subjects.map(({ file }) => String(file))];
   const named = photos.filter(({ name = "" }) => every.includes(baseOf(name)));
@@ -68,12 +72,15 @@ export async function openedRecipe(recipe, photos) {
     pictures[names.indexOf(name)] ?? named.find((one) => baseOf(one.name ?? "") === name));
   const subjects = await Promise.all(recipe.page.subjects.map(async (own, i) => {
     const text = textOf(own.text);
-    const photo = photoOf(String(own.file)) ?? (text && (await uploadedText(text, i + 1)).photo);
+    const file = photoOf(String(own.file));
+    const lettering = text && !file ? await uploadOfText(text, i + 1, most) : null;
+    const photo = lettering?.photo ?? file;
     const mask = await maskOf(recipe.subjects[i].mask, photo);
     /** Values of another kind than those of the page are left out. */
     const like = { ...BEGIN, softness: 0, shadowStrength: 0 };
     const kept = KEPT.filter((key) => typeof own[key] === typeof like[key] && (own[key] !== null || key === "tip"));
     const values = Object.fromEntries(kept.map((key) => [key, own[key]]));
+    if (lettering && values.place) values.place = { ...values.place, scale: lettering.scale };
     const steps = mask ? [{ kind: "mask", mask: mask.id }] : [];
     return /** @type {Partial<Subject>} */ ({ ...values, text, photo, mask, steps });
   }));
