@@ -257,6 +257,8 @@ def test_a_project_that_is_broken_foreign_newer_or_too_large_is_refused(
             "slot": edited(lambda all: all["pictures"].pop("mask")),
             "state": edited(lambda all: all["states"][0].update(steps="click")),
             "place": edited(lambda all: all["states"][0].update(place={"x": "0"})),
+            "warp": edited(lambda all: all["states"][0].update(warp=[[0, 0]])),
+            "url": edited(lambda all: all["pictures"]["source"].update(id="x", proxy_url="")),
             "now": edited(lambda all: all.update(now=99)),
             "step": edited(lambda all: all.update(step="cut")),
             "newer": edited(lambda all: all.update(version=2)),

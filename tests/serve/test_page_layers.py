@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,19 @@ def test_a_subject_has_an_opacity_and_a_mode(browser: Any, service: Any, tmp_pat
         assert (np.abs(opened - expected) > 2).mean() < 0.01
         visit.click("[data-to=match]")
         assert page.input_value("#opacity") == "60" and page.input_value("#layer-mode") == mode
+        visit.leave()
+        # Those of other programs may have modes that the page has not.
+        with zipfile.ZipFile(layers) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        parts["stack.xml"] = re.sub(rb'opacity="0[^"]*"', b'opacity="2"', parts["stack.xml"])
+        parts["stack.xml"] = parts["stack.xml"].replace(f"svg:{mode}".encode(), b"svg:color-dodge")
+        with zipfile.ZipFile(layers, "w") as archive:
+            for name, data in parts.items():
+                archive.writestr(name, data)
+        page.set_input_files("#open-file", str(layers))
+        visit.step("place")
+        visit.settled()
+        assert (np.abs(pixels_of(visit.download())[..., :3].astype(int) - plain) > 2).mean() < 0.01
         visit.leave()
 
 

@@ -316,6 +316,37 @@ def test_words_are_added_edited_and_saved(browser: Any, service: Any, tmp_path: 
         assert np.array_equal(pixels_of(visit.download()), result)
 
 
+def test_late_words_change_their_subject_alone(browser: Any, service: Any, tmp_path: Path) -> None:
+    """Their image arrives after a step was undone, or another subject was chosen."""
+    held: list[Any] = []
+    with visiting(browser, service) as visit:
+        page = visit.page
+        tools_of(visit, shapes(tmp_path))
+        visit.click("#add-text")
+        page.wait_for_selector("#text:not([hidden])")
+        visit.settled()
+
+        def let_go() -> None:
+            visit.comes(lambda: len(held) == 1)
+            held.pop().continue_()
+            page.wait_for_selector("html[data-busy=false]")
+            visit.settled()
+
+        page.route("**/api/v1/pictures?*", lambda route: held.append(route))
+        page.focus("#stage")
+        page.keyboard.press("Shift++")
+        page.keyboard.press("Control+z")
+        let_go()
+        assert size_of(visit) == 30 and page.is_enabled("#redo")
+        page.fill("#text-string", "Late")
+        page.locator("#subject-list [data-key=name-1]").click()
+        let_go()
+        names = page.locator("#subject-list .name")
+        assert names.all_inner_texts() == ["2. Late", "1. alpha.png"] and page.is_hidden("#text")
+        visit.click("#undo")
+        visit.comes(lambda: names.all_inner_texts() == ["2. Your words", "1. alpha.png"])
+
+
 def test_empty_words_are_refused(browser: Any, service: Any, tmp_path: Path) -> None:
     with visiting(browser, service) as visit:
         tools_of(visit, shapes(tmp_path))

@@ -56,9 +56,13 @@ function writeValue({ name, initial, unit, factor }) {
   $(`${idOf(name)}-out`).textContent = value > 0 && initial === 0 && name !== "exposure" ? `+${text}` : text;
 }
 
-/** Creates the sliders and the curve. */
+/** @param {Aim} to */
+function setAim(to) { for (const one of inputs("input[name=adjusts]")) one.checked = one.value === to; }
+
+/** Creates the sliders and the curve; each picture begins with the subject. */
 export function build() {
   curve = new CurveEditor();
+  setAim("adjust");
   $("adjustments").replaceChildren(...EVERY.map(({ name, low, high }) => {
     const id = idOf(name);
     return elementOf(
@@ -87,7 +91,7 @@ export function show({ doc }) {
 
 /** Chooses what is corrected, and opens its controls. @type {(session: Session, to: Aim) => void} */
 export function aimAt(session, to) {
-  for (const one of inputs("input[name=adjusts]")) one.checked = one.value === to;
+  setAim(to);
   /** @type {HTMLDetailsElement} */ ($("adjust")).open = true;
   session.refresh(true);
 }

@@ -2,7 +2,6 @@
 // gone or needs its token.
 
 import * as api from "./api.js";
-import { completed } from "./document.js";
 import { $, all, buttonOf, elementOf, fields, inputs, passFocus } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { Editor } from "./editor.js";
@@ -96,8 +95,7 @@ async function showDrafts() {
 async function goOn(draft, step = draft.step) {
   show("editor");
   try {
-    const stored = { pictures: draft.pictures, states: draft.states.map(completed) };
-    const { pictures, states } = await renewed(stored, async (id) => {
+    const { pictures, states } = await renewed({ pictures: draft.pictures, states: draft.states }, async (id) => {
       const blob = await drafts.fileOf(id);
       const file = blob instanceof File ? blob : new File([blob], "picture");
       const picture = await api.find(id);

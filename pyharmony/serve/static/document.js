@@ -78,8 +78,7 @@ export class DocumentHistory {
    */
   constructor(first = {}, { states, now } = { states: [{ ...BEGIN, ...first }], now: 0 }) {
     // Those of older pages lack what was added since.
-    this.states = states.map((doc) => (
-      { ...BEGIN, ...doc, others: (doc.others ?? []).map((one) => ({ ...FIRST, ...one })) }));
+    this.states = states.map(completed);
     this.now = now;
     /** @type {Doc | null} */
     this.aside = null;

@@ -89,6 +89,7 @@ export class Editor {
     this.session?.cropping.close();
     this.session?.warping.close();
     this.session?.guides.close();
+    this.session?.texts.leave();
     this.session = null;
     this.jobs.cancelAll();
     this.blends.stop();

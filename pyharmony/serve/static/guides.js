@@ -151,6 +151,9 @@ export class Guides {
     this.own.visible(isShown);
     if (!isShown) return;
     if (isOn) this.load();
+    const lines = this.own.getChildren();
+    // A line that is being dragged stays, unless a guide was added or removed meanwhile.
+    if (lines.length === this.guides.length && lines.some((line) => line.isDragging())) return;
     this.own.destroyChildren();
     this.guides.forEach((guide, i) => this.own.add(this.lineOf(guide, i)));
     this.list();

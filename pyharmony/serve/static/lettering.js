@@ -72,13 +72,23 @@ export const densityOf = ({ width, height }, most = MOST_PIXELS) => Math.min(
   DENSITY, Math.sqrt(Math.min(most, MOST_PIXELS) / (width * height)), MOST_SIDE / Math.max(width, height),
 );
 
-/** Draws a text, and returns it with the scale at which it has its size; most: the largest number of pixels. */
-/** @type {(text: Text, most: number) => { canvas: HTMLCanvasElement, scale: number }} */
-export function drawn(text, most) {
+/** Returns where the lines of a text lie in the fonts of this machine, and the pixels for one of the background. */
+/** @type {(text: Text, most: number) => { layout: Layout, density: number }} */
+function measured(text, most) {
   const measure = /** @type {CanvasRenderingContext2D} */ (canvasOf(1, 1).getContext("2d"));
   measure.font = fontOf(text);
   const layout = layoutOf(text, (string) => measure.measureText(string));
-  const density = densityOf(layout, most);
+  return { layout, density: densityOf(layout, most) };
+}
+
+/** Returns the scale at which an image of a text has its size; most: the largest number of pixels. */
+/** @type {(text: Text, most: number) => number} */
+export const scaleOf = (text, most) => 1 / measured(text, most).density;
+
+/** Draws a text, and returns it with the scale at which it has its size; most: the largest number of pixels. */
+/** @type {(text: Text, most: number) => { canvas: HTMLCanvasElement, scale: number }} */
+export function canvasOfText(text, most) {
+  const { layout, density } = measured(text, most);
   const canvas = canvasOf(layout.width * density, layout.height * density, (context) => {
     context.scale(density, density);
     Object.assign(context, { font: fontOf(text), fillStyle: text.colour });

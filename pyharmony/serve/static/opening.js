@@ -1,13 +1,16 @@
 // Opens what the page has saved: a recipe with its photos, and the layers of an OpenRaster file.
 
 import * as api from "./api.js";
-import { BEGIN, documentOf, isVisible, subjectsOf } from "./document.js";
-import { UNPLACED } from "./geometry.js";
+import { documentOf, isVisible, subjectsOf } from "./document.js";
+import { UNPLACED, clamp } from "./geometry.js";
 import { textOf } from "./lettering.js";
+import { LAYER_MODES } from "./names.js";
 import { boundsOf, canvasOf, cutOutOf, fileOfCanvas } from "./pixels.js";
+import { isSound } from "./project.js";
 import { ServiceError } from "./requests.js";
+import { isGuide } from "./snapping.js";
 import { START, TEXTS } from "./strings.js";
-import { uploaded as uploadedText } from "./texts.js";
+import { uploadOfText } from "./texts.js";
 import { partsOf } from "./zip.js";
 
 /** @import { Picture } from "./api.js" */
@@ -56,9 +59,13 @@ export const photosOf = ({ page }) => [
   ...new Set([...page.subjects.filter(({ text }) => !textOf(text)).map(({ file }) => String(file)), page.background]),
 ];
 
-/** Returns a document of a recipe and its photos: each by its name, others in the order of the names. */
-/** @type {(recipe: Recipe, photos: Picture[]) => Promise<Opened>} */
-export async function openedRecipe(recipe, photos) {
+/**
+ * Returns a document of a recipe and its photos: each by its name, others in the order of the names; most: the largest
+ * number of pixels of words, which are drawn again.
+ *
+ * @type {(recipe: Recipe, photos: Picture[], most: number) => Promise<Opened>}
+ */
+export async function openedRecipe(recipe, photos, most) {
   const names = photosOf(recipe);
   const every = [...names, ...recipe.page.subjects.map(({ file }) => String(file))];
   const named = photos.filter(({ name = "" }) => every.includes(baseOf(name)));
@@ -68,17 +75,17 @@ export async function openedRecipe(recipe, photos) {
     pictures[names.indexOf(name)] ?? named.find((one) => baseOf(one.name ?? "") === name));
   const subjects = await Promise.all(recipe.page.subjects.map(async (own, i) => {
     const text = textOf(own.text);
-    const photo = photoOf(String(own.file)) ?? (text && (await uploadedText(text, i + 1)).photo);
+    const file = photoOf(String(own.file));
+    const lettering = text && !file ? await uploadOfText(text, i + 1, most) : null;
+    const photo = lettering?.photo ?? file;
     const mask = await maskOf(recipe.subjects[i].mask, photo);
     /** Values of another kind than those of the page are left out. */
-    const like = { ...BEGIN, softness: 0, shadowStrength: 0 };
-    const kept = KEPT.filter((key) => typeof own[key] === typeof like[key] && (own[key] !== null || key === "tip"));
-    const values = Object.fromEntries(kept.map((key) => [key, own[key]]));
+    const values = Object.fromEntries(KEPT.filter((key) => isSound(key, own[key])).map((key) => [key, own[key]]));
+    if (lettering && values.place) values.place = { ...values.place, scale: lettering.scale };
     const steps = mask ? [{ kind: "mask", mask: mask.id }] : [];
     return /** @type {Partial<Subject>} */ ({ ...values, text, photo, mask, steps });
   }));
   const { guides } = recipe.page;
-  const isGuide = (/** @type {any} */ one) => ["x", "y"].includes(one?.axis) && Number.isFinite(one.at);
   return opened(subjects, photoOf(recipe.page.background), {
     guides: Array.isArray(guides) ? guides.filter(isGuide).map(({ axis, at }) => ({ axis, at })) : [],
     crop: recipe.crop ?? null, adjustBackground: recipe.adjust_background ?? {},
@@ -137,7 +144,8 @@ export async function openedLayers(file, most) {
   const { naturalWidth, naturalHeight } = lowest.image;
   const shaded = canvasOf(naturalWidth, naturalHeight, (context) => {
     context.drawImage(lowest.image, 0, 0);
-    for (const { image, x, y, multiplies } of shades) {
+    for (const { image, x, y, opacity, multiplies } of shades) {
+      context.globalAlpha = opacity;
       context.globalCompositeOperation = multiplies ? "multiply" : "source-over";
       context.drawImage(image, x, y);
     }
@@ -154,16 +162,20 @@ export async function openedLayers(file, most) {
 
 /** @type {(parts: Map<string, import("./zip.js").Part>, layer: Element) => Promise<any>} */
 async function layerOf(parts, layer) {
-  const [x, y] = ["x", "y"].map((name) => Number(layer.getAttribute(name)));
+  const [x = 0, y = 0, opacity = 1] = ["x", "y", "opacity"].map((name) => {
+    const value = parseFloat(layer.getAttribute(name) ?? "");
+    return Number.isFinite(value) ? value : undefined;
+  });
   const blob = /** @type {Blob} */ (await parts.get(layer.getAttribute("src") ?? "")?.read());
   const file = new File([blob], `${layer.getAttribute("name") || "layer"}.png`, { type: "image/png" });
   const image = new Image();
   image.src = URL.createObjectURL(blob);
   await image.decode();
   URL.revokeObjectURL(image.src);
-  const operator = layer.getAttribute("composite-op") ?? "svg:src-over";
-  const layerMode = operator === "svg:src-over" ? "normal" : operator.replace("svg:", "");
+  const operator = layer.getAttribute("composite-op")?.replace("svg:", "") ?? "";
+  // Other programs have further modes.
+  const layerMode = Object.hasOwn(LAYER_MODES, operator) ? operator : "normal";
   const multiplies = layerMode === "multiply" && !layer.getAttribute("name")?.startsWith("subject ");
-  const opacity = Number(layer.getAttribute("opacity") ?? 1);
-  return { x, y, file, image, opacity, layerMode, multiplies, isShade: multiplies || !boundsOf(cutOutOf(image, null)) };
+  const isShade = multiplies || !boundsOf(cutOutOf(image, null));
+  return { x, y, file, image, opacity: clamp(opacity, 0, 1), layerMode, multiplies, isShade };
 }

@@ -29,6 +29,7 @@ import { TEXTS, WORK, plainly } from "./strings.js";
  * @property {number} number that of the subject
  * @property {Picture | null} mask
  * @property {Picture | null} photo
+ * @property {Doc["warp"]} warp
  * @property {number} side
  * @property {Point | null} tip the end of the shadow
  * @property {Layer} [background] the corrected background
@@ -148,8 +149,9 @@ export class Preview {
     const key = JSON.stringify(body);
     if (!body || this.layers?.key === key) return;
     const { result } = await session.jobs.work(WORK.match, (options) => api.run("layers", body, options), true);
+    const { place, number, mask, photo, warp } = doc;
     /** @type {Layers} */
-    const layers = { key, place: doc.place, number: doc.number, mask: doc.mask, photo: doc.photo, side, tip: null };
+    const layers = { key, place, number, mask, photo, warp, side, tip: null };
     await Promise.all(result.layers.map(async (/** @type {any} */ { name, box, picture }) => {
       const image = await api.image(picture.file_url);
       const values = name === "plain" || name === "matched" ? valuesOf(image) : null;

@@ -4,7 +4,9 @@
 import * as api from "./api.js";
 import { BEGIN, completed } from "./document.js";
 import { UNPLACED } from "./geometry.js";
+import { textOf } from "./lettering.js";
 import { ServiceError } from "./requests.js";
+import { isGuide } from "./snapping.js";
 import { START } from "./strings.js";
 import { WAYS } from "./ways/all.js";
 import { archiveOf, partsOf } from "./zip.js";
@@ -20,15 +22,35 @@ import { archiveOf, partsOf } from "./zip.js";
 const [VERSION, DOCUMENT] = [1, "project.json"];
 /** The size of the largest document, in bytes. */
 const LARGEST = 50_000_000;
-/** What a field of a document is like that is not null, if at first it is. @type {Record<string, any>} */
+
+/** @type {(value: any, count: number) => boolean} */
+const areNumbers = (value, count) => isLike(value, [0]) && value.length === count;
+/** @type {(value: any, least: number, most?: number) => boolean} */
+const arePairs = (value, least, most = Infinity) => (
+  isLike(value, [(/** @type {any} */ one) => areNumbers(one, 2)]) && value.length >= least && value.length <= most);
+const LINE = { kind: "", line: (/** @type {any} */ value) => arePairs(value, 1), add: true };
+/** What steps of segmentation are like, by their kinds. @type {Record<string, object>} */
+const STEPS = {
+  click: { kind: "", x: 0, y: 0, add: true }, scribble: LINE, lasso: LINE, choose: { kind: "", index: 0 },
+  mask: { kind: "", mask: "" },
+};
+const isStep = (/** @type {any} */ one) => Object.hasOwn(STEPS, one?.kind) && isLike(one, STEPS[one.kind]);
+const isCorrection = (/** @type {any} */ value) => isLike(value, {})
+  && Object.entries(value).every(([name, one]) => (name === "curve" ? arePairs(one, 2) : isLike(one, 0)));
 const PICTURE = { id: "", proxy_url: "" };
+/** What a field of a document is like that is not null, or whether it is one. @type {Record<string, any>} */
 const LIKE = {
-  ...BEGIN, photo: PICTURE, mask: PICTURE, place: UNPLACED, tip: { x: 0, y: 0 }, softness: 0, crop: [0], changes: [0],
+  ...BEGIN, photo: PICTURE, mask: PICTURE, place: UNPLACED, tip: { x: 0, y: 0 }, softness: 0, shadowStrength: 0,
+  front: [0], changes: [0], crop: (/** @type {any} */ value) => areNumbers(value, 4), steps: [isStep],
+  marks: [{ x: 0, y: 0, add: true }], guides: [isGuide], text: textOf,
+  warp: (/** @type {any} */ value) => arePairs(value, 4, 4),
+  adjust: isCorrection, adjustBackground: isCorrection, adjustResult: isCorrection,
 };
 
-/** Returns the ids of the images of a value; a photo may be named like one. @param {unknown} value */
+/** Returns the ids of the images of a value; photos may be named like one, and words may have one. */
+/** @param {unknown} value */
 export const idsOf = (value) => [...new Set(
-  JSON.stringify(value, (key, one) => (key === "name" ? null : one)).match(/\b[0-9a-f]{32}\b/g))];
+  JSON.stringify(value, (key, one) => (["name", "string"].includes(key) ? null : one)).match(/\b[0-9a-f]{32}\b/g))];
 
 /** Returns images and states with the images of the service; pictureOf returns each of these by its former id. */
 /** @type {<T>(value: T, pictureOf: (id: string) => Promise<Picture>) => Promise<T>} */
@@ -42,15 +64,15 @@ export async function renewed(value, pictureOf) {
     text = text.replaceAll(id, picture.id);
   }
   return JSON.parse(text, (_, one) => {
-    if (!one?.proxy_url) return one;
-    // What the service has computed has no name; its upload has that of a file.
+    if (typeof one?.proxy_url !== "string") return one;
+    // No image has URLs of the file's own. What the service has computed has no name; its upload has that of a file.
     return Object.assign(/** @type {Picture} */ (pictures.get(one.id)), { name: one.name && String(one.name) });
   });
 }
 
 /** Returns the file of a picture; null: it is too large. @param {Content} content */
-export async function projectOf({ way, pictures, states, now, step, ...others }) {
-  const text = JSON.stringify({ version: VERSION, way, pictures, states, now, step, ...others });
+export async function projectOf({ way, pictures, states, now, step }) {
+  const text = JSON.stringify({ version: VERSION, way, pictures, states, now, step });
   /** @type {[string, Blob][]} */
   const files = [[DOCUMENT, new Blob([text])]];
   for (const id of idsOf([pictures, states])) {
@@ -75,19 +97,25 @@ export async function openedProject(file, about, onProgress, signal) {
   const uploaded = [];
   try {
     const parts = await partsOf(file, Math.max(LARGEST, about.max_upload));
-    const content = contentOf(file.name, about, JSON.parse(await (await parts.get(DOCUMENT)?.read())?.text() ?? ""));
+    const written = parts.get(DOCUMENT);
+    if (!written || written.size > LARGEST) throw new Error("not a project");
+    const content = contentOf(file.name, about, JSON.parse(await (await written.read()).text()));
     const ids = idsOf([content.pictures, content.states]);
-    /** @type {Map<string, File>} */
+    /** @type {Map<string, () => Promise<File>>} */
     const files = new Map();
+    // Parts that overlap would be far more than the file.
+    let rest = Math.max(about.max_upload, 2 * file.size);
     for (const [path, { size, read }] of parts) {
       const [, id, name] = path.match(/^files\/([0-9a-f]{32})\/([^/\\]+)$/) ?? [];
       if (!ids.includes(id)) continue;
       if (size > about.max_upload) throw new ServiceError(START.tooLarge(name, Math.floor(about.max_upload / 1e6)));
-      files.set(id, new File([await read()], name));
+      rest -= size;
+      files.set(id, async () => new File([await read()], name));
     }
-    if (files.size < ids.length) throw new Error("a file is missing");
+    if (files.size < ids.length || rest < 0) throw new Error("a file is missing, or there is too much");
     const { pictures, states } = await renewed({ pictures: content.pictures, states: content.states }, async (id) => {
-      const picture = await api.upload(/** @type {File} */ (files.get(id)), undefined, signal);
+      const read = /** @type {() => Promise<File>} */ (files.get(id));
+      const picture = await api.upload(await read(), undefined, signal);
       uploaded.push(picture);
       onProgress(uploaded.length / ids.length);
       return picture;
@@ -100,13 +128,20 @@ export async function openedProject(file, about, onProgress, signal) {
   }
 }
 
-/** Returns whether a value is like an example, as far as that goes. @type {(value: any, like: any) => boolean} */
+/** Returns whether a value is like an example, as far as that goes, or as a function says; numbers are finite. */
+/** @type {(value: any, like: any) => boolean} */
 function isLike(value, like) {
   if (like === null) return true;
+  if (typeof like === "function") return Boolean(like(value));
+  if (typeof like === "number") return Number.isFinite(value);
   if (typeof value !== typeof like || value === null || Array.isArray(value) !== Array.isArray(like)) return false;
   if (Array.isArray(like)) return !like.length || value.every((/** @type {any} */ one) => isLike(one, like[0]));
   return typeof like !== "object" || Object.keys(like).every((key) => isLike(value[key], like[key]));
 }
+
+/** Returns whether a value is one of a field of a document. @type {(key: string, value: any) => boolean} */
+export const isSound = (key, value) => (
+  (value === null && BEGIN[/** @type {"place"} */ (key)] === null) || isLike(value, LIKE[key]));
 
 /** Returns the content of a project's document, or throws. */
 /** @type {(name: string, about: About, document: any) => Opened} */
@@ -120,10 +155,9 @@ function contentOf(name, { operations }, { version, way: wayName, pictures, stat
   const way = WAYS[wayName];
   const isComplete = way.slots.every(({ name: slot, many }) => isLike(pictures[slot], many ? [PICTURE] : PICTURE));
   const complete = states.map(completed);
-  const isSound = complete.every((/** @type {any} */ doc) => [doc, ...doc.others].every((one) => (
-    Object.keys(one).every((key) => (one[key] === null && BEGIN[/** @type {"place"} */ (key)] === null)
-      || isLike(one[key], LIKE[/** @type {"place"} */ (key)])))));
+  const areSound = complete.every((/** @type {any} */ doc) => doc.rank in [doc, ...doc.others]
+    && [doc, ...doc.others].every((one) => Object.keys(one).every((key) => isSound(key, one[key]))));
   const isThere = Number.isInteger(now) && now in states && way.steps.some(([one]) => one === step);
-  if (!isComplete || !isSound || !isThere) throw new Error("not a project");
+  if (!isComplete || !areSound || !isThere) throw new Error("not a project");
   return { way, pictures, states: complete, now, step };
 }

@@ -149,6 +149,7 @@ export class Session {
   /** Undoes or redoes steps. @param {number} by */
   travel(by) {
     if (!this.history.travel(by)) return;
+    this.texts.leave();
     this.suggestions.touched = true;
     announce(by < 0 ? TEXTS.undone : TEXTS.redone);
     // Without a place, the cut-out is shown in its photo; another cut-out gets other places.

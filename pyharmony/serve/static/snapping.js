@@ -13,6 +13,9 @@ import { pointOf } from "./geometry.js";
 /** The difference from an upright angle up to which it is taken, in degrees. */
 export const ANGLE_REACH = 3;
 
+/** Returns whether a value is a guide. @param {any} value */
+export const isGuide = (value) => ["x", "y"].includes(value?.axis) && Number.isFinite(value.at);
+
 /** Returns the bounds of a placed box on the background. @type {(box: Box, place: Place) => Bounds} */
 export function boundsOf({ x, y, width, height }, place) {
   const corners = [[x, y], [x + width, y], [x, y + height], [x + width, y + height]];

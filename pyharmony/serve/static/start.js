@@ -246,7 +246,8 @@ export class Start {
     const { photos, recipe, way } = this;
     if (recipe && photos.photos?.length < photosOf(recipe).length) return;
     if (recipe) {
-      const { pictures, ...draft } = await openedRecipe(recipe, photos.photos);
+      const about = this.about ?? await api.service();
+      const { pictures, ...draft } = await openedRecipe(recipe, photos.photos, about.max_pixels);
       await this.open(WAYS.compose, pictures, draft);
       return;
     }

@@ -174,8 +174,8 @@ export class Subjects {
     const { doc, preview, scene, step } = this.session;
     const layers = preview.layersOf(doc);
     if (layers && step !== "cut") {
-      const { matched: { box }, place } = layers;
-      this.looks.set(doc.number, { ...doc, image: scene.mixtureOf(layers), box, place });
+      const { matched: { box }, mask, photo, warp, place } = layers;
+      this.looks.set(doc.number, { mask, photo, warp, image: scene.mixtureOf(layers), box, place });
     }
   }
 
@@ -183,7 +183,10 @@ export class Subjects {
   lookOf(subject) {
     const look = this.looks.get(subject.number);
     if (look?.mask === subject.mask && look.photo === subject.photo && look.warp === subject.warp) return look;
-    this.loadLook(subject).catch(fail);
+    this.loadLook(subject).catch((error) => {
+      this.loading.delete(subject);
+      fail(error);
+    });
     return null;
   }
 
@@ -199,6 +202,7 @@ export class Subjects {
       const { result } = await session.jobs.work(WORK.match, (options) => (
         api.run("layers", /** @type {Body} */ (body), options)), true);
       const layer = result.layers.find((/** @type {any} */ { name }) => name === "matched");
+      // Outside of the background it has none, and is not asked for again before it is changed.
       if (!layer) return;
       const image = await api.image(layer.picture.file_url);
       this.looks.set(number, { ...subject, image, box: layer.box, place: /** @type {Place} */ (subject.place) });

@@ -1,10 +1,10 @@
 // Subjects of text: their form, and their image, which is drawn again whenever they change and keeps its place.
 
 import * as api from "./api.js";
-import { adding, isVisible, subjectsOf } from "./document.js";
+import { adding, changing, isVisible, subjectsOf } from "./document.js";
 import { $, chosen, fields, input, inputs, select, write } from "./dom.js";
 import { UNPLACED } from "./geometry.js";
-import { drawn, fileOf, textOf } from "./lettering.js";
+import { canvasOfText, fileOf, scaleOf, textOf } from "./lettering.js";
 import { announce, fail, showMessage } from "./messages.js";
 import { fileOfCanvas } from "./pixels.js";
 import { TEXTS, WORK } from "./strings.js";
@@ -12,6 +12,7 @@ import { TEXTS, WORK } from "./strings.js";
 /** @import { Picture } from "./api.js" */
 /** @import { Doc } from "./document.js" */
 /** @import { Text } from "./lettering.js" */
+/** @typedef {{ photo: Picture, scale: number }} Lettering an image, and the scale at which it has its size */
 
 /** The share of the background's height that is the first size, and the words at the beginning. */
 const FIRST_SHARE = 0.1;
@@ -23,10 +24,11 @@ const PAUSE = 500;
 const LEAST_CHANGE = 0.005;
 
 /** Draws a text and uploads it; number: that of its subject. */
-/** @type {(text: Text, number: number, most?: number) => Promise<{ photo: Picture, scale: number }>} */
-export async function uploaded(text, number, most = Infinity) {
-  const { canvas, scale } = drawn(text, most);
-  return { photo: await api.upload(await fileOfCanvas(canvas, fileOf(text, number))), scale };
+/** @type {(text: Text, number: number, most: number, signal?: AbortSignal) => Promise<Lettering>} */
+export async function uploadOfText(text, number, most, signal = undefined) {
+  const { canvas, scale } = canvasOfText(text, most);
+  const file = await fileOfCanvas(canvas, fileOf(text, number));
+  return { photo: await api.upload(file, undefined, signal), scale };
 }
 
 export class Texts {
@@ -42,10 +44,11 @@ export class Texts {
   }
 
   /** Returns the image of a text, which is loaded for the screen, and its scale. */
-  /** @type {(text: Text, number: number) => ReturnType<typeof uploaded>} */
+  /** @type {(text: Text, number: number) => Promise<Lettering>} */
   async imageOf(text, number) {
     const { session } = this;
-    const own = await session.jobs.work(WORK.text, () => uploaded(text, number, session.about.max_pixels), true);
+    const own = await session.jobs.work(
+      WORK.text, ({ signal }) => uploadOfText(text, number, session.about.max_pixels, signal), true);
     await session.loadImage(own.photo);
     return own;
   }
@@ -57,6 +60,7 @@ export class Texts {
     const text = { ...FIRST, size: Math.max(8, Math.round(FIRST_SHARE * height)) };
     const number = 1 + Math.max(...subjectsOf(session.doc).map((one) => one.number));
     const { photo, scale } = await this.imageOf(text, number);
+    if (!session.isOpen) return;
     session.subjects.storeLook();
     const place = { ...UNPLACED, x: width / 2, y: height / 2, scale };
     session.commit({ ...adding(session.doc, photo), text, strength: 0, shadow: "off", place });
@@ -82,6 +86,13 @@ export class Texts {
     this.pausing = setTimeout(() => this.edit(true).catch(fail), PAUSE);
   }
 
+  /** Leaves what is typed or being drawn: the document becomes another one. */
+  leave() {
+    clearTimeout(this.pausing);
+    this.turn += 1;
+    this.typed = null;
+  }
+
   /** Changes the text to that of the form; isTyping: further changes belong to the same step. */
   async edit(isTyping = false) {
     clearTimeout(this.pausing);
@@ -99,7 +110,8 @@ export class Texts {
         const amends = this.typed === session.doc;
         if (amends) session.history.amend(change);
         else session.history.commit(change);
-        this.typed = isTyping ? session.doc : null;
+        // Meanwhile another subject may have been chosen.
+        this.typed = isTyping && session.doc.number === doc.number ? session.doc : null;
         session.refresh();
       });
     }
@@ -109,7 +121,7 @@ export class Texts {
   async sharpen() {
     const { doc, history, about } = this.session;
     if (!doc.text || !doc.place) return;
-    const factor = doc.place.scale / drawn(doc.text, about.max_pixels).scale;
+    const factor = doc.place.scale / scaleOf(doc.text, about.max_pixels);
     if (Math.abs(factor - 1) < LEAST_CHANGE) return;
     const text = textOf({ ...doc.text, size: Math.round(doc.text.size * factor * 10) / 10 });
     if (text) {
@@ -129,8 +141,13 @@ export class Texts {
     const { number } = session.doc;
     const { photo, scale } = await this.imageOf(text, number);
     const { doc, isOpen } = session;
-    if (turn !== this.turn || !isOpen || doc.number !== number || !doc.text || !doc.place) return;
-    put({ photo, text, place: { ...doc.place, scale } });
+    const subjects = subjectsOf(doc);
+    const index = subjects.findIndex((one) => one.number === number);
+    const own = subjects[index];
+    if (turn !== this.turn || !isOpen || !own?.text || !own.place) return;
+    const change = { photo, text, place: { ...own.place, scale } };
+    // Words that were typed last belong to their subject, although another one was chosen meanwhile.
+    put(index === doc.rank ? change : { others: changing(doc, index, change).others });
   }
 
   /** Shows the form of the active subject; isComplete: in the field with the focus, too. */
