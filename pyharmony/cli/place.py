@@ -70,4 +70,6 @@ def place(
         how = f"scale {one.scale:.2f}" + (f", rotated by {one.angle:.1f} degrees" if one.angle else "")
         how += (", mirrored" if one.flip else "") + (f", behind {one.z}" if one.z else "")
         console.report(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, {how}")
+    if len(places) < (count := options.get("k", 1)):
+        console.note(f"{len(places)} of {count} places were found")
     console.result(status="ok", places=rows, explain=explain, seconds=round(seconds, 3))

@@ -68,6 +68,12 @@ def test_it_says_how_likely_a_place_is_usable() -> None:
     assert likely + expected.doubts[0].text in call(*words).stderr
 
 
+def test_fewer_places_than_asked_for_are_told() -> None:
+    words = ("subject.png", "scene.png", "--no-person", "-k", "60")
+    count = len(report_of(*words)["places"])
+    assert 1 <= count < 60 and f"{count} of 60 places were found" in call(*words).stderr
+
+
 def test_it_writes_a_sheet() -> None:
     result = report_of("subject.png", "scene.png", "--no-person", "--explain", "sheet.png")
     assert result["explain"] == "sheet.png" and Image.open("sheet.png").width > 400
