@@ -55,7 +55,7 @@ def checked(value: Any, name: str = "warp") -> Corners | None:
     try:
         numbers = np.asarray(value)
         shifts = numbers.astype(np.float64) if numbers.dtype.kind in "iuf" else np.zeros(0)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # an object that fails to convert itself
         shifts = np.zeros(0)
     if shifts.shape != (4, 2) or not (np.abs(shifts) <= _MAX_SHIFT).all():
         raise ArgumentError(f"{name}: {value!r}, expected None or {ACCEPTED}, each at most {_MAX_SHIFT:g}")
