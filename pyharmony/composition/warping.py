@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .._arrays import Float64, NumpyArray
 from .._images.region import Region, as_float
 from .._images.resample import CUBIC, TRIANGLE, Kernel
 from .._images.source import SHARP_KERNEL_ALPHAS
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DTypeError
 
 __all__ = ["ACCEPTED", "checked", "homography", "largest_growth", "mapped", "matrix_in", "resampled", "scales_at"]
 
@@ -53,9 +54,8 @@ def checked(value: Any, name: str = "warp") -> Corners | None:
     if value is None:
         return None
     try:
-        numbers = np.asarray(value)
-        shifts = numbers.astype(np.float64) if numbers.dtype.kind in "iuf" else np.zeros(0)
-    except Exception:  # an object that fails to convert itself
+        shifts = _checks.floats(value, name)
+    except DTypeError:
         shifts = np.zeros(0)
     if shifts.shape != (4, 2) or not (np.abs(shifts) <= _MAX_SHIFT).all():
         raise ArgumentError(f"{name}: {value!r}, expected None or {ACCEPTED}, each at most {_MAX_SHIFT:g}")
