@@ -870,6 +870,7 @@ def cell_of(option: Option, file: Path) -> tuple[str, Any]:
             "X,Y": ("12,8", points[0]), "X,Y[,X,Y…]": ("12,8,30,40", points), "X,Y,X,Y…": ("12,8,30,40", points),
             "X,Y,W,H": ("1,2,30,40", [1, 2, 30, 40]), "Y|X,Y,X,Y": ("30", 30), "R,G,B": ("0.9,1,1.1", [0.9, 1.0, 1.1]),
             "N[,N…]": ("0,2", [0, 2]),
+            "DX,DY,DX,DY,DX,DY,DX,DY": ("0,0,0.1,0,0,0,0,0", [[0, 0], [0.1, 0], [0, 0], [0, 0]]),
         }[kind.metavar]  # fmt: skip
     if isinstance(kind, Group):
         return "on", True
