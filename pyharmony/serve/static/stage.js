@@ -91,7 +91,7 @@ export class Stage {
     this.handles = new Handles(this);
     this.outline = new Outline();
     const { frame, tipLine, tip, pins } = this.handles;
-    this.over.add(this.marks, this.outline.group, this.strokes.line, frame, tipLine, tip, this.strokes.cross, pins);
+    this.over.add(this.marks, this.outline.group, this.strokes.line, frame, tipLine, tip, pins, this.strokes.cross);
     /** The border of before and after. @type {import("konva").default.Line} */
     this.edge = new Konva.Line({ strokeWidth: 2, visible: false, listening: false });
     this.tools.add(this.handles.transformer, this.edge);
