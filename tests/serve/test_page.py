@@ -933,9 +933,7 @@ def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: 
         visit.set("brush", 6)
         zoom = visit.zoom()
         painted = visit.new_mask(lambda: keys("Enter", *["Shift+ArrowRight"] * 2, "Enter")(visit)) > 127
-        cross = page.evaluate(
-            "() => { const c = Konva.stages[0].getLayers()[1].children[0].children.at(-1); return [c.x(), c.y()]; }"
-        )
+        cross = page.evaluate('() => { const c = Konva.stages[0].findOne(".cross"); return [c.x(), c.y()]; }')
         rows, columns = np.nonzero(painted[4:, 4:])
         assert columns.max() + 4 == pytest.approx(cross[0] + 2.5, abs=1.5)
         assert columns.min() + 4 == pytest.approx(cross[0] - 80 / zoom - 2.5, abs=1.5)

@@ -36,7 +36,7 @@ export class Strokes {
     this.keyedRemoves = false;
     /** @type {import("konva").default.Line} */
     this.line = new Konva.Line({ points: [], lineCap: "round", lineJoin: "round", listening: false, visible: false });
-    this.cross = new Konva.Group({ listening: false, visible: false });
+    this.cross = new Konva.Group({ name: "cross", listening: false, visible: false });
   }
 
   /** Whether a click or a key began a line or a stroke. */
