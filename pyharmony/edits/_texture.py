@@ -413,7 +413,7 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels) -> None:
     for _ in range(_TURNS):
         belief = unary + messages.sum(0)
         for way, (here, there, cost) in enumerate(links):
-            # Of the beliefs at both ends, without what each has from the other.
+            # The beliefs at both ends, each without what it has from the other.
             ahead = (belief[here] - messages[way + 2, here])[:, :, None] + cost
             back = (belief[there] - messages[way, there])[:, None] + cost
             forth, forth_back = ahead.min(1), back.min(2)
@@ -454,7 +454,7 @@ def _joined(level: _Size, every: Offsets, pieces: Labels) -> tuple[Region, Float
             from_y, from_x = top + y + move[:, 0], left + x + move[:, 1]
             one, _ = level.near(from_y, from_x)
             two, _ = level.near(from_y + (axis == 0), from_x + (axis == 1))
-            # What the rim looks like within the hole is not known.
+            # The colours within the hole are unknown to the rim.
             inside = hole[side][y, x][:, None]
             total += np.where(inside, (two - one)[:, :channels], 0)
             count += inside

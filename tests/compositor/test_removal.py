@@ -106,7 +106,7 @@ def test_every_dtype_and_layout(dtype: str, channels: int) -> None:
 
 
 def test_a_thing_with_nothing_around_it() -> None:
-    """What is transparent is neither copied nor filled."""
+    """Transparent pixels are neither copied nor filled."""
     scene, thing, island = tiles(), disc(radius=10), disc(radius=35)
     alpha = np.where((island > 0) & (thing == 0), 0, 255).astype(np.uint8)
     photo = np.dstack([with_thing(scene, thing), alpha])

@@ -1,4 +1,4 @@
-"""What the tests of the page share: a browser's visit, the files that are given, and what is waited for."""
+"""Shares a visit of a browser, its files and its waits among the tests of the page."""
 
 from __future__ import annotations
 

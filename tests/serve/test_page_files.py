@@ -1,4 +1,4 @@
-"""What the page opens and saves: projects as one file, what is pasted or dropped, links to pictures of this browser."""
+"""Opens and saves projects as one file, pastes and drops photos, and follows links to pictures of this browser."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ def axe_of(tab: Tab) -> list[Any]:
     script = Path(needed("axe_playwright_python").__file__).with_name("axe.min.js").read_text("utf-8")
     tab.value(f"(() => {{ if (!window.axe) {{ {script} }} }})()")
     options = json.dumps({"resultTypes": ["violations"], "rules": AXE_RULES})
-    found = tab.value(f"axe.run({options}).then(({{ violations }}) => violations)")
-    return [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found]
+    violations = tab.value(f"axe.run({options}).then(({{ violations }}) => violations)")
+    return [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in violations]
 
 
 def test_from_photographs_to_a_project_on_another_profile(firefox: Firefox, service: Any, tmp_path: Path) -> None:

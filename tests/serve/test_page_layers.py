@@ -311,7 +311,7 @@ def test_the_list_has_shadows_and_the_background(browser: Any, service: Any, tmp
 
 @pytest.mark.slow
 def test_layers_of_several_subjects(browser: Any, service: Any, tmp_path: Path) -> None:
-    """What lies over another subject mixes with it, and corrections of everything are done once."""
+    """A subject over another one mixes with it, and corrections of everything are done once."""
     files = shapes(tmp_path)
     second = np.array(Image.open(files["alpha"]))
     second[..., :3] = (30, 90, 220)

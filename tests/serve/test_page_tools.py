@@ -97,7 +97,7 @@ def test_a_corner_is_dragged_by_the_mouse(browser: Any, service: Any, tmp_path: 
 
 
 def test_a_warp_is_that_of_the_library(browser: Any, service: Any, tmp_path: Path) -> None:
-    """What is downloaded is what compose makes of the same corners, bit for bit, and the recipe makes it again."""
+    """The download is the result of compose for the same corners, bit for bit, and the recipe repeats it."""
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         tools_of(visit, files)

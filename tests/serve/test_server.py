@@ -549,9 +549,9 @@ def test_opacity_modes_and_a_corrected_background_are_asked_for(service: Running
     picture, matched = (layers[name]["picture"]["id"] for name in ("background", "matched"))
     live = {"plain": layers["plain"]["picture"]["id"], "matched": matched, "background": ids["background"],
             "at": layers["plain"]["box"][:2], "mode": "gaussian-poisson", "format": "png"}  # fmt: skip
-    drawn = service.done("live", **live, base=picture)
-    x, y, wide, high = (int(value) for value in drawn["info"]["box"])
-    rim, pixels = np.abs(shown(drawn)[0].astype(int) - corrected[y, x : x + wide]), shown(drawn)
+    blend_result = service.done("live", **live, base=picture)
+    x, y, wide, high = (int(value) for value in blend_result["info"]["box"])
+    rim, pixels = np.abs(shown(blend_result)[0].astype(int) - corrected[y, x : x + wide]), shown(blend_result)
     assert rim.max() <= 1 and pixels.shape == (high, wide, 3)
     assert np.abs(shown(service.done("live", **live))[0].astype(int) - corrected[y, x : x + wide]).max() > 30
     answer = service.start("live", 60, **live, base=matched)
