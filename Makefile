@@ -44,7 +44,7 @@ $(STAMPS)/package $(STAMPS)/demo-package: pyproject.toml $(NATIVE_SOURCES) $(STA
   $(if $(wildcard pyharmony/_C.*.so),,FORCE)
 	@sh tools/check_tools.sh
 	@echo "building and installing pyharmony (editable)"
-	@$(call INSTALL_PACKAGE,,$(if $(findstring demo,$@),-DHM_SIMD=NATIVE))
+	@$(call INSTALL_PACKAGE,$(if $(findstring demo,$@),[segment]),$(if $(findstring demo,$@),-DHM_SIMD=NATIVE))
 	@touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import shutil
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import _shipped, _temporary
+from .. import _install, _shipped, _temporary
 from .._arrays import Pixels
 from ..runs._jobs.failures import writing
 from ..runs._jobs.task import check_new
@@ -152,10 +153,16 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
                             "clicks": scene.clicks, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
                             "reasons": list(subject.reasons), "networks": one.networks})  # fmt: skip
         write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=75)
-    with writing(str(output)):
-        pyharmony.merge([photos / name for name in MERGE], out=merged)
-    note(merged, "everyone of two photos in one", "merge {} {}", *MERGE)
+    # Installed without extras, which are not needed for the others, the pictures are all but this one.
+    merges = importlib.util.find_spec("cv2") is not None
+    if merges:
+        with writing(str(output)):
+            pyharmony.merge([photos / name for name in MERGE], out=merged)
+        note(merged, "everyone of two photos in one", "merge {} {}", *MERGE)
+    else:
+        console.note(f"{merged}: not written, `pyharmony merge` needs OpenCV: {_install.hint('segment')}")
     console.note(f"open {page_path}: photos, the person pasted, and with the light of the other photo")
     console.result(
-        status="ok", page=str(page_path), edit=str(edit), merge=str(merged), photos=str(photos), composites=records
-    )
+        status="ok", page=str(page_path), edit=str(edit), merge=str(merged) if merges else None, photos=str(photos),
+        composites=records,
+    )  # fmt: skip

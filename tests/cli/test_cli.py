@@ -1833,6 +1833,14 @@ def test_demo_does_the_main_job() -> None:
         assert "--overwrite" in call("demo", "-o", "pictures", *more, code=2).stderr
 
 
+def test_the_demo_without_extras_says_which_picture_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr(_demo, "SCENES", _demo.SCENES[1:])
+    result = call("demo", "--output", "pictures", "--json", "--verbose")
+    assert json.loads(result.stdout)["merge"] is None and not Path("pictures/visit.png").exists()
+    assert "visit.png: not written, `pyharmony merge` needs OpenCV: pip install " in result.stderr
+
+
 def test_the_packaged_pictures_are_small() -> None:
     assert sum(path.stat().st_size for path in _pictures.IMAGES.iterdir()) < 1_100_000
 
