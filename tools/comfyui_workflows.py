@@ -19,11 +19,12 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import pyharmony
+from pyharmony.cli._pictures import IMAGES
 from pyharmony.comfyui import NODE_CLASS_MAPPINGS
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "comfyui"
 #: Where a workflow's photographs may lie.
-PHOTOS = (FOLDER.parents[1] / "pyharmony" / "cli" / "images", FOLDER.parents[1] / "docs" / "images" / "photos")
+PHOTOS = (IMAGES, FOLDER.parents[1] / "docs" / "images" / "photos")
 #: The width of a picture of a result.
 WIDTH = 480
 
