@@ -886,6 +886,19 @@ def cell_of(option: Option, file: Path) -> tuple[str, Any]:
     return (f"{number}", float(number)) if kind in (int, float) else special.get(option.name, ("xue", "xue"))
 
 
+def test_a_parquet_table_beyond_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged file may state sizes that no machine has."""
+    as_parquet(tmp_path / "t.parquet")
+
+    def beyond(path: Path) -> None:
+        raise MemoryError("malloc of size 2121100928 failed")
+
+    monkeypatch.setattr(sys.modules["pyarrow.parquet"], "ParquetFile", beyond)
+    with pytest.raises(RunError, match=r"t\.parquet: damaged, or its rows need more memory than is") as error:
+        items(tmp_path / "t.parquet", "blend")
+    assert error.value.exit_code is Code.RESOURCES
+
+
 @pytest.mark.parametrize("operation", BATCHES)
 def test_an_option_is_the_same_in_every_table_and_for_the_command(operation: str, tmp_path: Path) -> None:
     call, needs = BATCHES[operation], needs_of(Settings(operation, "out"))

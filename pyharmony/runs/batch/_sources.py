@@ -351,6 +351,9 @@ def _parquet_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tu
                 yield number, _filled(row.items())
     except (OSError, ValueError, NotImplementedError) as error:  # the errors of pyarrow are of these classes
         raise RunError(f"{path}: {error}", Code.INPUT) from None
+    except MemoryError as error:  # by the sizes that the file states, which a damaged one may state too large
+        message = f"{path}: damaged, or its rows need more memory than is available: {error}"
+        raise RunError(message, Code.RESOURCES) from None
 
 
 def arrow(what: str) -> Any:
