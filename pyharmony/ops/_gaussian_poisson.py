@@ -254,6 +254,22 @@ def expected_steps(eq: Equation, levels: float) -> float:
     return math.log(170 / levels) / step if step > 0 else math.inf
 
 
+def check_chebyshev(eq: Equation) -> None:
+    """Raises ArgumentError for equations that Chebyshev's method does not solve: they need a positive definite A.
+
+    Only the eigenvalue of stripes along one axis may be negative, by a filter that is negative there (`as_published`).
+    """
+    if not eq.weight > 0:
+        raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
+    stripes = eq.w0 - 2 * eq.w1
+    least = 4 + eq.weight * (eq.w0 + 2 * eq.w1) * stripes if eq.weight_map is None else eq.row_excess()
+    if stripes < 0 and not least > 0:
+        raise ArgumentError(
+            f"method: 'chebyshev' needs a smaller sigma at color_weight {eq.largest_weight():g}, where the filter as"
+            " published makes the equation indefinite; use 'auto'"
+        )
+
+
 def chebyshev_is_faster(eq: Equation, levels: float) -> bool:
     """Returns whether Chebyshev is the fastest method for a tolerance of that many 8-bit levels, and can prove it."""
     most = CHEBYSHEV_STEPS if eq.is_rectangle() else CHEBYSHEV_STEPS_PINNED

@@ -22,6 +22,7 @@ from ._gaussian_poisson import (
     BlendCall,
     Equation,
     check_base,
+    check_chebyshev,
     choose_method,
     expected_steps,
     warn_of_bound,
@@ -391,8 +392,8 @@ def solve(
             method = choose_method(eq, tolerance)
         elif method == "dct" and not rectangle:
             raise ArgumentError(DCT_NEEDS)
-        elif method == "chebyshev" and not eq.weight > 0:
-            raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
+        elif method == "chebyshev":
+            check_chebyshev(eq)
         if check and (method != "chebyshev" or expected_steps(eq, tolerance) > MAX_STEPS * _MAX_REFINEMENTS):
             eq.check_finite()
         if method == "chebyshev" and expected_steps(eq, tolerance) <= MAX_STEPS * _MAX_REFINEMENTS:

@@ -27,6 +27,7 @@ from ._gaussian_poisson import (
     Equation,
     chebyshev_is_faster,
     check_base,
+    check_chebyshev,
     expected_steps,
     warn_of_bound,
 )
@@ -94,8 +95,8 @@ def solve_on(
     limit = levels * unit / 255
     if method == "auto":
         method = choose_method_on(place, eq, levels)
-    elif method == "chebyshev" and not eq.weight > 0:
-        raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
+    elif method == "chebyshev":
+        check_chebyshev(eq)
     elif method == "dct" and not eq.is_rectangle():
         raise ArgumentError(DCT_NEEDS)
     if eq.is_rectangle() and eq.weight == 0:

@@ -344,6 +344,18 @@ BAD_CALLS = [
     ("sigma", dict(sigma=1.0), ArgumentError, "sigma"),
     ("method", dict(method="jacobi"), ArgumentError, "method"),
     ("dct with pinned pixels", dict(method="dct", preserve_background=True), ArgumentError, "method"),
+    (
+        "chebyshev of an indefinite equation",
+        dict(method="chebyshev", color_weight=1e3, sigma=1.0, as_published=True),
+        ArgumentError,
+        "method",
+    ),
+    (
+        "chebyshev of an indefinite equation with a map",
+        dict(method="chebyshev", color_weight=np.full((8, 8), 1e3), sigma=1.0, as_published=True),
+        ArgumentError,
+        "method",
+    ),
     ("chebyshev at weight 0", dict(method="chebyshev", color_weight=0), ArgumentError, "method"),
     ("tolerance", dict(tolerance=0), ArgumentError, "tolerance"),
 ]
