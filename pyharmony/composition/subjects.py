@@ -208,7 +208,10 @@ def adjustment(value: Any, name: str = "adjust", call: Call = ADJUST) -> dict[st
         return None
     if not isinstance(value, Mapping):
         raise ArgumentError(f"{name}: {value!r}, expected None or numbers by name: {', '.join(call.by_name)}")
-    numbers = {key: one.tolist() if isinstance(one, (np.generic, np.ndarray)) else one for key, one in value.items()}
+    numbers = {
+        key: one.tolist() if isinstance(one, (np.generic, np.ndarray)) else one
+        for key, one in value.items() if one is not None or key != "curve"
+    }  # fmt: skip
     check_numbers(call, numbers, f"{name}.")
     return {
         key: [[float(x), float(y)] for x, y in one] if key == "curve" else float(one) for key, one in numbers.items()
