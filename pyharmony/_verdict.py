@@ -41,7 +41,7 @@ class Table(NamedTuple):
 #: certainty: the mean of the mask's values inside of it, 0 for one half to 1;
 #: answers: the logarithm of the number of masks that the prompt may mean;
 #: posed: whether a person's pose fits the mask;
-#: doubted: whether the place breaks a rule, or the size is unlike others';
+#: doubted: whether the place breaks a rule, or the size is unlike others'; 2 where a face is covered, or it is hidden;
 #: cropped_below: whether its photo crops the subject at the bottom;
 #: in_front: the logarithm of one more than the number of people in front of it;
 #: on_water, in_sky: how likely its lower end is there.
@@ -49,14 +49,14 @@ class Table(NamedTuple):
 #: a subject that was segmented and placed, of a mask of the caller's that was placed, and of a segmented one at the
 #: caller's place.
 COMPOSED = Table(0.191, {
-    "certainty": Weight(14.317, 0.927),
-    "answers": Weight(-1.483, 0.819),
-    "posed": Weight(1.172, 0.737),
-    "doubted": Weight(-1.061, 0.079),
-    "cropped_below": Weight(0.937, 0.645),
-    "in_front": Weight(1.038, 0.281),
-    "on_water": Weight(-0.602, 0.075),
-    "in_sky": Weight(-6.031, 0.003),
+    "certainty": Weight(14.311, 0.927),
+    "answers": Weight(-1.478, 0.819),
+    "posed": Weight(1.164, 0.737),
+    "doubted": Weight(-1.045, 0.079),
+    "cropped_below": Weight(0.94, 0.645),
+    "in_front": Weight(1.037, 0.281),
+    "on_water": Weight(-0.603, 0.075),
+    "in_sky": Weight(-6.051, 0.003),
 })  # fmt: skip
 PLACED = Table(0.377, {
     "posed": Weight(0.473, 0.716),
@@ -80,6 +80,8 @@ MERGED = Table(1.716, {
     "contour": Weight(-4.793, 0.227),
     "missed": Weight(-5.889, 0.008),
 })  # fmt: skip
+#: The rules that count twice when they are broken: one is seen by everybody.
+_HIDING = ("head-hidden", "face-covered", "nothing-seen")
 _CLICK_MORE = Reason("click-more", "click the missing and the wrong parts too, or pass a box")
 _CLICK_FACE = Reason("click-face", "click the face too; a thing needs a position and a scale")
 _PASS_PLACE = Reason("pass-place", "pass a position and a scale")
@@ -153,8 +155,9 @@ def place_facts(
     in_front: the number of people in front of it.
     below: how likely its lower end is on water, and in the sky, 0 to 1.
     """
-    is_doubted, is_cropped = reason.code not in ("", "no-good-place"), "bottom" in cropped_sides
-    facts = {"doubted": float(is_doubted), "cropped_below": float(is_cropped), "in_front": math.log1p(in_front)}
+    doubted = 2.0 if reason.code in _HIDING else float(reason.code not in ("", "no-good-place"))
+    cropped = float("bottom" in cropped_sides)
+    facts = {"doubted": doubted, "cropped_below": cropped, "in_front": math.log1p(in_front)}
     return {**facts, "on_water": below[0], "in_sky": below[1]}
 
 

@@ -112,6 +112,17 @@ def test_the_weightiest_reason_comes_first(values: tuple[float, float]) -> None:
     assert [one for one in named if one not in doubts] == [f"{on_water}; pass a position and a scale"] * int(values[1])
 
 
+def test_a_covered_face_speaks_twice_as_loud_as_another_broken_rule() -> None:
+    for table in (shipped.COMPOSED, shipped.PLACED):
+        odds = []
+        for code in ("", "edge-seen", "face-covered"):
+            usable, _ = verdict_of(shipped.place_facts(Reason(code, code), (), 0, (0, 0)), table=table)
+            assert usable is not None
+            odds.append(math.log(usable / (1 - usable)))
+        weight = table.weights["doubted"].weight
+        assert np.diff(odds).tolist() == pytest.approx([weight, weight])
+
+
 def test_a_mask_without_a_pixel_inside_is_not_certain() -> None:
     assert shipped.certainty_of(np.zeros((8, 8), np.float32)) == 0
     assert shipped.certainty_of(np.ones((8, 8), np.float32)) == shipped._MAX_CERTAINTY
