@@ -128,7 +128,7 @@ _notes: list[str] = []
 
 
 def with_former(renamed: Mapping[str, str], bare: Callable[[str, str], bool] | None = None) -> type[TyperCommand]:
-    """Returns the class of a command that takes former options for a release, and warns.
+    """Returns the class of a command that refuses empty values, and takes former options for a release, with a warning.
 
     renamed: the present options by the former names; an error names one that the command does not have.
     bare: returns whether an option, before a word, has no value, as when it was a flag; it is turned on then.
@@ -138,6 +138,10 @@ def with_former(renamed: Mapping[str, str], bare: Callable[[str, str], bool] | N
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             own = {flag for one in self.params for flag in (*one.opts, *one.secondary_opts)}
             end = args.index("--") if "--" in args else len(args)
+            for word, before in zip(args, ["", *args]):
+                name = before if not word else word[:-1] if word.endswith("=") and word[:-1] in own else None
+                if name is not None:
+                    ctx.fail(f"{name if name in own else 'An argument'} is empty, expected a value.")
             words: list[str] = []
             _notes.clear()
             for word, following in zip(args[:end], [*args[1:end], "-"]):

@@ -637,6 +637,20 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong() -> None:
     assert not made()
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("demo", "-o", ""), "-o"),
+        (("demo", "--output="), "--output"),
+        (("batch", "harmonize", "folder", "-o", ""), "-o"),
+        (("blend", "", "coffee.jpg", "-o", "o.png"), "An argument"),
+    ],
+)
+def test_an_empty_value_is_refused(words: tuple[str, ...], name: str) -> None:
+    """An empty path would be this folder."""
+    assert f"{name} is empty, expected a value" in call(*words, code=2).stderr and not made()
+
+
 # Exit codes
 
 
