@@ -3,8 +3,10 @@
 # Machine code for the GPUs in use, and PTX that the driver of later ones compiles.
 set(HM_RELEASE_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 90-virtual 120-virtual)
 # For a container that is built where there is no GPU to look at: machine code of each generation in use, which its later
-# members run too, and PTX for the rest. PTX of 7.5 runs on all.
-set(HM_COMMON_ARCHITECTURES 75 80-real 90-real 120-real)
+# members run too, and PTX for the rest.
+set(HM_COMMON_ARCHITECTURES 75-real 80 90-real 100-real 120-real)
+# PTX for all GPUs. That of 7.5 has neither asynchronous copies nor tensor cores, which those from 8.0 on have.
+set(HM_PTX_ARCHITECTURES 75 80)
 
 # choice   auto, native, common, release, ptx, or a list such as 80-real;90
 # known    numbers that nvcc compiles for, such as 75;80;90
@@ -12,7 +14,6 @@ set(HM_COMMON_ARCHITECTURES 75 80-real 90-real 120-real)
 # Sets ${out} to a value for CMAKE_CUDA_ARCHITECTURES, and ${out}_WHY to what a person is told about it.
 function(hm_choose_architectures out choice known present)
   list(SORT known COMPARE NATURAL)
-  list(GET known 0 oldest)
   set(chosen "")
   set(unknown "")
   set(why "")
@@ -60,10 +61,11 @@ function(hm_choose_architectures out choice known present)
   endif()
 
   if(choice STREQUAL "ptx")
-    if("75" IN_LIST known)
-      set(oldest 75)
-    endif()
-    set(chosen ${oldest}-virtual)
+    foreach(number IN LISTS HM_PTX_ARCHITECTURES)
+      if(number IN_LIST known)
+        list(APPEND chosen ${number}-virtual)
+      endif()
+    endforeach()
     if(NOT why)
       set(why "the driver compiles it at first use")
     endif()

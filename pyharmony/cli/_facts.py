@@ -122,31 +122,28 @@ def cuda() -> Any:
     return getattr(native, "cuda", None)
 
 
-def serves(architectures: list[str], capability: tuple[int, int]) -> bool:
-    """Returns whether kernels for architectures (CMake's names: '90', '90-real', '75-virtual') run on a GPU.
+def code_for(architectures: list[str], capability: tuple[int, int]) -> str:
+    """Returns which of the kernels' architectures runs on a GPU, such as '90-real' or '80-virtual'; '' if none does.
 
-    Machine code runs on its own major version, from its minor version on; PTX on all that is newer.
-    'native' and 'all' were resolved by CMake, and count as supported.
+    Machine code, which is preferred, runs on its own major version, from its minor version on; PTX on all that is
+    newer, compiled by the driver at first use. 'native' and 'all' were resolved by CMake, and count as machine code.
+
+    architectures: CMake's names: '90' for both, '90-real' for machine code, '75-virtual' for PTX.
     """
-    major, minor = capability
+    codes = [(False, (0, 0), "")]
     for name in architectures:
         number, _, kind = name.partition("-")
         if not number[:2].isdigit():
-            return True
-        own = int(number.rstrip("af")[:-1]), int(number.rstrip("af")[-1])
-        if number[-1] in "af":
-            same = own == capability if number.endswith("a") else own[0] == major and own[1] <= minor
-            if same:
-                return True
-        elif (kind != "virtual" and own[0] == major and own[1] <= minor) or (kind != "real" and own <= capability):
-            return True
-    return False
-
-
-def has_machine_code(architectures: list[str], capability: tuple[int, int]) -> bool:
-    """Returns whether `serves` is true because of machine code; PTX is compiled by the driver at the first use."""
-    return serves([name if name.endswith("-real") else f"{name}-real" for name in architectures
-                   if not name.endswith("-virtual")], capability)  # fmt: skip
+            return f"{name}-real"
+        digits = number.rstrip("af")
+        own = int(digits[:-1]), int(digits[-1])
+        is_of_family = own[0] == capability[0] and own[1] <= capability[1]
+        is_of_kind = own == capability if number.endswith("a") else is_of_family
+        if kind != "virtual" and is_of_kind:
+            codes.append((True, own, f"{number}-real"))
+        if kind != "real" and (own <= capability if digits == number else is_of_kind):
+            codes.append((False, own, f"{number}-virtual"))
+    return max(codes)[2]
 
 
 def gpus() -> list[dict[str, Any]]:
@@ -166,8 +163,9 @@ def gpus() -> list[dict[str, Any]]:
                 "capability": "{}.{}".format(*capability),
                 "memory_bytes": p["memory"],
                 "free_bytes": p["free"],
-                "served": serves(architectures, capability),
-                "machine_code": has_machine_code(architectures, capability),
+                "served": bool(code := code_for(architectures, capability)),
+                "machine_code": code.endswith("-real"),
+                "code": code,
                 "driver": gpu_driver(),
             }
         )

@@ -333,8 +333,9 @@ def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Che
             if not gpu["served"]:
                 names = ", ".join(_facts.cuda().architectures())
                 raise RuntimeError(f"{text}; the kernels are compiled for {names} and do not run on it")
+            text += f"; runs code of {gpu['code']}"
             if not gpu["machine_code"]:
-                text += "; the driver compiles the kernels for it at their first use, which takes seconds to a minute"
+                text += ": the driver compiles the kernels for it at their first use, which takes seconds to a minute"
                 text += f" (not after {again})"
             if gpu["device"] == "cuda:0":
                 text += f"; blends at most {_worst_error('cuda'):.1g}/255 from the definition"

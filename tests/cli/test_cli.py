@@ -1700,7 +1700,7 @@ def test_doctor_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_which_gpus_compiled_kernels_run_on(architectures: list[str], capability: tuple[int, int], runs: bool) -> None:
     from pyharmony.cli import _facts
 
-    assert _facts.serves(architectures, capability) == runs
+    assert bool(_facts.code_for(architectures, capability)) == runs
 
 
 class Cuda:
@@ -1725,7 +1725,7 @@ def rows_of_doctor(monkeypatch: pytest.MonkeyPatch, cuda: object, driver: str | 
     monkeypatch.setattr(_facts, "cuda", lambda: cuda)
     monkeypatch.setattr(_facts, "gpu_driver", lambda: driver)
     monkeypatch.setattr(doctor, "_worst_error", lambda *_: 0.001)
-    serves = cuda is None or cuda.status() or _facts.serves(cuda.architectures(), (9, 0))  # type: ignore[attr-defined]
+    serves = cuda is None or cuda.status() or _facts.code_for(cuda.architectures(), (9, 0))  # type: ignore[attr-defined]
     code = 0 if serves else 1
     return {check["name"]: check for check in json.loads(call("doctor", "--json", code=code).stdout)["checks"]}
 
@@ -1734,19 +1734,21 @@ def test_doctor_tells_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of_doctor(monkeypatch, Cuda(), "580.65")
     assert rows["CUDA kernels"]["found"] == "compiled for 90-real; CUDA runtime 12.4, linked statically"
     assert rows["GPU"]["found"] == "driver 580.65, for CUDA 13.0; 1 device"
-    assert re.match(r"NVIDIA H200, capability 9.0, 139.0 of 140.0 GiB free; blends at most", rows["GPU 0"]["found"])
+    assert re.match(
+        r"NVIDIA H200, capability 9.0, 139.0 of 140.0 GiB free; runs code of 90-real; blends", rows["GPU 0"]["found"]
+    )
     assert json.loads(call("info", "--json").stdout)["devices"][1]["name"] == "NVIDIA H200"
 
 
 def test_doctor_says_where_the_driver_compiles_at_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     for architectures, compiles in (
-        (("75-virtual",), True), (("75", "80-real"), True), (("90-virtual", "100-real"), True),
+        (("75-virtual",), True), (("75-virtual", "80-virtual"), True), (("90-virtual", "100-real"), True),
         (("90-real",), False), (("75-virtual", "90"), False), (("native",), False),
     ):  # fmt: skip
         rows = rows_of_doctor(monkeypatch, Cuda(architectures=architectures), "580.65")
         assert ("the driver compiles the kernels for it at their first use" in rows["GPU 0"]["found"]) == compiles
         assert ("HM_CUDA_ARCHITECTURES=native" in rows["GPU 0"]["found"]) == compiles
-        has_none = architectures == ("75-virtual",)
+        has_none = all(name.endswith("-virtual") for name in architectures)
         assert ("HM_CUDA_ARCHITECTURES=common" in rows["CUDA kernels"]["found"]) == has_none
 
 

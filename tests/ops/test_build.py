@@ -58,11 +58,11 @@ def choose(folder: Path, *calls: tuple[str, str, str]) -> tuple[int, str]:
 
 
 CHOICES = (
-        ("auto", CUDA_13_0, "", "75-virtual", "no GPU here"),
-        ("auto", CUDA_12_4, "", "75-virtual", "HM_CUDA_ARCHITECTURES=common makes machine code"),
+        ("auto", CUDA_13_0, "", "75-virtual;80-virtual", "no GPU here"),
+        ("auto", CUDA_12_4, "", "75-virtual;80-virtual", "HM_CUDA_ARCHITECTURES=common makes machine code"),
         ("auto", CUDA_13_0, "90", "90-real", "the GPU of this machine"),
         ("auto", CUDA_13_0, "80;90", "80-real;90-real", "the GPU"),
-        ("auto", CUDA_13_0, "61", "75-virtual", "(61) is older than what nvcc compiles for"),
+        ("auto", CUDA_13_0, "61", "75-virtual;80-virtual", "(61) is older than what nvcc compiles for"),
         ("auto", CUDA_13_0, "61;90", "90-real", "but not 61"),
         ("native", CUDA_12_4, "90", "90-real", "the GPU"),
         # GPUs newer than nvcc get machine code of the same family, else PTX of the newest that nvcc knows.
@@ -71,9 +71,9 @@ CHOICES = (
         ("release", CUDA_13_0, "90", RELEASE, "the list of a release"),
         ("release", CUDA_12_4, "", "75-real;80-real;86-real;89-real;90-real;90-virtual",
          "without 100-real 120-real 120-virtual, which this nvcc does not know"),
-        ("common", CUDA_13_0, "90", "75;80-real;90-real;120-real", "the generations in use"),
-        ("common", CUDA_12_4, "", "75;80-real;90-real", "without 120-real, which this nvcc does not know"),
-        ("ptx", CUDA_13_0, "90", "75-virtual", "at first use"),
+        ("common", CUDA_13_0, "90", "75-real;80;90-real;100-real;120-real", "the generations in use"),
+        ("common", CUDA_12_4, "", "75-real;80;90-real", "without 100-real 120-real, which this nvcc does not know"),
+        ("ptx", CUDA_13_0, "90", "75-virtual;80-virtual", "at first use"),
         ("ptx", "80;90", "", "80-virtual", "at first use"),
         ("80-real;90", CUDA_12_4, "", "80-real;90", "as asked for"),
         ("90a-real", CUDA_13_0, "", "90a-real", "as asked for"),
@@ -99,22 +99,23 @@ def test_architectures(choices: list[str], number: int, selection: str, because:
     assert because in choices[number]
 
 
-#: A GPU of each capability that machine code of CUDA 13 can be for: T4, A100, RTX 3090, RTX 4090, H100, RTX 5090.
-IN_USE = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0))
+#: A GPU of each capability that machine code of CUDA 13 can be for: T4, A100, RTX 3090, RTX 4090, H100, B200, RTX 5090.
+IN_USE = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0))
 
 
 @needs_cmake
 @pytest.mark.parametrize(("choice", "machine_code"), [("auto", False), ("common", True)])
 def test_what_is_built_without_a_gpu_runs_on_all_in_use(tmp_path: Path, choice: str, machine_code: bool) -> None:
-    """The default compiles one PTX, which drivers compile at first use; `common` has machine code for those in use."""
-    from pyharmony.cli._facts import has_machine_code, serves
+    """The default compiles PTX, which drivers compile at first use; `common` has machine code for those in use."""
+    from pyharmony.cli._facts import code_for
 
     _, output = choose(tmp_path, (choice, CUDA_13_0, ""))
     architectures = output.removeprefix("chosen ").partition(" because")[0].split(";")
-    assert all(has_machine_code(architectures, capability) == machine_code for capability in IN_USE)
-    # GPUs that are rarer, or come later, have PTX.
-    for capability in (*IN_USE, (8, 7), (10, 0), (10, 3), (11, 0), (12, 1), (13, 0)):
-        assert serves(architectures, capability)
+    assert all(code_for(architectures, capability).endswith("-real") == machine_code for capability in IN_USE)
+    # GPUs that are rarer, or come later, have PTX. From 8.0 on it has asynchronous copies and tensor cores.
+    assert code_for(architectures, IN_USE[0]).startswith("75-")
+    for capability in (*IN_USE[1:], (8, 7), (10, 3), (11, 0), (12, 1), (13, 0)):
+        assert int(code_for(architectures, capability).partition("-")[0]) >= 80
 
 
 @needs_cmake
