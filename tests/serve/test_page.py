@@ -351,22 +351,25 @@ def outlined(visit: Visit) -> tuple[str, list[float]] | None:
 
 
 def outlines(visit: Visit, changes: Any) -> None:
-    """Points at the changes of an edit: each is outlined, with the number that it has in the row and in Python."""
+    """Points at the changes of an edit: each is outlined, with the number of its row; people count from 1."""
     rows = visit.page.locator("#changes label")
     for number, change in enumerate(changes):
         rows.nth(number).hover()
-        assert rows.nth(number).inner_text().startswith(f"Change {number}:")
-        assert outlined(visit) == [str(number), list(change.box)]
+        assert rows.nth(number).inner_text().startswith(f"Change {number + 1}:")
+        assert outlined(visit) == [str(number + 1), list(change.box)]
     visit.page.mouse.move(5, 5)
     assert outlined(visit) is None
     rows.nth(1).locator("input").focus()
     visit.page.keyboard.press("Space")
     visit.settled()
     # A change that a key has toggled keeps the focus, and stays outlined.
-    assert outlined(visit) == ["1", list(changes[1].box)]
+    assert outlined(visit) == ["2", list(changes[1].box)]
+    assert rows.get_by_role("checkbox", name="Change 2:", checked=False).count() == 1
     assert [row.is_checked() for row in rows.locator("input").all()] == [True, False]
     visit.click("[data-to=save]")
     assert outlined(visit) is None
+    visit.click("#copy-command")
+    visit.says("--changes 0")  # as Python counts
 
 
 @pytest.mark.slow
@@ -410,7 +413,7 @@ def test_a_touched_change_is_outlined(browser: Any, service: Any, tmp_path: Path
         photo, edit = editing(visit, tmp_path)
         visit.page.locator("#changes label").nth(1).tap()
         _, info = pyharmony.apply_edit(photo, edit, return_info=True)
-        assert outlined(visit) == ["1", list(info.changes[1].box)]
+        assert outlined(visit) == ["2", list(info.changes[1].box)]
 
 
 def of_one_place(folder: Path) -> list[Path]:
