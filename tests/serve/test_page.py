@@ -3008,6 +3008,7 @@ def shots_of(visit: Visit, files: dict[str, Path]) -> Iterator[tuple[str, Image.
     visit.leave()
     blending(visit, files, "poisson")
     visit.settled()
+    assert page.inner_text("#place-note") == ""  # it was about the composite
     yield shot("blend")
     visit.leave()
     editing(visit, files["source"].parent)

@@ -130,12 +130,8 @@ export async function openedProject(file, about, onProgress, signal) {
   }
 }
 
-/**
- * Returns a mask cut out again by its prompts if it is the same to the bit, else as it was uploaded: then the service
- * takes it for a source.
- *
- * @type {(mask: Picture, content: Pick<Content, "pictures" | "states">, signal: AbortSignal) => Promise<Picture>}
- */
+/** Returns a mask cut out again by its prompts, if that gives the same; what is uploaded is a source of the result. */
+/** @type {(mask: Picture, content: Pick<Content, "pictures" | "states">, signal: AbortSignal) => Promise<Picture>} */
 async function recut(mask, { pictures, states }, signal) {
   const cut = states.flatMap(subjectsOf).find((one) => one.mask?.id === mask.id && marksOf(one.steps).length);
   if (!cut) return mask;

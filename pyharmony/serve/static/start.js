@@ -275,8 +275,7 @@ export class Start {
       const samples = await Promise.all(Object.entries(way.samples ?? {}).map(async ([name, file]) => (
         [name, await api.upload(await api.sample(file))])));
       const pictures = await way.fromSamples(Object.fromEntries(samples));
-      const { source } = pictures;
-      const place = source && way.sampleAt ? placeAt(way.sampleAt, source, UNPLACED) : null;
+      const place = way.sampleAt && placeAt(way.sampleAt, /** @type {Picture} */ (pictures.source), UNPLACED);
       const states = [{ ...BEGIN, ...way.first(pictures), place }];
       await this.open(way, pictures, place ? { states, now: 0, step: "place" } : undefined);
     } catch (error) {
