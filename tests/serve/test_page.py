@@ -3364,19 +3364,13 @@ def record(folder: Path) -> None:
             folder / "page.webp", save_all=True, append_images=images[1:], duration=times, loop=0, quality=55, method=6
         )
         with visiting(browser, one, PHONE, "dark") as visit:
-            blending_samples(visit)
+            visit.way("blend")
+            visit.click("#sample")
+            visit.step("place")
+            visit.page.wait_for_selector("#stage[data-exact=true]")
+            visit.page.mouse.move(0, 0)  # so that nothing is under it
+            visit.page.wait_for_timeout(400)
             shoot("phone")
-
-
-def blending_samples(visit: Visit) -> None:
-    """Shows what a cat in a cup of coffee looks like."""
-    visit.way("blend")
-    visit.click("#sample")
-    visit.step("place")
-    visit.settled()
-    visit.page.wait_for_selector("#stage[data-exact=true]")
-    visit.page.mouse.move(0, 0)  # so that nothing is under it
-    visit.page.wait_for_timeout(400)
 
 
 def write_names() -> None:
