@@ -351,22 +351,25 @@ def outlined(visit: Visit) -> tuple[str, list[float]] | None:
 
 
 def outlines(visit: Visit, changes: Any) -> None:
-    """Points at the changes of an edit: each is outlined, with the number that it has in the row and in Python."""
+    """Points at the changes of an edit: each is outlined, with the number of its row; people count from 1."""
     rows = visit.page.locator("#changes label")
     for number, change in enumerate(changes):
         rows.nth(number).hover()
-        assert rows.nth(number).inner_text().startswith(f"Change {number}:")
-        assert outlined(visit) == [str(number), list(change.box)]
+        assert rows.nth(number).inner_text().startswith(f"Change {number + 1}:")
+        assert outlined(visit) == [str(number + 1), list(change.box)]
     visit.page.mouse.move(5, 5)
     assert outlined(visit) is None
     rows.nth(1).locator("input").focus()
     visit.page.keyboard.press("Space")
     visit.settled()
     # A change that a key has toggled keeps the focus, and stays outlined.
-    assert outlined(visit) == ["1", list(changes[1].box)]
+    assert outlined(visit) == ["2", list(changes[1].box)]
+    assert rows.get_by_role("checkbox", name="Change 2:", checked=False).count() == 1
     assert [row.is_checked() for row in rows.locator("input").all()] == [True, False]
     visit.click("[data-to=save]")
     assert outlined(visit) is None
+    visit.click("#copy-command")
+    visit.says("--changes 0")  # as Python counts
 
 
 @pytest.mark.slow
@@ -410,7 +413,7 @@ def test_a_touched_change_is_outlined(browser: Any, service: Any, tmp_path: Path
         photo, edit = editing(visit, tmp_path)
         visit.page.locator("#changes label").nth(1).tap()
         _, info = pyharmony.apply_edit(photo, edit, return_info=True)
-        assert outlined(visit) == ["1", list(info.changes[1].box)]
+        assert outlined(visit) == ["2", list(info.changes[1].box)]
 
 
 def of_one_place(folder: Path) -> list[Path]:
@@ -2684,6 +2687,9 @@ def test_sample_photos(browser: Any, service: Any) -> None:
             visit.step(step)
             if way not in ("compose", "remove"):
                 visit.page.wait_for_selector("#download:enabled")
+            if way == "blend":  # in the crema, as in the documentation
+                assert visit.numbers() == {"x": 208, "y": 113, "scale": 100, "angle": 0}
+                assert visit.page.is_disabled("#undo")
             visit.page.wait_for_url(f"**#{way}/{step}")
             visit.click("#home")
 
@@ -3002,6 +3008,7 @@ def shots_of(visit: Visit, files: dict[str, Path]) -> Iterator[tuple[str, Image.
     visit.leave()
     blending(visit, files, "poisson")
     visit.settled()
+    assert page.inner_text("#place-note") == ""  # it was about the composite
     yield shot("blend")
     visit.leave()
     editing(visit, files["source"].parent)
@@ -3357,21 +3364,13 @@ def record(folder: Path) -> None:
             folder / "page.webp", save_all=True, append_images=images[1:], duration=times, loop=0, quality=55, method=6
         )
         with visiting(browser, one, PHONE, "dark") as visit:
-            blending_samples(visit)
+            visit.way("blend")
+            visit.click("#sample")
+            visit.step("place")
+            visit.page.wait_for_selector("#stage[data-exact=true]")
+            visit.page.mouse.move(0, 0)  # so that nothing is under it
+            visit.page.wait_for_timeout(400)
             shoot("phone")
-
-
-def blending_samples(visit: Visit) -> None:
-    """Shows what a cat in a cup of coffee looks like."""
-    visit.way("blend")
-    visit.click("#sample")
-    visit.step("place")
-    for name, value in (("x", 226), ("y", 61)):
-        visit.type(name, value)
-    visit.settled()
-    visit.page.wait_for_selector("#stage[data-exact=true]")
-    visit.page.mouse.move(0, 0)  # so that nothing is under it
-    visit.page.wait_for_timeout(400)
 
 
 def write_names() -> None:

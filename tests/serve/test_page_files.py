@@ -224,6 +224,43 @@ def test_a_project_of_each_way(browser: Any, service: Any, tmp_path: Path, way: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("way", ["compose", "remove"])
+def test_what_clicks_cut_out_is_no_file_of_a_project(browser: Any, service: Any, tmp_path: Path, way: str) -> None:
+    slots, files = {"compose": ["subject", "background"], "remove": ["background"]}[way], shapes(tmp_path)
+    photos = [files["source"], files["background"]][: len(slots)]
+
+    def told(visit: Visit) -> list[Any]:
+        """Returns the picture, what its metadata tell, and the command and the Python code that make it."""
+        visit.settled()
+        parts: list[Any] = [data := visit.download(), test_server.told_by(data)]
+        for kind, word in (("command", f"pyharmony {way}"), ("python", "import pyharmony")):
+            visit.click(f"#copy-{kind}")
+            visit.says(word)
+            parts.append(visit.page.inner_text("#code"))
+        return parts
+
+    with visiting(browser, service) as visit:
+        without_people(visit)
+        visit.way(way)
+        visit.give(slots[0], *photos)
+        visit.step("cut")
+        for x in (60, 70):
+            visit.new_mask(lambda x=x: visit.point(x, 60))
+        visit.click("[data-to=save]")
+        if way == "compose":
+            visit.places()
+        before = told(visit)
+        sources, steps = before[1]
+        assert set(sources) == {test_server.sum_of(one.read_bytes()) for one in photos}
+        assert [name for name, _ in steps] == ["segment", way]
+        path = project(visit, tmp_path / "cut.pyharmony")
+    with elsewhere(browser) as visit:
+        visit.page.set_input_files("#open-file", str(path))
+        visit.step("save")
+        assert told(visit) == before
+
+
+@pytest.mark.slow
 def test_a_project_that_is_broken_foreign_newer_or_too_large_is_refused(
     browser: Any, service: Any, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ export class Outline {
     if (box) {
       const [x, y, width, height] = box;
       for (const line of this.lines) line.setAttrs({ x, y, width, height });
-      this.text.text(String(number));
+      this.text.text(String(number + 1));
       this.number.setAttrs({ x, y, offsetY: this.text.height() + GAP });
     }
     this.group.getLayer()?.batchDraw();

@@ -50,8 +50,7 @@ const cutTextsOf = ({ name }) => CUT[name] ?? CUT.compose;
 export function end() {
   $("found-people").hidden = true;
   $("code").hidden = true;
-  $("places").replaceChildren();
-  $("changes").replaceChildren();
+  for (const id of ["places", "changes", "place-note", "match-note", "changes-note"]) $(id).replaceChildren();
   allowSaving(false);
 }
 

@@ -2,7 +2,7 @@
 // history, in a zip archive. Drafts come back by the same way: images are those that the service has now.
 
 import * as api from "./api.js";
-import { BEGIN, completed } from "./document.js";
+import { BEGIN, completed, marksOf, subjectsOf } from "./document.js";
 import { UNPLACED } from "./geometry.js";
 import { textOf } from "./lettering.js";
 import { ServiceError } from "./requests.js";
@@ -113,19 +113,38 @@ export async function openedProject(file, about, onProgress, signal) {
       files.set(id, async () => new File([await read()], name));
     }
     if (files.size < ids.length || rest < 0) throw new Error("a file is missing, or there is too much");
-    const { pictures, states } = await renewed({ pictures: content.pictures, states: content.states }, async (id) => {
+    const fresh = await renewed({ pictures: content.pictures, states: content.states }, async (id) => {
       const read = /** @type {() => Promise<File>} */ (files.get(id));
       const picture = await api.upload(await read(), undefined, signal);
       uploaded.push(picture);
       onProgress(uploaded.length / ids.length);
       return picture;
     });
-    return { ...content, pictures, states };
+    const again = renewed(fresh, async (id) => (
+      recut(/** @type {Picture} */ (uploaded.find((one) => one.id === id)), fresh, signal)));
+    return { ...content, ...await again };
   } catch (error) {
     uploaded.forEach(api.remove);
     if (error instanceof ServiceError || error instanceof api.Cancelled) throw error;
     throw new ServiceError(START.noProject(file.name));
   }
+}
+
+/** Returns a mask cut out again by its prompts, if that gives the same; what is uploaded is a source of the result. */
+/** @type {(mask: Picture, content: Pick<Content, "pictures" | "states">, signal: AbortSignal) => Promise<Picture>} */
+async function recut(mask, { pictures, states }, signal) {
+  const cut = states.flatMap(subjectsOf).find((one) => one.mask?.id === mask.id && marksOf(one.steps).length);
+  if (!cut) return mask;
+  const photo = /** @type {Picture} */ (cut.photo ?? pictures.subject);
+  const body = { picture: photo.id, steps: cut.steps, method: cut.cutter, alpha: true };
+  const { result } = await api.run("segment", body, { signal }).catch((error) => {
+    if (!(error instanceof ServiceError)) throw error;
+    return { result: {} };
+  });
+  const bytesOf = async (/** @type {Picture} */ { id }) => (await api.blobOf(id)).arrayBuffer();
+  if (!result.mask || indexedDB.cmp(await bytesOf(result.mask), await bytesOf(mask))) return mask;
+  api.remove(mask);
+  return result.mask;
 }
 
 /** Returns whether a value is like an example, as far as that goes, or as a function says; numbers are finite. */

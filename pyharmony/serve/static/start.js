@@ -1,7 +1,9 @@
 // The start: the choice of a way, and the uploads of its photos, after which the editor opens.
 
 import * as api from "./api.js";
+import { BEGIN } from "./document.js";
 import { $, button, buttonOf, elementOf, input, inputs, passFocus } from "./dom.js";
+import { UNPLACED, placeAt } from "./geometry.js";
 import { announce, clear, fail, messageOf, showMessage } from "./messages.js";
 import { openedLayers, openedRecipe, photosOf, readRecipe } from "./opening.js";
 import { reducedFile } from "./pixels.js";
@@ -272,7 +274,10 @@ export class Start {
     try {
       const samples = await Promise.all(Object.entries(way.samples ?? {}).map(async ([name, file]) => (
         [name, await api.upload(await api.sample(file))])));
-      await this.open(way, await way.fromSamples(Object.fromEntries(samples)));
+      const pictures = await way.fromSamples(Object.fromEntries(samples));
+      const place = way.sampleAt && placeAt(way.sampleAt, /** @type {Picture} */ (pictures.source), UNPLACED);
+      const states = [{ ...BEGIN, ...way.first(pictures), place }];
+      await this.open(way, pictures, place ? { states, now: 0, step: "place" } : undefined);
     } catch (error) {
       fail(error);
     } finally {

@@ -225,9 +225,9 @@ export const TEXTS = {
   stops: (/** @type {number} */ value) => `${value > 0 ? "+" : ""}${value.toFixed(2)} EV`,
   matchShown: "The match is shown",
   change: (/** @type {number} */ number, /** @type {number} */ share) => (
-    `Change ${number}: ${(100 * share).toFixed(share < 0.01 ? 2 : 1)} % of the picture`),
+    `Change ${number + 1}: ${(100 * share).toFixed(share < 0.01 ? 2 : 1)} % of the picture`),
   changeChosen: (/** @type {number} */ number, /** @type {boolean} */ isApplied) => (
-    `Change ${number} is ${isApplied ? "taken" : "left out"}`),
+    `Change ${number + 1} is ${isApplied ? "taken" : "left out"}`),
   beforeAndAfter: "Before on the left, after on the right",
   savedAt: (/** @type {Size} */ picture) => `Saved at ${size(picture)}.`,
   saved: "The picture was saved",

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { commandOf, pythonOf } from "../../../pyharmony/serve/static/code.js";
 import { BEGIN } from "../../../pyharmony/serve/static/document.js";
-import { plainly } from "../../../pyharmony/serve/static/strings.js";
+import { TEXTS, plainly } from "../../../pyharmony/serve/static/strings.js";
 import { WAYS } from "../../../pyharmony/serve/static/ways/all.js";
 
 const { compose, blend, harmonize, merge, remove, "apply-edit": edit } = WAYS;
@@ -133,6 +133,10 @@ test("the command quotes what a shell would read, and no name is an option", () 
   for (const [changes, words] of [[[0, 2], "0,2"], [[], "none"]]) {
     assert.ok(commandOf(written(edit, { changes })).endsWith(` --changes ${words}\n`));
   }
+  // People count from 1.
+  assert.deepEqual([TEXTS.change(0, 0.25), TEXTS.changeChosen(2, false)], [
+    "Change 1: 25.0 % of the picture", "Change 3 is left out",
+  ]);
 });
 
 test("what is saved in other bits is brought there before and after", () => {

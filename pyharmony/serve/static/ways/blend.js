@@ -42,6 +42,7 @@ export const blend = {
     { name: "source", icon: "i-person" }, { name: "mask", icon: "i-mask" }, { name: "background", icon: "i-photo" },
   ],
   samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
+  sampleAt: [208, 113],  // in the crema
   steps: [["place", STEPS.place], ["match", STEPS.blend], ["save", STEPS.save]],
   toMatch: TO_MATCH.blend,
   work: WORK.blend,

@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { filed, number, python } from "../code.js";
 import { STEPS, WORK } from "../strings.js";
+import { blend } from "./blend.js";
 import { WAY } from "./way.js";
 
 /** @import { Doc } from "../document.js" */
@@ -20,15 +21,14 @@ export const harmonize = {
   ...WAY,
   name: "harmonize",
   slots: [{ name: "composite", icon: "i-photo" }, { name: "mask", icon: "i-mask" }],
-  samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
+  samples: blend.samples,
   steps: [["match", STEPS.match], ["save", STEPS.save]],
   work: WORK.match,
 
   async fromSamples(samples) {
     const { source, background, mask } = /** @type {Required<Pictures>} */ (samples);
-    const at = [208, 113];  // in the crema
-    const body = { src: source.id, dst: background.id, mask: mask.id, at, mode: "alpha", save_mask: true };
-    const { result } = await api.run("blend", body);
+    const ids = { src: source.id, dst: background.id, mask: mask.id };
+    const { result } = await api.run("blend", { ...ids, at: blend.sampleAt, mode: "alpha", save_mask: true });
     return { composite: { ...result.picture, name: "composite.png" }, mask: { ...result.mask, name: "mask.png" } };
   },
 

@@ -39,7 +39,8 @@ export const merge = {
     session.refresh();
     if (warnings.length) {
       /** @param {string} text */
-      const named = (text) => plainly(text).replace(/photos\[(\d+)\]/gi, (_, i) => photos[i].name ?? `photo ${i}`);
+      const named = (text) => plainly(text).replace(
+        /photos\[(\d+)\]/gi, (_, i) => photos[i].name ?? `photo ${Number(i) + 1}`);
       showMessage(warnings.map(named).join(". "), { error: true, topic: "photos" });
     }
   },

@@ -36,6 +36,7 @@
  * @property {string} name
  * @property {Slot[]} slots the photos of the way
  * @property {Partial<Record<keyof Pictures, string>> | null} samples the sample photos
+ * @property {[number, number] | null} sampleAt where the source of the sample photos lies
  * @property {[StepName, string][]} steps the steps and their titles
  * @property {string} toMatch the label of the button after the place
  * @property {string} work the title of the job that matches the image for the screen
@@ -81,6 +82,7 @@ export const WAY = {
   name: "",
   slots: [],
   samples: null,
+  sampleAt: null,
   steps: [],
   toMatch: "",
   work: "",
