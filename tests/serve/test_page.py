@@ -2237,13 +2237,7 @@ def test_the_address_is_that_of_the_step_that_is_shown(browser: Any, service: An
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         page = visit.page
-        without_people(visit)
-        visit.give("subject", files["source"], files["background"])
-        visit.step("cut")
-        visit.point(60, 60)
-        visit.cut()
-        visit.click("#to-place")
-        visit.step("place")
+        cut_out(visit, files)
         assert page.url.endswith("#compose/place")
         page.go_back()
         visit.step("cut")

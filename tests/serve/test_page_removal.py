@@ -35,11 +35,17 @@ def photograph(folder: Path) -> tuple[Path, np.ndarray]:
     return saved(folder, "tiles.png", photo), scene
 
 
-def selected(visit: Visit, path: Path, touch: bool = False) -> np.ndarray:
-    """Points at the disc in a photograph, and returns its mask."""
+def opening(visit: Visit, path: Path) -> Any:
+    """Opens a photograph in the way that removes, and returns the page."""
     visit.way("remove")
     visit.give("background", path)
     visit.step("cut")
+    return visit.page
+
+
+def selected(visit: Visit, path: Path, touch: bool = False) -> np.ndarray:
+    """Points at the disc in a photograph, and returns its mask."""
+    opening(visit, path)
     mask = visit.new_mask(lambda: visit.point(160, 120, touch))
     assert 0.7 < (mask > 127).sum() / (np.pi * 30**2) < 1.4
     return mask
@@ -80,10 +86,7 @@ def test_what_is_in_the_way_is_taken_away(browser: Any, service: Any, tmp_path: 
 def test_a_lasso_and_a_brush_say_it_too_and_all_is_undone(browser: Any, service: Any, tmp_path: Path) -> None:
     path, _ = photograph(tmp_path)
     with visiting(browser, service, DESKTOP) as visit:
-        page = visit.page
-        visit.way("remove")
-        visit.give("background", path)
-        visit.step("cut")
+        page = opening(visit, path)
         visit.says("Click on who or what is in the way")
         page.check("input[name=tool][value=paint]", force=True)
         line = [visit.on_picture(x, 120) for x in (140, 160, 180)]
@@ -147,10 +150,7 @@ def test_a_draft_goes_on_and_code_repeats_it(
 def test_keys_alone_do_it(browser: Any, service: Any, tmp_path: Path) -> None:
     path, _ = photograph(tmp_path)
     with visiting(browser, service, DESKTOP) as visit:
-        page = visit.page
-        visit.way("remove")
-        visit.give("background", path)
-        visit.step("cut")
+        page = opening(visit, path)
         page.focus("#stage")
         # The cross begins in the middle of the picture, on the disc.
         page.keyboard.press("ArrowRight")
