@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,25 @@ RESULTS = ROOT / "benchmarks" / "results"
 SCHEMA = "pyharmony.gpu/1"
 
 
-def kernel_sources(root: Path = ROOT) -> list[Path]:
-    """Returns all files that affect a kernel: CUDA sources, csrc/device, and their includes."""
+#: The folders of csrc/ops whose kernels each benchmark, bench_<name>_cuda.py, measures.
+OPS = {
+    "gaussian_poisson": ("gaussian_poisson",),
+    "poisson": ("poisson",),
+    "spectral_norm": ("spectral_norm",),
+    "pyramid": ("pyramid", "gaussian_poisson"),
+    "training_steps": ("adam", "instance_norm", "partial_conv", "spectral_norm"),
+    "partial_conv": ("partial_conv",),
+    "color_grid": ("color_grid",),
+    "instance_norm": ("instance_norm",),
+}
+
+
+def kernel_sources(root: Path = ROOT, ops: Sequence[str] = ()) -> list[Path]:
+    """Returns all files that affect the kernels of some ops, by default of all: CUDA sources and their includes."""
     csrc = root / "csrc"
-    pending = [
-        p for pattern in ("ops/**/*.cu", "ops/**/*.cuh", "ops/**/*_cuda.*", "device/*") for p in csrc.glob(pattern)
-    ]
+    kinds = ("*.cu", "*.cuh", "*_cuda.*")
+    pending = [path for op in ops or ("",) for kind in kinds for path in (csrc / "ops" / op).rglob(kind)]
+    pending += [] if ops else (csrc / "device").glob("*")
     sources: set[Path] = set()
     while pending:
         path = pending.pop()
@@ -35,10 +49,10 @@ def kernel_sources(root: Path = ROOT) -> list[Path]:
     return sorted(sources)
 
 
-def kernel_hash(root: Path = ROOT) -> str:
-    """Returns the first 12 digits of SHA-256 over the names and contents of `kernel_sources`."""
+def kernel_hash(root: Path = ROOT, benchmark: str = "") -> str:
+    """Returns the first 12 digits of SHA-256 over the names and contents of the sources of a benchmark, or of all."""
     digest = hashlib.sha256()
-    for path in kernel_sources(root):
+    for path in kernel_sources(root, OPS.get(benchmark, ())):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

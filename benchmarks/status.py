@@ -6,7 +6,8 @@ python benchmarks/status.py [--check]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,16 @@ def verdict(goal: Goal, value: float) -> str:
 
 
 def measured(goal: Goal, results: dict[str, Any]) -> tuple[float, dict[str, Any]] | None:
-    """Returns the value in the results of a GPU, and the part that measured it."""
+    """Returns the value in the results of a GPU, and the record with the date and the kernels of its measurement."""
     for part in results["parts"].values():
         value = part.get("figures", {}).get(goal.key)
         if value is not None:
-            return float(value), part
+            return float(value), part.get("measured", {}).get(goal.key, part)
     return None
 
 
-def rows(goals: Sequence[Goal], recorded: list[dict[str, Any]], present: str) -> list[list[str]]:
+def rows(goals: Sequence[Goal], recorded: list[dict[str, Any]], present: Callable[[str], str]) -> list[list[str]]:
+    """Returns the rows of the table; present: the hash of the kernels of a benchmark as they are now."""
     out = []
     for goal in goals:
         sign = "≥" if goal.higher_is_better else "≤"
@@ -55,14 +57,14 @@ def rows(goals: Sequence[Goal], recorded: list[dict[str, Any]], present: str) ->
             measurement = measured(goal, results)
             if measurement is not None:
                 value, part = measurement
-                stale = "" if part["kernels"] == present else ", stale: the kernels have changed since"
+                stale = "" if part["kernels"] == present(goal.benchmark) else ", stale: the kernels have changed since"
                 where = f"{results['gpu']['name']}, {part['date']}, kernels {part['kernels']}"
                 lines.append([shown(value, goal.unit), where, verdict(goal, value) + stale])
         out += [[goal.claim, *goals_asked, *line] for line in lines or [["not measured", "", ""]]]
     return out
 
 
-def markdown(recorded: list[dict[str, Any]], present: str, goals: Sequence[Goal] = GOALS) -> str:
+def markdown(recorded: list[dict[str, Any]], present: Callable[[str], str], goals: Sequence[Goal] = GOALS) -> str:
     header = ["what", "floor", "goal", "measured", "where and when", ""]
     table = [
         "| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows(goals, recorded, present))
@@ -82,9 +84,10 @@ def markdown(recorded: list[dict[str, Any]], present: str, goals: Sequence[Goal]
             "# What is claimed of GPUs, and what was measured",
             "",
             "Written by `python benchmarks/status.py` from the JSON files beside it, which `make gpu-check` writes.",
-            "A hash of the kernels' sources stands beside each figure; one of other sources is stale. Times are",
-            "medians ± half the interquartile range of runs in turn; the second-level cache was overwritten (cold),",
-            "or holds the arguments (warm). A call is from Python, until its work is done. Errors are in 8-bit levels.",
+            "A hash of the sources of its kernels stands beside each figure; one of other sources is stale. Eager",
+            "calls wait for Python too, which no hash covers. Times are medians ± half the interquartile range of runs",
+            "in turn; the second-level cache was overwritten (cold), or holds the arguments (warm). A call is from",
+            "Python, until its work is done. Errors are in 8-bit levels.",
             "",
             *table,
             *parts,
@@ -95,9 +98,12 @@ def markdown(recorded: list[dict[str, Any]], present: str, goals: Sequence[Goal]
 
 def current() -> str:
     """Returns the expected text of STATUS.md."""
-    recorded = gpu_results.recorded()
-    # Without a measurement the sources do not matter, and need not be hashed.
-    return markdown(recorded, gpu_results.kernel_hash() if recorded else "")
+
+    @functools.cache
+    def present(benchmark: str) -> str:
+        return gpu_results.kernel_hash(benchmark=benchmark)
+
+    return markdown(gpu_results.recorded(), present)
 
 
 def write(path: Path = STATUS) -> None:
