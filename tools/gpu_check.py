@@ -9,8 +9,9 @@ minutes; it is not part of `all`, whose `bench` measures the same and more.
 Nothing is downloaded and nothing is installed into the Python that runs it: the package goes to build/gpu-check/site,
 and as an archive to artifacts/gpu-check, with the logs; with that archive another machine of the kind need not build.
 Each part ends within the limit, and its results are written before the next begins: to
-benchmarks/results/<gpu>.json and STATUS.md. A part that is called again with the same sources continues where it
-stopped; --again restarts it. Exits with 1 if a part failed, with 2 if it could not run.
+benchmarks/results/<gpu>.json and STATUS.md. A part that is called again continues with what has changed, or where it
+stopped: tests by the package and their file, sanitized runs by the kernels, figures by the kernels and the benchmark
+that they are of; --again restarts it. Exits with 1 if a part failed, with 2 if it could not run.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import gpu_results  # noqa: E402
 import status  # noqa: E402
+from gpu_goals import GOALS  # noqa: E402
 
 PARTS = ("build", "test", "sanitize", "bench", "profile")
 FIRST_PART = "first"
@@ -86,6 +88,9 @@ DISTRIBUTIONS = {
     "pytest_benchmark": ("pytest-benchmark",),
     "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
 }
+
+
+Record = dict[str, Any]
 
 
 class CannotRun(Exception):
@@ -205,6 +210,13 @@ def digest_of(folders: Iterable[str], more: str) -> str:
 
 
 PACKAGE = ("csrc", "cmake", "pyharmony", "setup.py", "CMakeLists.txt", "pyproject.toml")
+#: What the results of parts depend on, beside their own files; `sources_of_file` has those of tests and benchmarks.
+PART_SOURCES = {
+    "build": PACKAGE,
+    "test": (*PACKAGE, "tests/conftest.py", "tests/cuda_arrays.py", "tests/gpu_cases.py", "tests/shared.py"),
+    "sanitize": ("csrc", "cmake", "tests/gpu_cases.py"),
+    "profile": ("csrc", "cmake"),
+}
 
 
 def source_stamp() -> str:
@@ -212,9 +224,44 @@ def source_stamp() -> str:
     return digest_of(PACKAGE, sys.version + repr(sorted((gpu_results.gpu() or {}).items())))
 
 
-def sources() -> str:
-    """Returns the digest of all inputs of results: while it is unchanged, recorded results need not be repeated."""
-    return digest_of((*PACKAGE, "tests", "benchmarks"), sys.version)[:12]
+def sources(part: str) -> str:
+    """Returns the digest of what a part depends on: while it is unchanged, its results need not be repeated.
+
+    Benchmarks have one a file alone: kernels that changed make no figure of others old.
+    """
+    return digest_of(PART_SOURCES[part], sys.version)[:12] if part in PART_SOURCES else ""
+
+
+def sources_of_file(name: str) -> str:
+    """Returns the digest of what the results of a file of tests or benchmarks depend on beside `sources` of the part.
+
+    Those of a benchmark are its kernels and what it measures with.
+    """
+    if name.startswith("tests/"):
+        return digest_of([name], "")[:12]
+    helpers = [path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").glob("*_cuda.py")]
+    kernels = gpu_results.kernel_hash(benchmark=benchmark_of(name))
+    return digest_of([name, *sorted(helpers)], kernels)[:12]
+
+
+def benchmark_of(name: str) -> str:
+    """Returns the name of a benchmark of gpu_goals.py by its file or by one of its items."""
+    return Path(name.partition("::")[0]).stem.removeprefix("bench_").removesuffix("_cuda")
+
+
+def unchanged(items: Iterable[str], before: Record) -> list[str]:
+    """Returns the items of tests or benchmarks, such as tests/a.py::test_b, whose files are as they were before."""
+    present: dict[str, bool] = {}
+    for item in items:
+        name = item.partition("::")[0]
+        if name not in present:
+            present[name] = (ROOT / name).is_file() and before.get("files", {}).get(name) == sources_of_file(name)
+    return [item for item in items if present[item.partition("::")[0]]]
+
+
+def files_of(items: Iterable[str]) -> dict[str, str]:
+    """Returns the digest of each file of these items, for `unchanged`."""
+    return {name: sources_of_file(name) for name in sorted({item.partition("::")[0] for item in items})}
 
 
 def usable_archive(stamp_text: str) -> Path | None:
@@ -228,7 +275,7 @@ def usable_archive(stamp_text: str) -> Path | None:
 
 
 #: Large parts of the sources that do not change, and so are not in the archive.
-WEIGHTS = Path("pyharmony") / "models" / "_weights"
+WEIGHTS = Path("pyharmony") / "networks" / "models" / "_weights"
 
 
 def pack() -> None:
@@ -270,7 +317,8 @@ def install(clock: Clock, log: Path) -> float:
     shutil.rmtree(SITE, ignore_errors=True)
     # A constraint or index of this machine's pip is for other installs.
     env = {**environment(), "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    env["CMAKE_ARGS"] = " ".join([os.environ.get("CMAKE_ARGS", ""), "-DHM_CUDA=ON"]).strip()
+    # One copy of the CPU's kernels, for this CPU.
+    env["CMAKE_ARGS"] = f"-DHM_CUDA=ON -DHM_SIMD=NATIVE {os.environ.get('CMAKE_ARGS', '')}".strip()
     del env["PYTHONPATH"], env["PYTHONSAFEPATH"]
     command = [sys.executable, "-m", "pip", "install", "-v", "--no-build-isolation", "--no-deps", "--no-index"]
     code = run([*command, "--target", str(SITE), "."], log, clock.left(), env)
@@ -304,9 +352,6 @@ def facts() -> dict[str, Any]:
         raise RuntimeError(f"{report['module']} was loaded instead of the one in {SITE}")
     report["module"] = Path(report["module"]).relative_to(SITE).as_posix()  # results hold no path of a machine
     return report
-
-
-Record = dict[str, Any]
 
 
 def build(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
@@ -355,7 +400,7 @@ def gpu_tests() -> list[str]:
 
 
 def test(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
-    results: dict[str, str] = dict.fromkeys(before.get("passed", []), "passed")
+    results: dict[str, str] = dict.fromkeys(unchanged(before.get("passed", []), before), "passed")
     if results:
         say(f"  {len(results)} have passed before")
     command = [sys.executable, *PYTEST, *gpu_tests(), "-v", *options.arguments]
@@ -369,6 +414,7 @@ def test(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -
         say(f"  FAILED {name}")
     record: Record = {"counts": counts, "failed": failed, "exit": code}
     record["passed"] = sorted(name for name, word in results.items() if word == "passed")
+    record["files"] = files_of(record["passed"])
     if code == 124:
         record["status"] = "incomplete"
         return record
@@ -477,12 +523,18 @@ def bench(
     name: str, paths: Sequence[Path], more: Sequence[str], clock: Clock, log: Path, options: argparse.Namespace,
     before: Record,
 ) -> Record:  # fmt: skip
-    """Runs files of benchmarks; earlier results are kept, and not measured again."""
-    passed = dict.fromkeys(before.get("done", []), "passed")
+    """Runs files of benchmarks; earlier results of the same kernels are kept, and not measured again.
+
+    Earlier figures of others are kept until they are measured, each with its date and its kernels.
+    """
+    passed = dict.fromkeys(unchanged(before.get("done", []), before), "passed")
+    valid = {benchmark_of(item) for item in passed}
+    old = {goal.key for goal in GOALS if goal.benchmark not in valid}
     output = LOGS / f"{name.replace(' ', '_')}.json"
     output.unlink(missing_ok=True)
-    if passed:
-        output.write_text(json.dumps({key: before[key] for key in MEASURED}))
+    if before:
+        kept = {key: value for key, value in before["figures"].items() if key not in old}
+        output.write_text(json.dumps({**{key: before[key] for key in MEASURED}, "figures": kept}))
     start = log.stat().st_size if log.exists() else 0
     # Each item gets a line: pytest.ini asks for one step less.
     files = [str(path.relative_to(ROOT)) for path in paths]
@@ -497,6 +549,15 @@ def bench(
         # One that failed half-way is measured again: its later rows count.
         last = {tuple(map(row.get, ("group", "problem", "name"))): row for row in record_now.get("gpu_rows", [])}
         record["gpu_rows"] = list(last.values())
+    figures, earlier = record.get("figures", {}), before.get("figures", {})
+    measured: Record = {}
+    for goal in GOALS:
+        key = goal.key
+        if key in figures and (key in old or figures[key] != earlier.get(key)):
+            measured[key] = {"date": today(), "kernels": gpu_results.kernel_hash(benchmark=goal.benchmark)}
+        elif key in earlier:
+            figures[key], measured[key] = earlier[key], before["measured"][key]
+    record |= {"figures": figures, "measured": measured, "files": files_of(record["done"])}
     nothing_left = code == 5 and not now and bool(passed)
     record["status"] = "ok" if nothing_left else {0: "ok", 124: "incomplete"}.get(code, "failed")
     if record["status"] == "ok" and not passed:
@@ -608,12 +669,16 @@ def check(part: str, options: argparse.Namespace) -> str:
 
 def recorded(part: str, work: Work, clock: Clock, log: Path, options: argparse.Namespace) -> str:
     """Does the work, or the remaining part of it, and stores its record; returns its status."""
-    start, device, present = clock.spent(), gpu_results.gpu(), sources()
+    start, device, present = clock.spent(), gpu_results.gpu(), sources(part)
     path = LOGS / "no-gpu.json" if device is None else gpu_results.path_for(device["name"], options.results)
     before: Record = gpu_results.load(path)["parts"].get(part, {})
     if options.again or before.get("sources") != present:
         before = {}
-    if before.get("status") == "ok" and part.startswith("bench "):
+    if (
+        before.get("status") == "ok"
+        and part.startswith("bench ")
+        and unchanged(before["done"], before) == before["done"]
+    ):
         say(f"  {part}: measured before")
         return "ok"
     try:
@@ -628,7 +693,7 @@ def recorded(part: str, work: Work, clock: Clock, log: Path, options: argparse.N
     python = ".".join(map(str, sys.version_info[:3]))
     record = {
         "status": record.pop("status"),
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "date": today(),
         "seconds": round(clock.spent() - start + before.get("seconds", 0), 1),
         "kernels": gpu_results.kernel_hash(),
         "sources": present,
@@ -645,6 +710,10 @@ def recorded(part: str, work: Work, clock: Clock, log: Path, options: argparse.N
             if source.exists():
                 shutil.copy(source, options.out)
     return str(record["status"])
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
 
 
 def toolkit() -> str:

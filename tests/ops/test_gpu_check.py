@@ -19,6 +19,7 @@ from ..shared import ROOT
 
 pytestmark = pytest.mark.house
 
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("bench_*_cuda.py"))
 SMI = 'case "$1" in --query-gpu=compute_cap) echo 9.0;; *) echo "NVIDIA H200, 580.65, 9.0, 143771 MiB";; esac'
 H200 = {"name": "NVIDIA H200", "driver": "580.65", "capability": "9.0", "memory": "143771 MiB"}
 
@@ -77,6 +78,14 @@ def run(module: Any, tmp_path: Path, part: str, *arguments: str) -> tuple[int, d
         assert record["kernels"] == gpu_results.kernel_hash()
         assert record["versions"]["CUDA"] == "13.0"
     return code, report["parts"]
+
+
+def run_part(module: Any, tmp_path: Path, part: str, *arguments: str) -> dict[str, Any]:
+    """Returns the record of a part, without looking at those of others."""
+    sys.argv = ["gpu_check.py", "--part", part, "--results", str(tmp_path / "results"), *arguments]
+    module.main()
+    record: dict[str, Any] = json.loads((tmp_path / "results" / "nvidia-h200.json").read_text())["parts"][part]
+    return record
 
 
 def check(module: Any, tmp_path: Path, part: str, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -189,6 +198,11 @@ def test_what_has_passed_is_not_run_again(gpu_check: Any, tmp_path: Path) -> Non
     code, record = check(gpu_check, tmp_path, "test")  # nothing is left
     assert (code, record["status"], record["counts"]) == (0, "ok", {"passed": 2})
     assert ran.read_text() == "a ab ab "
+    # What tests do not depend on: a docstring of a benchmark.
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "bench_poisson_cuda.py").write_text('"""Words."""')
+    check(gpu_check, tmp_path, "test")
+    assert ran.read_text() == "a ab ab "
     check(gpu_check, tmp_path, "test", "--again")
     path.write_text(path.read_text() + "# other sources\n")
     check(gpu_check, tmp_path, "test")
@@ -263,7 +277,7 @@ def test_benchmarks_run_by_their_worth_and_each_file_is_recorded(
         assert (record["status"], record["figures"], len(record["gpu_rows"])) == ("ok", {name: 1}, 3)
     for record in parts.values():
         record["gpu_rows"] = []
-    text = status.markdown([{"gpu": H200, "parts": parts}], gpu_results.kernel_hash(), [])
+    text = status.markdown([{"gpu": H200, "parts": parts}], lambda name: "", [])
     assert "- bench poisson: ok, " in text and "- bench color_grid: ok, " in text
 
 
@@ -278,9 +292,7 @@ def test_the_first_look_is_one_run_of_all_files(gpu_check: Any, tmp_path: Path, 
 @pytest.mark.full
 def test_the_first_look_measures_every_figure() -> None:
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--first", "--collect-only", "-qq"]
-    files = sorted(
-        str(path.relative_to(ROOT / "benchmarks")) for path in (ROOT / "benchmarks").rglob("bench_*_cuda.py")
-    )
+    files = [str(path.relative_to(ROOT / "benchmarks")) for path in BENCHMARKS]
     process = subprocess.run([*command, *files], cwd=ROOT / "benchmarks", capture_output=True, text=True)
     sources = "".join((ROOT / "benchmarks" / name).read_text() for name in files)
     assert process.returncode == 0 and all(name in process.stdout for name in files), process.stdout
@@ -304,6 +316,33 @@ def test_benchmarks_that_all_skip_have_measured_nothing(gpu_check: Any, tmp_path
     record = parts["bench poisson"]
     assert (code, record["status"], record["done"]) == (1, "failed", [])
     assert record["trouble"] == ["every benchmark was skipped: nothing was measured"]
+
+
+def test_what_changed_is_measured_again_and_other_figures_keep_their_date(
+    gpu_check: Any, tmp_path: Path, bench_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, key in (("poisson", "masked_v_torch_dct"), ("color_grid", "color_grid_ms")):
+        path = bench_files / f"bench_{name}_cuda.py"
+        path.write_text(path.read_text().replace(f'["figures"]["{name}"]', f'["figures"]["{key}"]'))
+    monkeypatch.setattr(gpu_check, "today", lambda: "2026-01-31")
+    first = run(gpu_check, tmp_path, "first")[1]["first"]
+    hashes = {goal.key: gpu_results.kernel_hash(benchmark=goal.benchmark) for goal in status.GOALS}
+    entry = {key: {"date": "2026-01-31", "kernels": hashes[key]} for key in first["figures"]}
+    assert first["measured"] == entry and len(entry) == 2
+    # Other kernels of one, and time for none: its figure is of the kernels before.
+    real = gpu_results.kernel_hash
+
+    def changed(root: Path = ROOT, benchmark: str = "") -> str:
+        return "new" if benchmark == "poisson" else real(root, benchmark)
+
+    monkeypatch.setattr(gpu_check.gpu_results, "kernel_hash", changed)
+    monkeypatch.setattr(gpu_check, "today", lambda: "2026-02-01")
+    order = (tmp_path / "order").read_text()
+    record = run_part(gpu_check, tmp_path, "first", "--", "-k", "none")
+    assert record["measured"] == entry and record["figures"] == first["figures"]
+    record = run_part(gpu_check, tmp_path, "first")
+    assert (tmp_path / "order").read_text() == order + "poisson1 poisson2 poisson3 "
+    assert record["measured"] == entry | {"masked_v_torch_dct": {"date": "2026-02-01", "kernels": "new"}}
 
 
 @pytest.mark.full
@@ -456,7 +495,7 @@ def results(value: float, kernels: str = "abc") -> dict[str, Any]:
     [(8.5, "abc", "goal met"), (5.0, "abc", "floor met"), (3.0, "abc", "**missed**"), (5.0, "old", "floor met, stale")],
 )
 def test_a_measured_figure_stands_with_its_verdict(value: float, kernels: str, verdict: str) -> None:
-    text = status.markdown([results(value, kernels)], "abc")
+    text = status.markdown([results(value, kernels)], {"gaussian_poisson": "abc"}.get)
     line = next(line for line in text.splitlines() if "times faster than a torch.fft DCT" in line)
     assert f"| {value:.3g}× | NVIDIA H200, 2026-01-31, kernels {kernels} | {verdict}" in line
     assert text.count("not measured") == len(status.GOALS) - 1
@@ -480,6 +519,18 @@ def test_the_hash_is_of_the_kernels_and_what_they_include(tmp_path: Path) -> Non
         path = tmp_path / "csrc" / name
         path.write_text(path.read_text() + "// more\n")
         assert (gpu_results.kernel_hash(tmp_path) != before) == changes
+
+
+def test_each_benchmark_has_a_hash_of_its_own_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc", ignore=shutil.ignore_patterns("third_party"))
+    names = [path.stem.removeprefix("bench_").removesuffix("_cuda") for path in BENCHMARKS]
+    assert sorted(gpu_results.OPS) == sorted(names) and {goal.benchmark for goal in status.GOALS} == {*names, ""}
+    before = {name: gpu_results.kernel_hash(tmp_path, name) for name in names}
+    assert len(set(before.values())) == len(names)
+    path = tmp_path / "csrc" / "ops" / "gaussian_poisson" / "direct.cu"
+    path.write_text(path.read_text() + "// more\n")
+    changed = {name for name in names if gpu_results.kernel_hash(tmp_path, name) != before[name]}
+    assert changed == {"gaussian_poisson", "pyramid"}
 
 
 def test_results_of_other_parts_are_kept(tmp_path: Path) -> None:
