@@ -476,8 +476,20 @@ class Place:
         strides = contiguous_strides(shape)
         return DeviceArray(buffer.pointer, shape, strides, dtype, self.device, self.stream, buffer, self.stream_owner)
 
-    def fetch(self, array: DeviceArray) -> NumpyArray:
-        """Returns an array as NumPy's, with the same strides, after waiting for the stream."""
+    def wait_for(self, what: str, instead: str = "") -> None:
+        """Raises DeviceError if the stream is being captured in a CUDA graph, where the host cannot wait for values.
+
+        what: the values that the host reads; instead: a call that does without them, if there is one.
+        """
+        if self.module.is_capturing(self.stream, self.device):
+            advice = (
+                f"{instead}, or make the call outside of the capture" if instead else "make it outside of the capture"
+            )
+            raise DeviceError(f"a call that reads {what} on the host cannot be captured in a CUDA graph; {advice}")
+
+    def fetch(self, array: DeviceArray, what: str = "values of the device", instead: str = "") -> NumpyArray:
+        """Returns an array as NumPy's, with the same strides, after waiting for the stream; see `wait_for`."""
+        self.wait_for(what, instead)
         lowest = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s < 0)
         highest = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s > 0)
         size = array.dtype.itemsize

@@ -110,7 +110,8 @@ class DeviceFrame(AnyFrame):
                 device=self.place.device,
                 stream=self.place.stream,
             )
-        values = self.place.fetch(memory).view(np.int32).reshape(-1, 4).tolist()
+        whole = "a blend of the whole rectangle, such as with preserve_background=False, needs none"
+        values = self.place.fetch(memory, "the box of mask", whole).view(np.int32).reshape(-1, 4).tolist()
         return [Region(top, bottom, left, right).moved(*src_region.origin) for top, left, bottom, right in values]
 
 
@@ -250,7 +251,7 @@ def has_alpha(dst: Any, keep_alpha: bool) -> bool:
         return False
     place = _cuda.place_of({"dst": dst}, None)
     assert place is not None  # noqa: S101  # the image is on a device
-    alpha = place.fetch(_channels(place.take(target, "dst"), 3, 4))
+    alpha = place.fetch(_channels(place.take(target, "dst"), 3, 4), "the alpha of dst", "pass images without alpha")
     return not ((alpha > 0) if keep_alpha else (alpha >= VALUE_RANGE[alpha.dtype.name])).all()
 
 

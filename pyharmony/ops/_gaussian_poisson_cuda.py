@@ -34,7 +34,7 @@ from ._gaussian_poisson import (
 from ._gaussian_poisson_cpu import proven_bound
 from ._poisson_cuda import DeviceEquation, DeviceHierarchy, call_form, deliver, outcome_of
 from ._solve_call import Outcome
-from .images_cuda import batch_of, mask_on, weight_on, without_float64
+from .images_cuda import INFO, batch_of, mask_on, weight_on, without_float64
 
 
 def _other_gradients(call: BlendCall) -> str:
@@ -178,7 +178,7 @@ def _chebyshev_runs(
         )
         nbytes = max(nbytes, workspace.nbytes + (0 if state is None else state.nbytes))
         if info:
-            reports = native.gaussian_poisson_chebyshev_report(place.fetch(report).tobytes(), count)
+            reports = native.gaussian_poisson_chebyshev_report(place.fetch(report, *INFO).tobytes(), count)
             if not any(r["more"] for r in reports):
                 break
     return reports, nbytes
@@ -270,7 +270,7 @@ def _dct(
         place.copy(x, out)
         nbytes += x.nbytes
     del keep
-    values = place.fetch(residuals)
+    values = place.fetch(residuals, *INFO)
     _refuse_nonfinite(np.isfinite(values))
     # The residual has about twelve roundings of float32, of sums of up to sixteen values.
     rounding = 12 * 2.0**-24 * (16 + 2 * eq.weight) * 2 * unit

@@ -21,7 +21,7 @@ from ..errors import ArgumentError, DeviceError, MaskError
 from ._gaussian_poisson import Equation
 from ._poisson import UNDETERMINED_MESSAGE, PoissonCall, check_base, warn_of_errors
 from ._solve_call import Outcome
-from .images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
+from .images_cuda import INFO, batch_of, image_form, mask_on, unsupported, weight_on
 
 
 def _base_in_float64(call: PoissonCall) -> str:
@@ -182,7 +182,7 @@ class DeviceHierarchy:
         nbytes += self.memory.nbytes + (0 if proof is None else proof.nbytes)
         if not read:
             return [], nbytes
-        return place.module.poisson_report(place.fetch(report).tobytes(), count, channels), nbytes
+        return place.module.poisson_report(place.fetch(report, *INFO).tobytes(), count, channels), nbytes
 
     def solve_rhs(self, place: Place, rhs: DeviceArray, out: DeviceArray, tolerance: float) -> None:
         """Solves A x = rhs [N, H, W, C], of values up to 1, into the unknown pixels of out."""

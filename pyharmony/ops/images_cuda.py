@@ -89,6 +89,10 @@ def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
     return copy if own == count else copy.reshaped(mask.shape, (0, *copy.strides[1:]))
 
 
+#: What a call with return_info reads on the host, and how to do without; see `Place.wait_for`.
+INFO = "the info", "pass return_info=False"
+
+
 def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tuple[float, DeviceArray | None, float]:
     """Returns the minimum of color_weight, its map [N, H, W] or None, and its maximum.
 
@@ -105,6 +109,7 @@ def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tupl
     if array.dtype != np.float32:
         raise DTypeError(f"color_weight: a map of dtype {array.dtype.name} on the device, expected float32")
     _checks.mask_form(array.shape, "float32", "color_weight", height, width)
+    place.wait_for("the range of color_weight", "pass a number")
     if place.kind in ("torch", "cupy"):
         low, high = float(x.min()), float(x.max())
     else:

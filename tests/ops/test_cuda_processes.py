@@ -651,6 +651,24 @@ def test_a_captured_call_has_no_result_in_memory_of_the_graph(use: Any, emulator
     assert np.array_equal(out.array, fetched(blend.poisson(*map(Interface, (src, dst, mask)))))
 
 
+def test_a_call_that_waits_for_the_device_says_so_in_a_capture(use: Any, emulator_module: Any) -> None:
+    """Else the capture would end in an error of torch's or CUDA's, that does not say what to pass."""
+    use(Device(emulator_module, is_capturing=lambda stream, device: stream == 9))
+    src, dst, mask = pair(40, 50)
+    arrays = [Interface(a, stream=9) for a in (src, dst, mask)]
+    out, weights = (Interface(np.zeros_like(a), stream=9) for a in (dst, mask.astype(np.float32)))
+    for call, says in (
+        (lambda: blend.gaussian_poisson(*arrays, preserve_background=True, out=out),
+         "the box of mask .* preserve_background=False"),
+        (lambda: blend.gaussian_poisson(*arrays, preserve_background=False, color_weight=weights, out=out),
+         "the range of color_weight .* pass a number"),
+        (lambda: blend.gaussian_poisson(*arrays, preserve_background=False, out=out, return_info=True),
+         "the info .* pass return_info=False"),
+    ):  # fmt: skip
+        with pytest.raises(DeviceError, match=f"reads {says}.* outside of the capture"):
+            call()
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the mode "global" of cudaStreamBeginCapture a call such as cudaHostAlloc of any thread fails and ends the
