@@ -171,7 +171,12 @@ def _frequent(level: _Size) -> Offsets:
         means += np.roll(box, -step, (0, 1))
     means /= _CELL**2
     cells = [np.roll(means, -_CELL * step, (0, 1)) for step in _JITTERS]
-    ys, xs = np.nonzero(shrunk(np.pad(level.sources, reach), reach)[reach:-reach, reach:-reach])
+    whole = level.sources
+    for axis, count in enumerate(whole.shape):
+        # A strip that is narrower than a patch goes around in it, as in `roll`.
+        pads = [(reach, reach) if a == axis else (0, 0) for a in (0, 1)]
+        whole = np.pad(whole, pads, "wrap" if count <= 2 * reach else "constant")
+    ys, xs = np.nonzero(shrunk(whole, reach)[reach:-reach, reach:-reach])
     if len(ys) < 2:
         return np.zeros((0, 2), np.int64)
     patches = np.concatenate([cell[ys, xs] for cell in cells], 1)

@@ -233,3 +233,9 @@ def test_a_tiny_image_and_a_narrow_strip() -> None:
         scene, mask = np.full((height, width), 77, np.uint8), np.zeros((height, width), np.uint8)
         mask[height // 2, width // 2] = 255
         assert (pyharmony.remove(with_thing(scene, mask), mask, grow=0) == 77).all()
+    for count in (*range(1, 10), 12):  # rows or columns: a pattern continues in strips of any width
+        scene, mask = tiles(count), np.zeros((count, 200), np.uint8)
+        mask[:, 90:103] = 255
+        assert (pyharmony.remove(with_thing(scene, mask), mask, grow=1) == scene).all()
+        photo = with_thing(scene, mask).swapaxes(0, 1)
+        assert (pyharmony.remove(photo, mask.T, grow=1) == scene.swapaxes(0, 1)).all()
