@@ -8,6 +8,7 @@ equation joins the gradients of all pieces.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -275,7 +276,8 @@ def _sums(planes: Float32) -> Float32:
     for axis in (1, 2):
         padded = np.pad(planes, [(_RIM_PIXELS, _RIM_PIXELS) if a == axis else (0, 0) for a in range(3)])
         lines, count = np.moveaxis(padded, axis, 0), planes.shape[axis]
-        planes = np.moveaxis(sum(lines[i : i + count] for i in range(2 * _RIM_PIXELS + 1)), 0, axis)
+        total = functools.reduce(np.add, (lines[i : i + count] for i in range(2 * _RIM_PIXELS + 1)))
+        planes = np.moveaxis(total, 0, axis)
     return planes
 
 
