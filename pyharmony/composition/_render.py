@@ -24,6 +24,7 @@ from ..harmonization.light import Light, map_of, remaining
 from ..io import Layer, merged_of
 from ..io.modes import mixed
 from ..matching import match_grain, match_sharpness
+from ..reference.luma import LUMA
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._adjust import retouching_of
 from ._plan import Photo, base_is_seen, is_cut_below
@@ -57,17 +58,23 @@ _GOES_ON = Reason("goes-on-below", "no shadow: its photo crops it at the lower s
 
 
 def draw(
-    canvas: NumpyArray, background: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float
+    canvas: NumpyArray, background: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float, grey: bool
 ) -> list[PlacedSubject]:
     """Draws the subjects of a recipe into canvas [H, W, 3], one after another, and returns them.
 
     ratio: the size of canvas relative to that in the recipe; photos may be reduced as well.
+    grey: whether layers of whole numbers lose their colours, since the composite has one channel.
     """
     subjects = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
         front_mask = _front_mask(recipe, entry, background, f"subjects[{number}].cover")
         subjects.append(_draw_one(canvas, recipe, entry, photo, front_mask, ratio, number))
     if canvas.dtype.kind == "u":
+        if grey:
+            every = [layer[0] for one in subjects for layer in (one.shadow, one.reflection) if layer is not None]
+            for colours in (canvas, *(one.colours for one in subjects), *every):
+                colours[..., :3] = in_grey(colours[..., :3])
+
         # Layers are merged with one rounding at the end, like in viewers of layers, which gives the same bits.
         def merge(part: Region) -> None:
             layers = layers_of(part.of(background), [within(one, part) for one in subjects], part)
@@ -75,6 +82,12 @@ def draw(
 
         in_threads(merge, list(_overlapping_parts(subjects)))
     return subjects
+
+
+def in_grey(colours: NumpyArray) -> NumpyArray:
+    """Returns colours [h, w, 3] of whole numbers in three equal channels, of their luma."""
+    luma = np.rint(colours.astype(np.float64) @ LUMA).astype(colours.dtype)
+    return np.repeat(luma[..., None], 3, 2)
 
 
 def _overlapping_parts(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
