@@ -15,7 +15,7 @@ from PIL import Image
 import pyharmony
 from pyharmony._images.planes import grown
 from pyharmony.edits import _texture
-from pyharmony.errors import ArgumentError, MaskError, MaskWarning, PyHarmonyWarning, UnchangedWarning
+from pyharmony.errors import ArgumentError, MaskError, MaskWarning, PyHarmonyWarning, ShapeError, UnchangedWarning
 
 pytestmark = pytest.mark.chains
 
@@ -216,6 +216,10 @@ def test_what_cannot_be_filled_is_refused_or_warned_of() -> None:
             pyharmony.remove(scene, disc(), grow=wrong)
     with pytest.raises(ArgumentError, match="image"):
         pyharmony.remove(np.full((60, 60), np.nan, np.float32), disc(60, 60, 5, (30, 30)))
+    with pytest.raises(ArgumentError, match=r"at: .1,., expected .* the first pixel of mask in image"):
+        pyharmony.remove(scene, disc(), at=(1,))  # type: ignore[call-overload]
+    with pytest.raises(ShapeError, match="mask: a list of 1, expected 2, as many as image"):
+        pyharmony.remove([scene, scene], [disc()])
     large = np.zeros(scene.shape[:2], np.uint8)
     large[20:130, 40:130] = 255
     with pytest.warns(PyHarmonyWarning, match="too much to look right") as record:
