@@ -610,8 +610,7 @@ class Frame(AnyFrame):
         keep_alpha: bool = False,
         measures: bool = False,
     ) -> None:
-        self._place, self.measures = place, measures
-        self._keep_alpha = keep_alpha or src is None
+        self._place, self.measures, self._keep_alpha = place, measures, keep_alpha or src is None
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         itself = src is None
         src = dst if src is None else src

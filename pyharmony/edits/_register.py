@@ -7,6 +7,7 @@ weights leave out what was edited. A motion is accepted only if points that it w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -272,8 +273,7 @@ def _correlation(own: Float32, other: Float32) -> tuple[float, int, int]:
     """Returns the largest correlation of two planes where they overlap, and the position of the first in the second."""
     shape = own.shape[0] + other.shape[0], own.shape[1] + other.shape[1]
 
-    def spectrum(plane: Float32) -> Any:
-        return np.fft.rfft2(plane, shape)
+    spectrum: Any = functools.partial(np.fft.rfft2, s=shape)
 
     def correlated(first: Any, second: Any) -> Float64:
         return np.fft.irfft2(np.conj(first) * second, shape)

@@ -26,7 +26,7 @@ _LEAST_COVER = 0.1
 _GROW_OF_SIDE, _GROW_OF_SIZE, _LEAST_GROW = 0.006, 0.1, 2
 _MOST_GROW = 1000
 _LARGEST_VALUE = 1e12  # of images of floats
-_JOINED = 8  # pixels: holes nearer to each other than twice that are one
+_JOIN_RADIUS = 8  # of holes, in pixels: those nearer to each other than twice that are one
 #: The holes that are filled one by one; nearer ones are joined until they are so few.
 _MOST_HOLES = 400
 _LEAST_MARGIN = 48  # pixels around a hole to copy from, at least; else as many as the hole is wide and high
@@ -129,7 +129,7 @@ def _removed(job: Job, grow: int | None) -> RemoveInfo:
     if not inside.any():
         return RemoveInfo("copy", 0.0, reason=Reason("mask-faint", f"mask is below {_LEAST_COVER:g} everywhere"))
     if grow is None:
-        largest = np.bincount(connected_parts(grown(inside, _JOINED))[inside]).max()
+        largest = np.bincount(connected_parts(grown(inside, _JOIN_RADIUS))[inside]).max()
         shares = _GROW_OF_SIDE * max(job.shape), _GROW_OF_SIZE * float(np.sqrt(largest))
         grow = max(_LEAST_GROW, round(min(shares)))
     core: Bools = grown(inside, grow) if grow else inside
@@ -167,7 +167,7 @@ def _nearest(part: Region, around: list[tuple[Region, Offsets]]) -> Offsets | No
 
 def _parts(hole: Bools, sources: Bools) -> Iterator[tuple[Region, Bools]]:
     """Yields the parts of an image with a hole each, and the hole in it; near holes are one."""
-    radius = _JOINED
+    radius = _JOIN_RADIUS
     while (groups := connected_parts(grown(hole, radius))).max() > _MOST_HOLES:
         radius *= 2
     groups[~hole] = 0

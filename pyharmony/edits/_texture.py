@@ -140,8 +140,7 @@ def completed(
             break
         sizes.append(_halved(sizes[-1]))
     level = _level(sizes.pop())
-    frequent = _frequent(level) if frequent is None else frequent
-    offsets = _covering(level, frequent)
+    offsets = _covering(level, frequent := _frequent(level) if frequent is None else frequent)
     if not len(offsets):
         text = "mask: leaves no coherent part of the image, expected some that can be copied into the hole"
         raise MaskError(text, code="no-source")
@@ -264,8 +263,8 @@ def _strangeness(level: _Size, at: npt.NDArray[np.int64]) -> Float32:
     if not len(rim):  # what is around the hole is transparent
         return np.zeros(at.shape, np.float32)
     rim = rim[:: max(1, len(rim) // _RIM_COLOURS)]
-    used, numbers = np.unique(at, return_inverse=True)
-    flat = colours.reshape(-1, colours.shape[2])[used]
+    places, numbers = np.unique(at, return_inverse=True)
+    flat = colours.reshape(-1, colours.shape[2])[places]
     distances = np.square(flat).sum(1)[:, None] - 2 * product(flat, rim.T) + np.square(rim).sum(1)
     nearest = np.sqrt(np.maximum(distances.min(1), 0))[numbers].reshape(at.shape)
     return _STRANGE_WEIGHT * np.minimum(nearest, _STRANGE_LEVELS)
