@@ -105,10 +105,7 @@ class DeviceFrame(AnyFrame):
         memory = self.place.scratch(16 * mask.shape[0])
         with _cuda.failures("mask"):
             self.place.module.poisson_box(
-                mask.view("mask"),
-                (memory.pointer, memory.nbytes),
-                device=self.place.device,
-                stream=self.place.stream,
+                mask.view("mask"), (memory.pointer, memory.nbytes), device=self.place.device, stream=self.place.stream
             )
         values = self.place.fetch(memory).view(np.int32).reshape(-1, 4).tolist()
         return [Region(top, bottom, left, right).moved(*src_region.origin) for top, left, bottom, right in values]
