@@ -580,14 +580,14 @@ def _items(whole: Item) -> list[Item]:
         if not isinstance(x, (list, tuple)):
             return [x] * count
         if len(x) != count:
-            raise ShapeError(f"{name}: a list of {len(x)}, expected {count}, as many as dst")
+            raise ShapeError(f"{name}: a list of {len(x)}, expected {count}, as many as {whole.name}")
         return x
 
     out, several = whole.out, at_of_items(whole.at)
     columns = {name: spread(getattr(whole, name), name) for name in ("src", "mask", "dst_valid")}
     columns |= {"dst": whole.dst, "at": [whole.at] * count if several is None else spread(several, "at")}
     if out is not None and not isinstance(out, (list, tuple)):
-        raise DTypeError(f"out: {type(out).__name__}, expected None or a list of {count}, as many as dst")
+        raise DTypeError(f"out: {type(out).__name__}, expected None or a list of {count}, as many as {whole.name}")
     columns |= {"out": spread(out, "out"), "scale": spread(whole.scale, "scale")}
     beside = {name: spread(value, name) for name, value in whole.beside.items()}
     return [

@@ -105,10 +105,7 @@ class DeviceFrame(AnyFrame):
         memory = self.place.scratch(16 * mask.shape[0])
         with _cuda.failures("mask"):
             self.place.module.poisson_box(
-                mask.view("mask"),
-                (memory.pointer, memory.nbytes),
-                device=self.place.device,
-                stream=self.place.stream,
+                mask.view("mask"), (memory.pointer, memory.nbytes), device=self.place.device, stream=self.place.stream
             )
         whole = "a blend of the whole rectangle, such as with preserve_background=False, needs none"
         values = self.place.fetch(memory, "the box of mask", whole).view(np.int32).reshape(-1, 4).tolist()

@@ -488,9 +488,9 @@ def masks_of(
     return [_checks.mask(a, name, height, width, **read)] * count
 
 
-def position_of(at: Any) -> tuple[float, float]:
-    """Returns `at` as finite numbers (x, y)."""
-    accepts = "expected None or (x, y), the position of the first pixel of src in dst"
+def position_of(at: Any, of: str = "src in dst") -> tuple[float, float]:
+    """Returns `at`, the position of the first pixel `of` one image in another, as finite numbers (x, y)."""
+    accepts = f"expected None or (x, y), the position of the first pixel of {of}"
     if _arrays.is_array(at):
         at = _arrays.to_numpy(at, "at").tolist()
     x, y = _checks.two_numbers(at, "at", accepts)
@@ -499,15 +499,15 @@ def position_of(at: Any) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def positions_of(at: Any, count: int, batch: bool) -> list[tuple[float, float]]:
+def positions_of(at: Any, count: int, batch: bool, of: str = "src in dst") -> list[tuple[float, float]]:
     """Returns `at` as finite numbers (x, y) for each of count items: one position for all, or [count, 2]."""
     pairs = at_of_items(at)
     if pairs is None:
-        return [position_of(at)] * count
+        return [position_of(at, of)] * count
     if not batch or len(pairs) != count:
         beside = f"a batch of {count}" if batch else "one image"
         raise ShapeError(f"at: {len(pairs)} positions for {beside}; expected one (x, y), or one for each item")
-    return [position_of(pair) for pair in pairs]
+    return [position_of(pair, of) for pair in pairs]
 
 
 def at_of_items(at: Any) -> list[Any] | None:
@@ -610,8 +610,7 @@ class Frame(AnyFrame):
         keep_alpha: bool = False,
         measures: bool = False,
     ) -> None:
-        self._place, self.measures = place, measures
-        self._keep_alpha = keep_alpha or src is None
+        self._place, self.measures, self._keep_alpha = place, measures, keep_alpha or src is None
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         itself = src is None
         src = dst if src is None else src
@@ -631,7 +630,8 @@ class Frame(AnyFrame):
         self._scale = scale_of(scale)
         if at is None and (scaled(s[1], self._scale), scaled(s[2], self._scale)) != d[1:3]:
             raise sizes_differ(s[1:3], d[1:3], self._scale)
-        positions = [(0.0, 0.0)] * s[0] if at is None else positions_of(at, s[0], batch)
+        of = "mask in image" if itself else "src in dst"
+        positions = [(0.0, 0.0)] * s[0] if at is None else positions_of(at, s[0], batch, of)
         #: The whole part (y, x) of each item's position, and the fraction.
         self._shifts = [(math.floor(y), math.floor(x)) for x, y in positions]
         self._fractions = [(y - math.floor(y), x - math.floor(x)) for x, y in positions]

@@ -202,13 +202,7 @@ def detail_boost(
 
 
 @on_one_image
-def inpaint(
-    call: Call,
-    mask: OneOrMany[MaskLike],
-    *,
-    tolerance: float | None = None,
-    wrap: Wrap | None = None,
-) -> Any:
+def inpaint(call: Call, mask: OneOrMany[MaskLike], *, tolerance: float | None = None, wrap: Wrap | None = None) -> Any:
     """Fills the mask with a membrane interpolated from its surroundings: smooth, without texture.
 
     Pixels inside the mask are not read, and may be NaN. Suitable for scratches, specks, wires and

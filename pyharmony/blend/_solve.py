@@ -83,7 +83,7 @@ def solve_poisson(crop: Crop, *, gradients: str, contour: str, tolerance: float,
     scale = _scale(crop.unit, crop.dst.dtype)
     info = solve_image(
         setup_of_masks()(crop.mask, weight), crop.mask, *images, gradients, tolerance * scale, certify,
-        contour=contour, weight=weight,
+        contour=contour, weight=weight
     )  # fmt: skip
     return [in_levels(info, scale)]
 
@@ -101,12 +101,7 @@ def in_levels(info: SolveInfo, scale: float) -> SolveInfo:
 
 
 def membrane(
-    level: Level,
-    weights: Any,
-    tolerance: float,
-    unit: float,
-    place: Place | None,
-    contour: str = "half",
+    level: Level, weights: Any, tolerance: float, unit: float, place: Place | None, contour: str = "half"
 ) -> Any:
     """Returns the membrane of a level's src over dst, float32, to a tolerance in 8-bit levels; unit is white.
 
@@ -125,7 +120,7 @@ def membrane(
     weight = 0.0 if weights is None else weights
     solve_image(
         setup_of_masks()(level.mask, weight), level.mask, src, dst, dst, out, "source", tolerance * unit, False,
-        contour=contour, weight=weight,
+        contour=contour, weight=weight
     )  # fmt: skip
     return out
 

@@ -40,7 +40,9 @@ def remove(
     check_images(console, output, overwrite)
     start, quality_value = time.perf_counter(), converted(QUALITY, quality)
     picture = read_image(image)
-    words = console.words(files={"image": image})
+    names = {"mask": " and ".join(f"--{name}" for name in prompts or ("mask",))}
+    hints = {"nothing-pointed-at": "expected --points, --box or --lasso"}
+    words = console.words(names, files={"image": image}, hints=hints)
     with as_failures(words):
         io.check_target(picture, sys.stdout.buffer if output == STREAM else output, quality=quality_value)
     arguments = REMOVE.arguments({name: value for name, value in options.items() if name not in prompts})
@@ -54,7 +56,7 @@ def remove(
             masks = prompted(segmentation.Session(picture), prompts)
             if not len(masks):
                 raise RunError(f"{image}: {masks.reason}; nothing was written", Code.INPUT, "nothing_found")
-            mask = masks[0]
+            mask = masks[0].astype("float32") / 255  # no map of labels, however faint
         result, info = edits.remove(picture, mask, return_info=True, **arguments)
     write_image(result, output, overwrite, quality_value)
     report_written(console, output, start, f"{info.share:.1%} of it filled, ", share=round(info.share, 5))

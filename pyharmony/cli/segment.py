@@ -18,7 +18,7 @@ from ._images import check_stdout, numbered, output_name, read_image, write_imag
 from ._options import described_by
 
 _NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside")
-_NAMES |= {"points": "--points or --beside", "lasso": "--lasso or --lasso-beside"}
+_NAMES |= {"lasso": "--lasso or --lasso-beside"}
 _HINTS = {"nothing-pointed-at": "expected --points, --scribble, --box, --lasso or --mask"}
 _PROMPTS = (
     "points", "beside", "scribble", "scribble_beside", "box", "lasso", "lasso_beside", "mask", "tolerance", "include",

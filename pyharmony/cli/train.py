@@ -130,12 +130,7 @@ def _rows(name: str, plan: Plan) -> list[list[str]]:
 
 
 #: The figures of a run in the order of their report, each with its form.
-_FIGURES = {
-    "psnr": "PSNR {:.2f} dB",
-    "fmse": "fMSE {:.1f}",
-    "auc": "area under the curve {:.3f}",
-    "iou": "IoU {:.3f}",
-}
+_FIGURES = {"psnr": "PSNR {:.2f} dB", "fmse": "fMSE {:.1f}", "auc": "area under the curve {:.3f}", "iou": "IoU {:.3f}"}
 
 
 def _summary(best: str, result: Any) -> str:

@@ -68,7 +68,7 @@ from ._adjust import retouching_of
 from ._arguments import check_out, check_people, check_result, settings_of
 from ._plan import MIN_DETECTION_SIDE, People, Photo
 from ._recipe import CORRECTIONS, SCHEMA, check_mask, check_mode, digest, mask_over, read_recipe
-from ._render import draw, layers_of, within
+from ._render import draw, in_grey, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
 from .subjects import Front, Names, Number, Spot, Subject, adjustment, photos_of, subjects_of
@@ -211,6 +211,8 @@ class ComposeInfo(_reprs.Line):
             raise ArgumentError(f"background: {kind}, layers hold 8 or 16 bits; expected uint8 or uint16")
         part = _region_of(self.recipe, self._background.shape)
         drawings, below = [within(one, part) for one in self._drawings], part.of(self._background)
+        is_grey = below.shape[2] == 1
+        below = np.repeat(below, 3, 2) if is_grey else below
         layers, size = layers_of(below, drawings, part), part.shape[::-1]
         parameters = retouching_of(self.recipe.get("adjust_result"))
         if parameters is None:
@@ -220,6 +222,7 @@ class ComposeInfo(_reprs.Line):
         has_alpha = below.shape[2] == 4
         colours = merged_of(layers_of(below[..., :3], drawings, part), size) if has_alpha else merged
         adjusted, _ = retouch(colours[..., :3].copy(), parameters=parameters)
+        adjusted = in_grey(adjusted) if is_grey else adjusted
         below_it = [replace(layer, visible=not has_alpha) for layer in layers]
         return [*below_it, Layer("adjusted", np.concatenate([adjusted, merged[..., 3:]], 2))]
 
@@ -502,20 +505,22 @@ def _draw_into(
     job: Job, recipe: Mapping[str, Any], photos: Sequence[Photo], ratio: float, keep_alpha: bool
 ) -> tuple[list[PlacedSubject], NumpyArray]:
     """Draws a recipe into the image of a job; returns the subjects and the background."""
-    below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
+    is_grey = job.dst.shape[2] == 1
+    below = np.repeat(job.dst, 3, 2) if is_grey else job.dst
     background, result = (retouching_of(recipe.get(name)) for name in CORRECTIONS)
     if background is not None:
         below, _ = retouch(np.ascontiguousarray(below), parameters=background)
+        below = in_grey(below) if is_grey and below.dtype.kind == "u" else below
     if job.dst_alpha is not None:
         below = np.dstack([below, job.dst_alpha])
     if job.in_place:
         below = below.copy()
     pixels = job.start()
     # A grey background is drawn in three equal channels.
-    canvas = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, 2)
+    canvas = np.repeat(pixels, 3, 2) if is_grey else pixels
     if background is not None:
         canvas[...] = below[..., :3]
-    drawings = draw(canvas, below[..., :3], recipe, [photos[i] for i in recipe["order"]], ratio)
+    drawings = draw(canvas, below[..., :3], recipe, [photos[i] for i in recipe["order"]], ratio, is_grey)
     if result is not None:
         canvas[...], _ = retouch(canvas, parameters=result)
     if canvas is not pixels:
@@ -525,7 +530,7 @@ def _draw_into(
         for one in drawings:
             part = one.region.of(job.out_alpha)
             lay_over_alpha(one.alpha if one.opacity == 1 else as_float(one.alpha) * one.opacity, part, part)
-    return drawings, below
+    return drawings, below[..., :1] if is_grey else below
 
 
 def contact_sheet(

@@ -24,6 +24,7 @@ from ..harmonization.light import Light, map_of, remaining
 from ..io import Layer, merged_of
 from ..io.modes import mixed
 from ..matching import match_grain, match_sharpness
+from ..reference.luma import LUMA
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._adjust import retouching_of
 from ._plan import Photo, base_is_seen, is_cut_below
@@ -57,17 +58,23 @@ _GOES_ON = Reason("goes-on-below", "no shadow: its photo crops it at the lower s
 
 
 def draw(
-    canvas: NumpyArray, background: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float
+    canvas: NumpyArray, background: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float, grey: bool
 ) -> list[PlacedSubject]:
     """Draws the subjects of a recipe into canvas [H, W, 3], one after another, and returns them.
 
     ratio: the size of canvas relative to that in the recipe; photos may be reduced as well.
+    grey: whether layers of whole numbers lose their colours, since the composite has one channel.
     """
     subjects = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
         front_mask = _front_mask(recipe, entry, background, f"subjects[{number}].cover")
         subjects.append(_draw_one(canvas, recipe, entry, photo, front_mask, ratio, number))
     if canvas.dtype.kind == "u":
+        if grey:
+            every = [layer[0] for one in subjects for layer in (one.shadow, one.reflection) if layer is not None]
+            for colours in (canvas, *(one.colours for one in subjects), *every):
+                colours[..., :3] = in_grey(colours[..., :3])
+
         # Layers are merged with one rounding at the end, like in viewers of layers, which gives the same bits.
         def merge(part: Region) -> None:
             layers = layers_of(part.of(background), [within(one, part) for one in subjects], part)
@@ -77,20 +84,26 @@ def draw(
     return subjects
 
 
+def in_grey(colours: NumpyArray) -> NumpyArray:
+    """Returns colours [h, w, 3] of whole numbers in three equal channels, of their luma."""
+    return np.repeat(np.rint(colours.astype(np.float64) @ LUMA).astype(colours.dtype)[..., None], 3, 2)
+
+
 def _overlapping_parts(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
     """Yields parts of the background with pixels that are a mixture of several layers."""
-    for region in _regions(subjects):
-        for rows in _rows(region):
-            for x in range(region.x0, region.x1, _LAYER_COLUMNS):
-                part = Region(rows.y0, rows.y1, x, min(x + _LAYER_COLUMNS, region.x1))
-                over_it = [within(one, part) for one in subjects]
-                over_it = [one for one in over_it if not (one.region.empty and one.shadow is one.reflection is None)]
-                if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None and over_it[0].covers:
-                    alpha = over_it[0].alpha
-                    if not ((alpha > 0) & (alpha < VALUE_RANGE[alpha.dtype.name])).any():
-                        continue
-                if over_it:
-                    yield part
+    every = [one.region for one in subjects if not one.region.empty]
+    every += [layer[1] for one in subjects for layer in (one.shadow, one.reflection) if layer is not None]
+    for rows in _rows(Region.around(every)) if every else ():
+        for x in range(rows.x0, rows.x1, _LAYER_COLUMNS):
+            part = Region(rows.y0, rows.y1, x, min(x + _LAYER_COLUMNS, rows.x1))
+            over_it = [within(one, part) for one in subjects]
+            over_it = [one for one in over_it if not (one.region.empty and one.shadow is one.reflection is None)]
+            if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None and over_it[0].covers:
+                alpha = over_it[0].alpha
+                if not ((alpha > 0) & (alpha < VALUE_RANGE[alpha.dtype.name])).any():
+                    continue
+            if over_it:
+                yield part
 
 
 def _rows(region: Region) -> Iterator[Region]:
@@ -137,13 +150,6 @@ def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region:
             look: Any = {"opacity": one.opacity, "blend": one.mode}
             layers.append(Layer(f"subject {number}", np.dstack([colours, one.alpha]), at(one.region), **look))
     return layers
-
-
-def _regions(subjects: Sequence[PlacedSubject]) -> list[Region]:
-    """Returns the bounding region of subjects, shadows and reflections in a list, which is empty without any."""
-    every = [one.region for one in subjects if not one.region.empty]
-    every += [layer[1] for one in subjects for layer in (one.shadow, one.reflection) if layer is not None]
-    return [Region.around(every)] if every else []
 
 
 def _draw_one(

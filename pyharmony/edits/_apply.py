@@ -237,8 +237,7 @@ def apply_edit(
         for job, edit in zip(jobs, edits, strict=True):
             check_finite(job.dst, "image")
             like = analyses[0] if is_batch and analyses else None
-            levels = colour_levels(job.dst)
-            pixels = colour_levels(edit.pixels)
+            levels, pixels = colour_levels(job.dst), colour_levels(edit.pixels)
             analyses.append(analysed(levels, pixels, edit.alpha, edit.space, align=bool(align), limit=limit, like=like))
             doubts.append(_doubt(analyses[-1], edit.name))
             # A mask says what shall change, but not in another picture.
@@ -343,9 +342,8 @@ def _checked_edit(edited: Any, name: str, own: OneImage) -> _Edit:
     if pixels.shape[2] == 4:
         alpha = in_levels(np.nan_to_num(pixels[..., 3]))
         if not (alpha > 127).any():
-            raise ArgumentError(
-                f"{name}: its alpha is below one half everywhere, expected an edit that shows something"
-            )
+            text = f"{name}: its alpha is below one half everywhere, expected an edit that shows something"
+            raise ArgumentError(text)
         if (alpha == 255).all():
             alpha = None
     _checks.finite(colours if alpha is None else np.where(alpha[..., None] > 0, colours, 0), name)

@@ -7,6 +7,7 @@ weights leave out what was edited. A motion is accepted only if points that it w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -241,9 +242,8 @@ def register(
 
 def _levels(view: Float32, other: Float32, unchanged: Float32) -> list[_Level]:
     short = min(*view.shape, *other.shape)
-    return [
-        _level(view, other, unchanged, every) for every in _LEVELS if short / every >= _MIN_REDUCED_SIDE or every == 1
-    ]
+    factors = [every for every in _LEVELS if short / every >= _MIN_REDUCED_SIDE or every == 1]
+    return [_level(view, other, unchanged, every) for every in factors]
 
 
 def searched(original: Pixels, edited: Pixels) -> Start:
@@ -273,8 +273,7 @@ def _correlation(own: Float32, other: Float32) -> tuple[float, int, int]:
     """Returns the largest correlation of two planes where they overlap, and the position of the first in the second."""
     shape = own.shape[0] + other.shape[0], own.shape[1] + other.shape[1]
 
-    def spectrum(plane: Float32) -> Any:
-        return np.fft.rfft2(plane, shape)
+    spectrum: Any = functools.partial(np.fft.rfft2, s=shape)
 
     def correlated(first: Any, second: Any) -> Float64:
         return np.fft.irfft2(np.conj(first) * second, shape)
@@ -296,8 +295,7 @@ def _on(level: _Level, matrix: Float64, kind: int) -> Float64:
     """Returns a homography of the views, fitted on all points of a level."""
     scale = resizing((level.every, level.every), (1, 1))
     back = np.linalg.inv(scale)
-    every = np.ones(len(level.x), bool)
-    result = back @ _fit(level, scale @ matrix @ back, kind, every) @ scale
+    result = back @ _fit(level, scale @ matrix @ back, kind, np.ones(len(level.x), bool)) @ scale
     return np.asarray(result / result[2, 2])
 
 
@@ -324,7 +322,6 @@ def _agreement(level: _Level, matrix: Float64) -> tuple[float, float]:
 def _confirmed(level: _Level, start: Float64, matrix: Float64) -> Float64:
     """Returns the simplest homography that the points held back confirm, fitted on all points."""
     test, fitting = level.held_back, ~level.held_back
-    every = np.ones(len(test), bool)
     size = (level.original.shape[0], level.original.shape[1])
     best, cost, best_kind = start, _cost(level, start, test), 0
     for kind in _KINDS:
@@ -334,7 +331,7 @@ def _confirmed(level: _Level, start: Float64, matrix: Float64) -> Float64:
             best, cost, best_kind = candidate, other, kind
         elif best_kind:
             break
-    return _fit(level, best, best_kind, every) if best_kind else start
+    return _fit(level, best, best_kind, np.ones(len(test), bool)) if best_kind else start
 
 
 def _motion(first: Float64, second: Float64, shape: Sequence[int]) -> float:

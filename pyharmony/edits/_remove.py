@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,9 @@ from .._arrays import VALUE_RANGE, Bools
 from .._images.call import Call, on_object
 from .._images.frame import Job, store
 from .._images.planes import connected_parts, grown
-from .._images.region import Region, as_float, bounding_box
+from .._images.region import Region, as_float
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyWarning, Reason, UnchangedWarning
-from ._texture import completed
+from ._texture import Offsets, completed
 
 #: The least value of a mask, 0 to 1, that is taken away: what is fainter is a trace of a soft edge.
 _LEAST_COVER = 0.1
@@ -25,9 +26,11 @@ _LEAST_COVER = 0.1
 _GROW_OF_SIDE, _GROW_OF_SIZE, _LEAST_GROW = 0.006, 0.1, 2
 _MOST_GROW = 1000
 _LARGEST_VALUE = 1e12  # of images of floats
+_JOIN_RADIUS = 8  # of holes, in pixels: those nearer to each other than twice that are one
 #: The holes that are filled one by one; nearer ones are joined until they are so few.
 _MOST_HOLES = 400
 _LEAST_MARGIN = 48  # pixels around a hole to copy from, at least; else as many as the hole is wide and high
+_COMMON_SHARE = 1 / 16  # of the part around a speck that has to be around another too, whose offsets do for both
 #: The share of the image from which on a hole is refused, and that from which on a warning doubts the result.
 _REFUSED_SHARE, _LARGE_SHARE = 0.8, 0.2
 
@@ -126,7 +129,8 @@ def _removed(job: Job, grow: int | None) -> RemoveInfo:
     if not inside.any():
         return RemoveInfo("copy", 0.0, reason=Reason("mask-faint", f"mask is below {_LEAST_COVER:g} everywhere"))
     if grow is None:
-        shares = _GROW_OF_SIDE * max(job.shape), _GROW_OF_SIZE * float(np.sqrt(np.count_nonzero(inside)))
+        largest = np.bincount(connected_parts(grown(inside, _JOIN_RADIUS))[inside]).max()
+        shares = _GROW_OF_SIDE * max(job.shape), _GROW_OF_SIZE * float(np.sqrt(largest))
         grow = max(_LEAST_GROW, round(min(shares)))
     core: Bools = grown(inside, grow) if grow else inside
     hole: Bools = grown(core, grow) if grow else inside
@@ -137,27 +141,41 @@ def _removed(job: Job, grow: int | None) -> RemoveInfo:
     if share > _REFUSED_SHARE:
         most = f"at most {_REFUSED_SHARE:.0%}, the rest of which is copied into it"
         raise MaskError(f"mask: {share:.0%} of the image with its growth, expected {most}", code="no-source")
-    if job.dst.dtype.kind == "f" and np.abs(job.dst).max() > _LARGEST_VALUE:
+    if job.dst.dtype.kind == "f" and float(np.abs(job.dst).max()) > _LARGEST_VALUE:
         raise ArgumentError(f"image: values above {_LARGEST_VALUE:g}, expected at most that, whose squares are finite")
     unit = np.float32(VALUE_RANGE[job.dst.dtype.name] / 255)
     mask = np.zeros(job.shape, np.uint8)
+    around: list[tuple[Region, Offsets]] = []  # of specks
     for part, one in _parts(hole, sources):
         colours = np.divide(part.of(job.dst), unit, dtype=np.float32, casting="unsafe")
-        box, result, changed = completed(colours, one, part.of(sources), one & ~part.of(core))
+        is_speck = max(part.shape) <= 3 * _LEAST_MARGIN and np.count_nonzero(one) <= _LEAST_MARGIN**2
+        near = _nearest(part, around) if is_speck else None
+        box, result, changed, offsets = completed(colours, one, part.of(sources), one & ~part.of(core), near)
+        if is_speck and near is None:
+            around.append((part, offsets))
         store(result.astype(job.real) * job.real(unit), box.of(part.of(job.out)), box.of(changed))
         part.of(mask)[changed] = 255
     return RemoveInfo("offsets", float(np.count_nonzero(mask) / mask.size), mask)
 
 
+def _nearest(part: Region, around: list[tuple[Region, Offsets]]) -> Offsets | None:
+    """Returns the offsets of the nearest of the specks whose surroundings are in part those of another."""
+    common = [math.prod(part.overlap(other).shape) for other, _ in around]
+    most = max(common, default=0)
+    return around[common.index(most)][1] if most > _COMMON_SHARE * math.prod(part.shape) else None
+
+
 def _parts(hole: Bools, sources: Bools) -> Iterator[tuple[Region, Bools]]:
     """Yields the parts of an image with a hole each, and the hole in it; near holes are one."""
-    radius = 8
+    radius = _JOIN_RADIUS
     while (groups := connected_parts(grown(hole, radius))).max() > _MOST_HOLES:
         radius *= 2
-    for number in range(1, int(groups.max()) + 1):
-        own = hole & (groups == number)
-        box = bounding_box(own)
+    groups[~hole] = 0
+    numbers = groups[hole]
+    holes = np.split(np.argwhere(hole)[np.argsort(numbers, kind="stable")], np.cumsum(np.bincount(numbers)[1:-1]))
+    for number, at in enumerate(holes, 1):
+        box = Region(*np.stack([at.min(0), at.max(0) + 1], 1).ravel().tolist())
         part = box.expand(max(_LEAST_MARGIN, *box.shape), hole.shape)
-        while np.count_nonzero(part.of(sources)) < 2 * np.count_nonzero(own) and part.shape != hole.shape:
+        while np.count_nonzero(part.of(sources)) < 2 * len(at) and part.shape != hole.shape:
             part = part.expand(max(part.shape), hole.shape)
-        yield part, part.of(own)
+        yield part, part.of(groups) == number

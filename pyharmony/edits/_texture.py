@@ -8,6 +8,8 @@ equation joins the gradients of all pieces.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +40,7 @@ _RIM_PIXELS = 3  # the width of the rim that pieces have to match, in pixels
 _STRANGE_WEIGHT, _STRANGE_LEVELS = np.float32(0.25), 80
 _RIM_COLOURS = 300
 _SWEEPS = 5
+_KEPT_PIXELS = 1000  # up to so many, the costs of all pairs of labels are kept between sweeps
 _GRADIENT_WEIGHT = 2.0  # of gradients among the features
 #: The cost of a longer offset, per side of the part, in squared levels: of equal pieces the nearer one is taken.
 _FAR_COST = 2.0
@@ -73,7 +76,7 @@ class _Size:
         """Returns the features at positions, clipped to the part, and whether they are known."""
         height, width = self.hole.shape
         inside = (ys >= 0) & (ys < height) & (xs >= 0) & (xs < width)
-        flat = np.clip(ys, 0, height - 1) * width + np.clip(xs, 0, width - 1)
+        flat = np.ravel_multi_index((ys, xs), (height, width), mode="clip")
         return self.features.reshape(height * width, -1)[flat], inside & self.sources.reshape(-1)[flat]
 
 
@@ -120,12 +123,15 @@ def _halved(images: _Images) -> _Images:
     return means, half, blocks(sources).all((1, 3)) & ~half, half & ~blocks(hole & ~loose).any((1, 3))
 
 
-def completed(colours: Float32, hole: Bools, sources: Bools, loose: Bools) -> tuple[Region, Float32, Bools]:
+def completed(
+    colours: Float32, hole: Bools, sources: Bools, loose: Bools, frequent: Offsets | None = None
+) -> tuple[Region, Float32, Bools, Offsets]:
     """Fills a hole in colours [h, w, C], in 8-bit levels, from what is known.
 
     loose: the part of the hole that may stay as it is, where that hides the seam.
+    frequent: the offsets at which a part that contains the hole resembles itself; None: they are searched for.
 
-    Returns a box with the hole, the colours in it, and what was filled of the part.
+    Returns a box with the hole, the colours in it, what was filled of the part, and the frequent offsets.
     MaskError: there is nothing to copy at the size at which offsets are searched for.
     """
     sizes: list[_Images] = [(colours, hole, sources, loose)]
@@ -134,7 +140,7 @@ def completed(colours: Float32, hole: Bools, sources: Bools, loose: Bools) -> tu
             break
         sizes.append(_halved(sizes[-1]))
     level = _level(sizes.pop())
-    offsets = _covering(level, _frequent(level))
+    offsets = _covering(level, frequent := _frequent(level) if frequent is None else frequent)
     if not len(offsets):
         text = "mask: leaves no coherent part of the image, expected some that can be copied into the hole"
         raise MaskError(text, code="no-source")
@@ -149,7 +155,7 @@ def completed(colours: Float32, hole: Bools, sources: Bools, loose: Bools) -> tu
         moves = _separated(2 * moves, pieces)
         _move_pieces(level, moves, pieces)
         _move_seams(level, moves, pieces)
-    return *_joined(level, moves, pieces), pieces > 0
+    return *_joined(level, moves, pieces), pieces > 0, frequent
 
 
 # ---- the offsets ----
@@ -161,14 +167,16 @@ def _frequent(level: _Size) -> Offsets:
     reach = _CELL + _CELL // 2
     box = level.features[..., :-2]
     means = np.zeros_like(box)
-    for dy in range(-(_CELL // 2), _CELL // 2 + 1):
-        for dx in range(-(_CELL // 2), _CELL // 2 + 1):
-            means += np.roll(box, (-dy, -dx), (0, 1))
+    for step in _JITTERS:  # a cell is as wide as these are
+        means += np.roll(box, -step, (0, 1))
     means /= _CELL**2
-    cells = [np.roll(means, (-dy, -dx), (0, 1)) for dy in (-_CELL, 0, _CELL) for dx in (-_CELL, 0, _CELL)]
-    whole = shrunk(np.pad(level.sources, reach), reach)[reach:-reach, reach:-reach]
-    whole[:reach], whole[-reach:], whole[:, :reach], whole[:, -reach:] = False, False, False, False
-    ys, xs = np.nonzero(whole)
+    cells = [np.roll(means, -_CELL * step, (0, 1)) for step in _JITTERS]
+    whole = level.sources
+    for axis, count in enumerate(whole.shape):
+        # A strip that is narrower than a patch goes around in it, as in `roll`.
+        pads = [(reach, reach) if a == axis else (0, 0) for a in (0, 1)]
+        whole = np.pad(whole, pads, "wrap" if count <= 2 * reach else "constant")
+    ys, xs = np.nonzero(shrunk(whole, reach)[reach:-reach, reach:-reach])
     if len(ys) < 2:
         return np.zeros((0, 2), np.int64)
     patches = np.concatenate([cell[ys, xs] for cell in cells], 1)
@@ -182,11 +190,16 @@ def _frequent(level: _Size) -> Offsets:
     least = max(_LEAST_OFFSET, _LEAST_SHARE * max(height, width))
     columns = np.ascontiguousarray(patches.T)
     counts = np.zeros((2 * height - 1, 2 * width - 1), np.float32)
+    side = math.ceil(least)
+    numbers = np.full((height + 2 * side, width + 2 * side), -1)
+    numbers[ys + side, xs + side] = np.arange(len(ys))
+    disc = np.argwhere(np.square(np.mgrid[-side : side + 1, -side : side + 1]).sum(0) < least * least).T
     for first in range(0, len(every), _CHUNK):
         one = every[first : first + _CHUNK]
-        distance = norms - 2 * product(patches[one], columns)
-        near = np.square(ys - ys[one, None]) + np.square(xs - xs[one, None]) < least * least
-        distance[near] = np.inf
+        distance = product(-2 * patches[one], columns)
+        distance += norms
+        near = numbers[ys[one, None] + disc[0], xs[one, None] + disc[1]]
+        distance[np.nonzero(near >= 0)[0], near[near >= 0]] = np.inf
         best = distance.argmin(1)
         is_far = np.isfinite(distance[np.arange(len(one)), best])
         dy, dx = (ys[best] - ys[one])[is_far], (xs[best] - xs[one])[is_far]
@@ -204,12 +217,11 @@ def _covering(level: _Size, offsets: Offsets) -> Offsets:
     """Returns offsets with more of them until each pixel of the hole that can be has something known at one."""
     height, width = level.hole.shape
     ys, xs = np.nonzero(level.hole)
-    bare = (
-        ~np.any([level.near(ys + dy, xs + dx)[1] for dy, dx in offsets], 0) if len(offsets) else np.ones(len(ys), bool)
-    )
+    bare = ~level.near(ys + offsets[:, :1], xs + offsets[:, 1:])[1].any(0)
+    if not bare.any():
+        return offsets
     step = max(1, min(height, width) // 40)
-    grid = np.stack(np.meshgrid(np.arange(-height, height, step), np.arange(-width, width, step), indexing="ij"), -1)
-    grid = grid.reshape(-1, 2)
+    grid = np.mgrid[-height:height:step, -width:width:step].reshape(2, -1).T
     grid = grid[np.argsort(np.square(grid).sum(1), kind="stable")]
     while bare.any():
         part = np.flatnonzero(bare)[:: max(1, bare.sum() // 200)]
@@ -228,51 +240,52 @@ def _covering(level: _Size, offsets: Offsets) -> Offsets:
 
 def _rim_costs(level: _Size, offsets: Offsets, ys: npt.NDArray[np.int64], xs: npt.NDArray[np.int64]) -> Float32:
     """Returns how badly each offset [K] continues the rim near pixels of the hole, [N, K]."""
-    result = np.empty((len(ys), len(offsets)), np.float32)
-    rim = level.sources & grown(level.hole, _RIM_PIXELS)
-    at_y, at_x = np.nonzero(rim)
-    own = level.features[rim]
-    count = _sums(rim.astype(np.float32))[ys, xs]
-    far = _FAR_COST / float(np.square(level.hole.shape).sum())
-    strange = _strangeness(level)
-    for k, (dy, dx) in enumerate(offsets):
-        copies, is_known = level.near(at_y + dy, at_x + dx)
-        plane = np.zeros(level.hole.shape, np.float32)
-        plane[rim] = _differences(copies, own) * np.where(is_known, 1, 1.5)
-        cost = _sums(plane)[ys, xs] / np.maximum(count, _RIM_PIXELS)
-        _, is_known = level.near(ys + dy, xs + dx)
-        cost += strange[np.clip(ys + dy, 0, len(strange) - 1), np.clip(xs + dx, 0, strange.shape[1] - 1)]
-        result[:, k] = np.where(is_known, cost, _IMPOSSIBLE) + np.float32(far * (dy * dy + dx * dx))
-    return result
+    box = bounding_box(level.hole).expand(_RIM_PIXELS, level.hole.shape)
+    rim = box.of(level.sources & grown(level.hole, _RIM_PIXELS))
+    inside = ..., ys - box.y0, xs - box.x0
+    at_y, at_x = np.add(np.nonzero(rim), [[box.y0], [box.x0]])
+    down, right = offsets[:, :1], offsets[:, 1:]
+    copies, is_known = level.near(at_y + down, at_x + right)
+    planes = np.zeros((len(offsets), *box.shape), np.float32)
+    planes[:, rim] = _differences(copies, box.of(level.features)[rim]) * np.where(is_known, 1, 1.5)
+    count = _sums(rim[None].astype(np.float32))[inside]
+    costs = _sums(planes)[inside] / np.maximum(count, _RIM_PIXELS)
+    costs += _strangeness(level, np.ravel_multi_index((ys + down, xs + right), level.hole.shape, mode="clip"))
+    far = _FAR_COST / float(np.square(level.hole.shape).sum()) * np.square(offsets).sum(1)
+    _, is_known = level.near(ys + down, xs + right)
+    return (np.where(is_known, costs, _IMPOSSIBLE) + far.astype(np.float32)[:, None]).T
 
 
-def _strangeness(level: _Size) -> Float32:
-    """Returns a cost [h, w] of copying what has no colour of the rim, such as another thing."""
+def _strangeness(level: _Size, at: npt.NDArray[np.int64]) -> Float32:
+    """Returns a cost of copying what has no colour of the rim, such as another thing, of positions in the flat part."""
     colours = level.features[..., :-2]
     rim = colours[level.sources & grown(level.hole, 3 * _RIM_PIXELS)]
     if not len(rim):  # what is around the hole is transparent
-        return np.zeros(level.hole.shape, np.float32)
+        return np.zeros(at.shape, np.float32)
     rim = rim[:: max(1, len(rim) // _RIM_COLOURS)]
-    flat = colours.reshape(-1, colours.shape[2])
+    places, numbers = np.unique(at, return_inverse=True)
+    flat = colours.reshape(-1, colours.shape[2])[places]
     distances = np.square(flat).sum(1)[:, None] - 2 * product(flat, rim.T) + np.square(rim).sum(1)
-    nearest = np.sqrt(np.maximum(distances.min(1), 0)).reshape(level.hole.shape)
+    nearest = np.sqrt(np.maximum(distances.min(1), 0))[numbers].reshape(at.shape)
     return _STRANGE_WEIGHT * np.minimum(nearest, _STRANGE_LEVELS)
 
 
-def _sums(plane: Float32) -> Float32:
-    """Returns the sums of a plane over squares that reach as far as the rim is wide."""
-    for axis in (0, 1):
-        padded = np.pad(plane, [(_RIM_PIXELS, _RIM_PIXELS) if a == axis else (0, 0) for a in (0, 1)])
-        count = plane.shape[axis]
-        plane = np.sum([np.take(padded, range(i, i + count), axis) for i in range(2 * _RIM_PIXELS + 1)], 0)
-    return plane
+def _sums(planes: Float32) -> Float32:
+    """Returns the sums of planes [K, h, w] over squares that reach as far as the rim is wide."""
+    for axis in (1, 2):
+        padded = np.pad(planes, [(_RIM_PIXELS, _RIM_PIXELS) if a == axis else (0, 0) for a in range(3)])
+        lines, count = np.moveaxis(padded, axis, 0), planes.shape[axis]
+        total = functools.reduce(np.add, (lines[i : i + count] for i in range(2 * _RIM_PIXELS + 1)))
+        planes = np.moveaxis(total, 0, axis)
+    return planes
 
 
 def _labelled(level: _Size, offsets: Offsets) -> Labels:
     """Returns the label of each pixel of the hole by belief propagation, in sweeps along rows and columns."""
     ys, xs = np.nonzero(level.hole)
-    index = np.full(level.hole.shape, -1)
-    index[ys, xs] = np.arange(len(ys))
+    box = bounding_box(level.hole)
+    index = np.full(box.shape, -1)
+    index[box.of(level.hole)] = np.arange(len(ys))
     unary = _rim_costs(level, offsets, ys, xs)
     copies = np.stack([level.near(ys + dy, xs + dx)[0] for dy, dx in offsets], 1)  # [N, K, D]
     apart = np.empty((len(ys), len(offsets), len(offsets)), np.float32)
@@ -282,31 +295,24 @@ def _labelled(level: _Size, offsets: Offsets) -> Labels:
         products = np.matmul(some, some.transpose(0, 2, 1))
         apart[first : first + _CHUNK] = np.maximum(squares[:, :, None] + squares[:, None, :] - 2 * products, 0)
     np.sqrt(apart, out=apart)
-    steps = []
-    for axis, count in ((0, level.hole.shape[0]), (1, level.hole.shape[1])):
-        for order in (range(1, count), range(count - 2, -1, -1)):
-            lines = []
-            for i in order:
-                here = np.take(index, i, axis)
-                before = np.take(index, i - 1 if order.step > 0 else i + 1, axis)
-                both = (here >= 0) & (before >= 0)
-                if both.any():
-                    lines.append((before[both], here[both]))
-            steps.append(lines)
+    lines: list[Any] = [[], []]  # along both axes
+    for links, rows in zip(lines, (index, index.T)):
+        for before, here in itertools.pairwise(rows):
+            both = np.flatnonzero((before >= 0) & (here >= 0))
+            for first in range(0, len(both), _CHUNK):
+                ends = before[both[first : first + _CHUNK]], here[both[first : first + _CHUNK]]
+                # Of a large hole these are too many to be kept.
+                links.append((*ends, apart[ends[0]] + apart[ends[1]] if len(ys) <= _KEPT_PIXELS else None))
     messages = np.zeros((4, *unary.shape), np.float32)
-    # The message that is not passed back came from the opposite direction.
-    opposite = (1, 0, 3, 2)
     for _ in range(_SWEEPS):
-        for way, lines in enumerate(steps):
-            for source, target in lines:
-                belief = unary[source] + messages[:, source].sum(0) - messages[opposite[way], source]
-                for first in range(0, len(source), _CHUNK):
-                    a, b = source[first : first + _CHUNK], target[first : first + _CHUNK]
-                    pair = apart[a]
-                    pair += apart[b]
-                    pair += belief[first : first + _CHUNK, :, None]
-                    best = pair.min(1)
-                    messages[way, b] = best - best.min(1, keepdims=True)
+        for way in range(4):
+            for one, other, pair in lines[way // 2][:: -1 if way % 2 else 1]:
+                source, target = (other, one) if way % 2 else (one, other)
+                # The message that is not passed back came from the opposite direction.
+                belief = unary[source] + np.add.reduce(messages[:, source]) - messages[way ^ 1, source]
+                costs = apart[one] + apart[other] if pair is None else pair
+                best = np.minimum.reduce(costs + belief[:, :, None], 1)
+                messages[way, target] = best - np.minimum.reduce(best, 1, keepdims=True)
     labels = np.zeros(level.hole.shape, np.int32)
     labels[ys, xs] = (unary + messages.sum(0)).argmin(1)
     return labels
@@ -360,9 +366,8 @@ def _move_pieces(level: _Size, moves: Offsets, pieces: Labels) -> None:
             next_, next_known = level.near(to_y + at[0], to_x + at[1])
             beyond_ = _differences(next_, there)
             cost = beyond_ + np.where(inner, _differences(mine, here), beyond_)
-            costs.append(
-                float(cost.sum(dtype=np.float64)) + 1e4 * float((~is_known).sum()) + 1e-3 * (dy * dy + dx * dx)
-            )
+            unknown = float((~is_known).sum())
+            costs.append(float(cost.sum(dtype=np.float64)) + 1e4 * unknown + 1e-3 * (dy * dy + dx * dx))
         moves[piece] += _JITTERS[int(np.argmin(costs))]
 
 
@@ -392,6 +397,7 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels) -> None:
         y, x = ys + dy, xs + dx
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+        here = np.flatnonzero(inside & (index[y, x] >= 0))
         fixed = inside & (index[y, x] < 0) & (level.hole[y, x] | level.sources[y, x])
         y, x, own_y, own_x = y[fixed], x[fixed], ys[fixed], xs[fixed]
         theirs, mine, hole = moves[pieces[y, x]][:, None], moves[choices[fixed]], (pieces[y, x] > 0) | free[fixed]
@@ -399,9 +405,6 @@ def _move_seams(level: _Size, moves: Offsets, pieces: Labels) -> None:
         inner = _differences(looks(own_y, own_x, mine), looks(own_y, own_x, theirs))
         unary[fixed] += outer + np.where(hole[:, None], inner, outer)
         if way < 2:
-            here = np.flatnonzero(
-                inside & (index[np.clip(ys + dy, 0, height - 1), np.clip(xs + dx, 0, width - 1)] >= 0)
-            )
             there = index[ys[here] + dy, xs[here] + dx]
             mine, theirs = moves[choices[here]], moves[choices[there]]
             cost = sum(

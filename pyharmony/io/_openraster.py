@@ -23,14 +23,7 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray
-from ..errors import (
-    ArgumentError,
-    DecodeError,
-    DTypeError,
-    ImageTooLarge,
-    OutOfMemory,
-    PyHarmonyError,
-)
+from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
 from ..typing import FileLike, LayerMode, PathLike, WritableFile
 from . import _decode, _encode, _png, _profiles
 from ._picture import Picture, Refusal, check_pixels

@@ -289,12 +289,7 @@ class DeviceWarmStart:
         if self._memory is None or channels != self._channels:
             self._memory, self._channels = place.kept(hierarchy.plan.warm_bytes(1, channels)), channels
             place.module.poisson_clear_warm(
-                hierarchy.plan,
-                1,
-                channels,
-                self._memory.block,
-                device=place.device,
-                stream=place.stream,
+                hierarchy.plan, 1, channels, self._memory.block, device=place.device, stream=place.stream
             )
             place.settle(self._memory)
         return self._memory

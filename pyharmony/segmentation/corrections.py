@@ -62,11 +62,7 @@ class _Piece(NamedTuple):
 
 
 def corrected(
-    before: Layer,
-    answers: Sequence[Layer],
-    points: Sequence[tuple[float, float]],
-    labels: Sequence[int],
-    since: int,
+    before: Layer, answers: Sequence[Layer], points: Sequence[tuple[float, float]], labels: Sequence[int], since: int
 ) -> list[Layer]:
     """Returns the masks for further clicks, merged with the mask before them, the best first.
 

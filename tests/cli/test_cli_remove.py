@@ -65,6 +65,10 @@ def test_other_prompts_say_it_too(tmp_path: Path) -> None:
         (["--points", "9999,9999"], "points"),
         (["--points", CLICK, "--grow", "2000"], "--grow"),
         (["--mask", "none.png"], "--mask"),
+        (["--points", CLICK, "--grow", "900"], "error: --points: 100% of the image with its growth"),
+        (["--lasso", "9,9,99,9,99,99", "--box", "9,9,9,9", "--grow", "900"], "error: --box and --lasso: 100% of"),
+        (["--points", CLICK, "--beside", "9999,3"], "error: --beside: (9999, 3) is outside of the image"),
+        (["--beside", "9,9"], "error: --beside: no prompt on the object; expected --points, --box or --lasso"),
     ],
 )
 def test_what_is_wrong_is_said(words: list[str], message: str, tmp_path: Path) -> None:

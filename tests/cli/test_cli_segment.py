@@ -185,7 +185,7 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--points", "400,4"), 2, "--points or --beside: (400, 4) is outside of the image"),
+        (("--points", "400,4"), 2, "--points: (400, 4) is outside of the image"),
         (("--points", "a,b"), 2, "--points: 'a,b', expected X,Y"),
         (("--box", "1,2,3"), 2, "--box: '1,2,3', expected X,Y,W,H"),
         (("--box", "300,2,30,30"), 2, "--box: (300, 2, 30, 30) is outside of an image of 120 x 90 pixels"),

@@ -210,7 +210,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("blend", {**PATCH, "out": "x.png", "levels": 3}, "--levels cannot be used with --mode gaussian-poisson"),
     ("blend", {**PATCH, "out": "x.png", "overwrite": "sure"}, "overwrite: 'sure', expected yes or no"),
     ("blend", {**PATCH, "out": "x.png", "harmonize": "a.safetensors"}, "harmonize: 'a.safetensors', expected one of"),
-    ("segment", {"image": "cat.png", "points": [[1e9, 1e9]], "out": "x.png"}, "--points or --beside: "),
+    ("segment", {"image": "cat.png", "points": [[1e9, 1e9]], "out": "x.png"}, "--points: "),
     ("segment", {"image": "cat.png", "scribble": [[0, 0]] * 10**5, "out": "x.png"}, "the command cannot be started"),
 ]
 

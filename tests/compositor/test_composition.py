@@ -171,6 +171,21 @@ def test_layers_merged_are_the_picture(dtype: type, method: str, tmp_path: Path)
     assert np.array_equal(result[untouched], ground(dtype)[untouched])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_layers_of_a_grey_composite_are_grey(dtype: type, tmp_path: Path) -> None:
+    warm = {"temperature": 0.5, "exposure": 0.2}
+    looks: list[dict[str, Any]] = [{"blend": "poisson"}, {"mode": "soft_light", "opacity": 0.7}, {"reflection": True}]
+    looks += [{"adjust": warm}, {"adjust_background": warm}, {"adjust_result": warm}]
+    shadow = {"azimuth": 120, "elevation": 30}
+    for look in looks:
+        options = {"at": (30.5, 12), "angle": 8.0, "shadow": shadow, "people": []} | look
+        result, info = pyharmony.compose(object_(dtype), ground(dtype)[..., 1], return_info=True, **options)
+        io.write_layers(tmp_path / "x.ora", info.layers, np.dstack([result] * 3))
+        merged = io.merged_of(io.read_layers(tmp_path / "x.ora")[0], (WIDTH, HEIGHT))
+        assert (merged[..., :3] == result[..., None]).all(), look
+        assert result.dtype == dtype and (result != ground(dtype)[..., 1]).any()
+
+
 def test_layers_hold_no_floats() -> None:
     _, info = pyharmony.compose(object_(np.float32), ground(np.float32), at=(5, 5), return_info=True, **PASTE_OPTIONS)
     with pytest.raises(ArgumentError, match="float32, layers hold 8 or 16 bits"):

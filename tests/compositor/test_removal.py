@@ -6,6 +6,7 @@ import io
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from PIL import Image
 
 import pyharmony
 from pyharmony._images.planes import grown
-from pyharmony.errors import ArgumentError, MaskError, MaskWarning, PyHarmonyWarning, UnchangedWarning
+from pyharmony.edits import _texture
+from pyharmony.errors import ArgumentError, MaskError, MaskWarning, PyHarmonyWarning, ShapeError, UnchangedWarning
 
 pytestmark = pytest.mark.chains
 
@@ -173,9 +175,14 @@ def test_several_things_at_once() -> None:
     result = pyharmony.remove(with_thing(scene, mask), mask)
     assert np.abs(result.astype(int) - scene)[mask > 0].mean() < 1
     specks = np.zeros((150, 200), np.uint8)
-    specks[10::20, 10::20] = 255
-    result = pyharmony.remove(with_thing(scene, specks), specks, grow=1)
-    assert np.abs(result.astype(int) - scene)[specks > 0].mean() < 4
+    specks[10::28, 10::28] = 255
+    result, info = pyharmony.remove(with_thing(scene, specks), specks, return_info=True)
+    assert np.abs(result.astype(int) - scene)[specks > 0].mean() < 1
+    # Their number does not widen them, and many are filled together.
+    assert (info.mask == 255).sum() <= (specks > 0).sum() * 81 and (result == scene)[info.mask == 0].all()
+    with mock.patch("pyharmony.edits._texture._frequent", wraps=_texture._frequent) as searches:
+        assert (pyharmony.remove(with_thing(scene, specks), specks) == result).all()
+    assert searches.call_count < (specks > 0).sum() / 4
 
 
 def test_the_mask_is_widened() -> None:
@@ -209,6 +216,10 @@ def test_what_cannot_be_filled_is_refused_or_warned_of() -> None:
             pyharmony.remove(scene, disc(), grow=wrong)
     with pytest.raises(ArgumentError, match="image"):
         pyharmony.remove(np.full((60, 60), np.nan, np.float32), disc(60, 60, 5, (30, 30)))
+    with pytest.raises(ArgumentError, match=r"at: .1,., expected .* the first pixel of mask in image"):
+        pyharmony.remove(scene, disc(), at=(1,))  # type: ignore[call-overload]
+    with pytest.raises(ShapeError, match="mask: a list of 1, expected 2, as many as image"):
+        pyharmony.remove([scene, scene], [disc()])
     large = np.zeros(scene.shape[:2], np.uint8)
     large[20:130, 40:130] = 255
     with pytest.warns(PyHarmonyWarning, match="too much to look right") as record:
@@ -223,7 +234,12 @@ def test_what_cannot_be_filled_is_refused_or_warned_of() -> None:
 
 def test_a_tiny_image_and_a_narrow_strip() -> None:
     for height, width in ((3, 3), (1, 40), (40, 2), (5, 60)):
-        scene = np.full((height, width), 77, np.uint8)
-        mask = np.zeros((height, width), np.uint8)
+        scene, mask = np.full((height, width), 77, np.uint8), np.zeros((height, width), np.uint8)
         mask[height // 2, width // 2] = 255
         assert (pyharmony.remove(with_thing(scene, mask), mask, grow=0) == 77).all()
+    for count in (*range(1, 10), 12):  # rows or columns: a pattern continues in strips of any width
+        scene, mask = tiles(count), np.zeros((count, 200), np.uint8)
+        mask[:, 90:103] = 255
+        assert (pyharmony.remove(with_thing(scene, mask), mask, grow=1) == scene).all()
+        photo = with_thing(scene, mask).swapaxes(0, 1)
+        assert (pyharmony.remove(photo, mask.T, grow=1) == scene.swapaxes(0, 1)).all()

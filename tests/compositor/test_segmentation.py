@@ -117,7 +117,7 @@ def test_the_network_in_numpy_is_the_one_in_torch(which: str, request: pytest.Fi
     random = np.random.default_rng(1)
     # The last image is smaller than those that the network is made for.
     for points, labels, side in (
-        ([(10.0, 20.0), (40.5, 3.25), (50.0, 60.0)], [1, 0, 1], 64), ([], [], 64), ([(0.0, 31.0)], [1], 32),
+        ([(10.0, 20.0), (40.5, 3.25), (50.0, 60.0)], [1, 0, 1], 64), ([], [], 64), ([(0.0, 31.0)], [1], 32)
     ):  # fmt: skip
         image = random.random((side, side, 3), np.float32)
         last = random.random((side, side), np.float32) if len(points) > 1 else None
@@ -886,7 +886,7 @@ class Colours:
         first = torch.zeros(1, 3, 128, 128) if planes else torch.zeros(96, 128, 3)
         inputs = (
             torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 2), torch.zeros(1, 2),
-            torch.zeros(1, 1, 32, 32), torch.zeros(1), torch.zeros(2),
+            torch.zeros(1, 1, 32, 32), torch.zeros(1), torch.zeros(2)
         )  # fmt: skip
         names = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size"]
         encoder = torch.onnx.export(Encoder(), (first,), input_names=["image"], dynamo=True, verbose=False)
@@ -894,7 +894,7 @@ class Colours:
         decoder = torch.onnx.export(
             Decoder(), inputs, input_names=names,
             output_names=["masks", "iou_predictions", "low_res_masks"], dynamo=True, verbose=False,
-            dynamic_shapes=({}, {1: count}, {1: count}, {}, {}, {}),
+            dynamic_shapes=({}, {1: count}, {1: count}, {}, {}, {})
         )  # fmt: skip
         return encoder.model_proto.SerializeToString(), decoder.model_proto.SerializeToString()
 
@@ -965,12 +965,7 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
         segmentation.salient(file, std=(1, 0, 1))
 
 
-def network(
-    path: Path,
-    inputs: dict[str, list[Any]],
-    outputs: dict[str, Any],
-    nodes: Sequence[Any] = (),
-) -> Path:
+def network(path: Path, inputs: dict[str, list[Any]], outputs: dict[str, Any], nodes: Sequence[Any] = ()) -> Path:
     """Writes an ONNX network whose outputs are given arrays, or made by nodes where they are a shape."""
     from onnx import TensorProto, helper, numpy_helper, save
 
@@ -1057,36 +1052,36 @@ WRONG_DECODERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "other outputs": (DECODER_INPUTS, {"masks": PLANE}, "gives masks; expected low_res_masks and iou_predictions"),
     "flat masks": (
         DECODER_INPUTS, {**ANSWER, "low_res_masks": np.ones((16, 16), np.float32)},
-        r"gives low_res_masks of shape \[16, 16\]; expected masks \[1, N, h, w\]",
+        r"gives low_res_masks of shape \[16, 16\]; expected masks \[1, N, h, w\]"
     ),
     "words": (
         DECODER_INPUTS, {**ANSWER, "low_res_masks": np.full((1, 2, 2, 2), "a", object)},
-        "gives low_res_masks of object",
+        "gives low_res_masks of object"
     ),
     "NaN": (
         DECODER_INPUTS, {**ANSWER, "low_res_masks": np.full((1, 2, 16, 16), np.nan, np.float32)},
-        "gives NaN or infinities in low_res_masks",
+        "gives NaN or infinities in low_res_masks"
     ),
     "a flat score": (
         DECODER_INPUTS, {**ANSWER, "iou_predictions": np.array([0.5, 0.9], np.float32)},
-        r"gives iou_predictions of shape \[2\]",
+        r"gives iou_predictions of shape \[2\]"
     ),
     "other scores": (
-        DECODER_INPUTS, {**ANSWER, "iou_predictions": np.ones((1, 3), np.float32)}, "gives 2 masks and 3 scores",
+        DECODER_INPUTS, {**ANSWER, "iou_predictions": np.ones((1, 3), np.float32)}, "gives 2 masks and 3 scores"
     ),
     "many masks": (
         DECODER_INPUTS,
         {"low_res_masks": np.ones((1, 99, 4, 4), np.float32), "iou_predictions": np.ones((1, 99), np.float32)},
-        "gives 99 masks and 99 scores; expected as many of both, at most 16",
-    ),
+        "gives 99 masks and 99 scores; expected as many of both, at most 16"
+    )
 }  # fmt: skip
 WRONG_ENCODERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no input": ({}, ENCODER[1], "takes no input; expected an image"),
     "two axes": ({"image": [32, 32]}, ENCODER[1], r"takes 2 axes; expected an encoder of \[1, 3, S, S\] or \[H"),
     "flat": (
         ENCODER[0], {"embedding": np.zeros((4, 8), np.float32)},
-        r"gives embedding of shape \[4, 8\]; expected an embedding \[1, C, h, w\]",
-    ),
+        r"gives embedding of shape \[4, 8\]; expected an embedding \[1, C, h, w\]"
+    )
 }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def record(**methods: Any) -> dict[str, Any]:
     """Returns the record of three objects: two of one photograph, a person and an animal, and something else."""
     return {
         "names": ["a", "b", "c"], "groups": ["p", "p", "q"], "kinds": ["people", "animals", "others"],
-        "open": [True, True, False], "methods": methods,
+        "open": [True, True, False], "methods": methods
     }  # fmt: skip
 
 
@@ -222,16 +222,11 @@ def test_edges_of_both_kinds_of_records_are_told(script: Any) -> None:
     old = {"hard mask": [[0.2, 0.1], [0.3, 0.1]], "guided filter": [[0.1, 0.1], [0.1, 0.1]]}
     lines = script._matting_lines(old)
     assert lines[1][0] == "**from its own mask: 2 of 2 photographs**"
-    assert lines[2] == [
-        "hard mask",
-        "63.8",
-        "25.5",
-        "+38.2 [+25.5, +51.0]",
-    ]
+    assert lines[2] == ["hard mask", "63.8", "25.5", "+38.2 [+25.5, +51.0]"]
     # Where the mask is another object's its edge does not count, and the best trimap is the one that does.
     errors = {
         "hard mask": [[0.2, 0.1], [0.9, 0.9]], "guided filter": [[0.1, 0.1], [0.9, 0.9]],
-        "closed form, 1": [[0.3, 0.1], [0.0, 0.0]], "closed form, 3": [[0.05, 0.1], [0.9, 0.9]],
+        "closed form, 1": [[0.3, 0.1], [0.0, 0.0]], "closed form, 3": [[0.05, 0.1], [0.9, 0.9]]
     }  # fmt: skip
     lines = script._matting_lines(
         {"groups": ["a", "b"], "starts": {"one click": {"iou": [0.9, 0.2], "errors": errors}}}

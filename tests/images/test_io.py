@@ -200,7 +200,7 @@ def turned(upright: np.ndarray, orientation: int) -> np.ndarray:
     a = upright
     return {
         1: a, 2: a[:, ::-1], 3: a[::-1, ::-1], 4: a[::-1], 5: a.swapaxes(0, 1), 6: a.swapaxes(0, 1)[::-1],
-        7: a.swapaxes(0, 1)[::-1, ::-1], 8: a.swapaxes(0, 1)[:, ::-1],
+        7: a.swapaxes(0, 1)[::-1, ::-1], 8: a.swapaxes(0, 1)[:, ::-1]
     }[orientation]  # fmt: skip
 
 
@@ -214,8 +214,7 @@ def fields(exif: bytes) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("format", "dtype"),
-    [("png", "uint8"), ("png", "uint16"), *(("tiff", dtype) for dtype in DTYPES), ("bmp", "uint8")],
+    ("format", "dtype"), [("png", "uint8"), ("png", "uint16"), *(("tiff", dtype) for dtype in DTYPES), ("bmp", "uint8")]
 )
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_lossless_formats_keep_every_value(format: str, dtype: str, channels: int) -> None:
@@ -437,18 +436,12 @@ def kinds() -> dict[str, tuple[bytes, np.ndarray]]:
             by_pillow(paletted, "PNG", transparency=3),
             np.dstack([colors, np.where(indices == 3, 0, 255)]),
         ),
-        "RGB with a transparent colour": (
-            by_pillow(rgb, "PNG", transparency=key),
-            np.dstack([rgb, key_alpha]),
-        ),
+        "RGB with a transparent colour": (by_pillow(rgb, "PNG", transparency=key), np.dstack([rgb, key_alpha])),
         "RGBA": (by_pillow(np.dstack([rgb, alpha]), "TIFF"), np.dstack([rgb, alpha])),
         "premultiplied TIFF": (associated, np.asarray(premultiplied.convert("RGBA"))),
         "interlaced PNG": (interlaced_png(rgb), rgb),
         "LZW TIFF": (by_pillow(rgb, "TIFF", compression="tiff_lzw"), rgb),
-        "grey 16-bit PNG": (
-            by_pillow(grey.astype(np.uint16) * 257, "PNG"),
-            grey[..., None].astype(np.uint16) * 257,
-        ),
+        "grey 16-bit PNG": (by_pillow(grey.astype(np.uint16) * 257, "PNG"), grey[..., None].astype(np.uint16) * 257),
         "CMYK TIFF": (
             by_pillow(Image.fromarray(rgb).convert("CMYK"), "TIFF"),
             np.asarray(Image.fromarray(rgb).convert("CMYK").convert("RGB")),
@@ -658,7 +651,7 @@ REPORTED_METADATA = {
 }
 STORED_METADATA = {
     "jpeg": {"comment", "IPTC data"}, "png": {"comment", "text", "IPTC data"}, "tiff": REPORTED_METADATA["tiff"],
-    "webp": set(), "avif": set(), "bmp": set(), "jxl": set(),
+    "webp": set(), "avif": set(), "bmp": set(), "jxl": set()
 }  # fmt: skip
 
 
@@ -928,7 +921,7 @@ def test_deep_colours_follow_the_formulae(source: str, target: str, dtype: str) 
     x = np.clip(light, 0, 1)
     expected = {
         "Adobe RGB": lambda: x ** (256 / 563),
-        "ProPhoto RGB": lambda: np.where(x < 1 / 512, x * 16, x ** (1 / 1.8)),
+        "ProPhoto RGB": lambda: np.where(x < 1 / 512, x * 16, x ** (1 / 1.8))
     }.get(target, lambda: srgb_device(x))()  # fmt: skip
     like = Picture(np.zeros((1, 1, 3), dtype), matrix_profile(target))
     result = convert(Picture(values, matrix_profile(source)), like).pixels / WHITE[dtype]
@@ -1134,8 +1127,8 @@ def test_profiles_that_are_damaged_are_left_out(what: str, caplog: pytest.LogCap
         (b"hello, world", "not a known image file (it starts with 'hello, world')"),
         (b"{\n  1: 'a'}", "not a known image file (it starts with \"{\\n  1: 'a'}\")"),
         (b"\0\1text", "not a known image file (it starts with 00 01 74 65 78 74)"),
-        (b"\x1f\x8b\x08" + bytes(30), "a gzip file"),
-    ],
+        (b"\x1f\x8b\x08" + bytes(30), "a gzip file")
+    ]
 )  # fmt: skip
 def test_other_files_are_refused_by_their_first_bytes(
     tmp_path: Path, data: bytes, is_a: str, monkeypatch: pytest.MonkeyPatch
@@ -1271,7 +1264,7 @@ def jpeg_xl_encoding(primaries: int, transfer: int, gamma: float = 0, space: int
 
 WIDE_COLORS = {
     "Adobe RGB": _color_tags.ADOBE_RGB, "P3": _color_tags.of_code_points(12, 13),
-    "BT.2020, linear": _color_tags.of_code_points(9, 8),
+    "BT.2020, linear": _color_tags.of_code_points(9, 8)
 }  # fmt: skip
 
 
@@ -1313,9 +1306,9 @@ def test_the_icc_profile_of_a_grey_jpeg_xl_is_honoured() -> None:
         (jpeg_xl_encoding(1, 65535, 1 / 1.8), _color_tags.Colors(_color_tags.SRGB.primaries, (0, 1.8), "gamma 1.8")),
         (jpeg_xl_encoding(1, 1), _color_tags.SRGB),  # BT.709, shown by a display's curve
         (jpeg_xl_encoding(11, 17, white=11), _color_tags.Colors(
-            (*_color_tags.of_code_points(12, 13).primaries[:3], (0.314, 0.351)), (0, 2.6), "DCI-P3")),
+            (*_color_tags.of_code_points(12, 13).primaries[:3], (0.314, 0.351)), (0, 2.6), "DCI-P3"))
     ],
-    ids=["P3", "BT.2020, linear", "gamma", "BT.709", "DCI-P3"],
+    ids=["P3", "BT.2020, linear", "gamma", "BT.709", "DCI-P3"]
 )  # fmt: skip
 def test_the_enumerated_colours_of_a_jpeg_xl(encoding: bytes, colors: _color_tags.Colors) -> None:
     pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
@@ -1411,7 +1404,7 @@ def test_the_path_itself_raises_what_the_system_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("format", "dtype"),
     [("jpeg", "uint8"), ("png", "uint8"), ("webp", "uint8"), ("tiff", "uint8"), ("bmp", "uint8"), ("png", "uint16"),
-     ("tiff", "uint16"), ("tiff", "float32"), pytest.param("avif", "uint8", marks=needs_avif), ("jxl", "uint8")],
+     ("tiff", "uint16"), ("tiff", "float32"), pytest.param("avif", "uint8", marks=needs_avif), ("jxl", "uint8")]
 )  # fmt: skip
 def test_truncated_files_are_refused(format: str, dtype: str) -> None:
     data = encoded(Picture(noise(60, 70, 3, dtype)), format)

@@ -18,14 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyharmony.errors import (
-    ArgumentError,
-    DataError,
-    DecodeError,
-    PyHarmonyError,
-    PyHarmonyWarning,
-    WeightsError,
-)
+from pyharmony.errors import ArgumentError, DataError, DecodeError, PyHarmonyError, PyHarmonyWarning, WeightsError
 from pyharmony.learn import data
 from pyharmony.learn.scoring import harmony_score
 

@@ -177,12 +177,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        config: TrainConfig,
-        out: Path,
-        *,
-        device: str | None = None,
-        callbacks: Callbacks | None = None,
+        self, config: TrainConfig, out: Path, *, device: str | None = None, callbacks: Callbacks | None = None
     ) -> None:
         self.config, self.out = config, out
         self.log: Log | None = None

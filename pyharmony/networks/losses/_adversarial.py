@@ -98,12 +98,7 @@ def clip_parameters(critic: nn.Module, limit: float = 0.01) -> None:
 
 
 def gradient_penalty(
-    score: Callable[[Tensor], Tensor],
-    real: Tensor,
-    fake: Tensor,
-    *,
-    weight: float = 10.0,
-    alpha: Tensor | None = None,
+    score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, weight: float = 10.0, alpha: Tensor | None = None
 ) -> Tensor:
     """Returns weight * mean_n (|d score(x) / dx_n| - 1)², x = alpha real + (1 - alpha) fake.
 

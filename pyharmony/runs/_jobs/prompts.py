@@ -15,7 +15,9 @@ _FIRST = ("points", "beside", "scribble", "box", "mask")
 
 def prompted(session: Any, options: Mapping[str, Any]) -> Any:
     """Returns a session's result for clicks, a box, a mask, lines, outlines, and masks to add and to remove."""
-    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in points_of(options.get(name, ()))]
+    every = {name: points_of(options.get(name, ())) for name in ("points", "beside")}
+    clicks = {f"{name}[{i}]": at for name, points in every.items() for i, at in enumerate(points)}
+    labels = [int(name.startswith("points")) for name in clicks] or None
     lines = options.get("scribble", [])
     outlines, tolerance = options.get("lasso", ()), options.get("tolerance")
     arguments = SEGMENT.arguments(options)
@@ -23,12 +25,13 @@ def prompted(session: Any, options: Mapping[str, Any]) -> Any:
         arguments.pop("tolerance", None)
     segments = None
     if not outlines or any(options.get(name) for name in _FIRST):
-        segments = session.segment(
-            points=[at for at, _ in clicks] or None,
-            labels=[label for _, label in clicks] if clicks else None,
-            scribble=lines[0] if lines else None,
-            **arguments,
-        )
+        points, line = list(clicks.values()) or None, lines[0] if lines else None
+        try:
+            segments = session.segment(points=points, labels=labels, scribble=line, **arguments)
+        except PyHarmonyError as error:
+            names = {f"points[{i}]": name for i, name in enumerate(clicks)}
+            names |= {"points": "beside"} if clicks and not every["points"] else {}
+            raise error.within("", names.get(error.argument or "")) from error.__cause__
     for name, is_added in (("lasso", True), ("lasso_beside", False)):
         for line in options.get(name, ()):
             segments = session.lasso(line, add=is_added, tolerance=tolerance)
