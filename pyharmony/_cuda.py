@@ -328,6 +328,15 @@ class Place:
         self.kind, self.device, self.stream, self.required = kind, device, stream, required
         self.stream_owner = stream_owner
         self.module = kernels()
+        self._taken: list[DeviceArray] = []  # arrays of other streams, which work here reads or writes
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends a call: memory of other streams' arrays is not reused before the work here is done."""
+        while self._taken:
+            self._free_later(self._taken.pop())
 
     @property
     def name(self) -> str:
@@ -339,11 +348,16 @@ class Place:
         return "the CPU" if self.kind == "host" else self.name
 
     def take(self, x: Any, name: str) -> DeviceArray:
-        """Returns x as a DeviceArray: over its memory, or a copy of a NumPy array."""
+        """Returns x as a DeviceArray: over its memory, or a copy of a NumPy array.
+
+        Calls that take arrays of the caller are inside `with place:`, which ends the use of their memory.
+        """
         if self.kind != "host":
             array = describe(x, name)
             if array.stream != self.stream:
                 array.hold(self.stream)
+                if not self.module.is_capturing(self.stream, self.device):  # the graph has no use for an order of now
+                    self._taken.append(array)
                 array = array.reshaped(array.shape, array.strides)
                 array.stream, array.stream_owner, array.ready = self.stream, self.stream_owner, None
             return array
@@ -383,12 +397,16 @@ class Place:
 
     def _free_later(self, array: DeviceArray) -> None:
         """Keeps the memory of an array from being reused before the work of this stream so far is done."""
-        if is_torch(array.owner):  # torch's allocator delays the reuse, so no stream has to wait
-            array.owner.record_stream(sys.modules["torch"].cuda.current_stream(self.device))
-        elif hasattr(array.owner, "used_on"):  # our own memory, which may outlive its stream
+        if hasattr(array.owner, "used_on"):  # our own memory, which may outlive its stream
             array.owner.used_on(self.stream)
-        else:
-            self.module.order(self.stream, array.stream, self.device)
+            return
+        if is_torch(array.owner):
+            current = sys.modules["torch"].cuda.current_stream(self.device)
+            if current.cuda_stream == self.stream:  # torch's allocator delays the reuse, so no stream has to wait
+                array.owner.record_stream(current)
+                return
+        # A stream of another library may be destroyed before torch would record an event on it.
+        self.module.order(self.stream, array.stream, self.device)
 
     def settle(self, *arrays: DeviceArray | None) -> None:
         """Marks arrays that are kept for later calls as ready when the stream has done its work so far."""
@@ -591,7 +609,8 @@ def dispatch(call: Any, device: str | None, cpu: Any, cuda: Any) -> Any:
     """
     place = place_of(call.arrays, device)
     if place is not None:
-        result = attempt(place, call.op, lambda: cuda.run(place, call))
+        with place:
+            result = attempt(place, call.op, lambda: cuda.run(place, call))
         if result is not NotImplemented:
             return result
     return cpu.run(call)

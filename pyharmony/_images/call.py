@@ -292,7 +292,8 @@ class Call:
             )
         arrays = {name: x for name, x in item.beside.items() if not isinstance(x, (str, numbers.Real))}
         frame = DeviceFrame(item.src, item.dst, item.mask, item.at, item.out, arrays)
-        infos = work(frame, **item.beside)
+        with frame.place:
+            infos = work(frame, **item.beside)
         return frame.result, infos if frame.batch or not infos else infos[0]
 
     def _through_cpu(self, item: Item, work: Work) -> tuple[Any, Any]:

@@ -39,7 +39,7 @@ class DeviceFrame(AnyFrame):
         source_mask = None if mask is None else _mask(mask, source)
         dst_array = _cuda.describe(dst, "dst")
         self.result = self._take_out(out, dst_array, {"src": source, "dst": target, "mask": source_mask})
-        result, _ = layout(self.result, "out")
+        result = place.take(layout(self.result, "out")[0], "out")
         source, target = place.take(source, "src"), place.take(target, "dst")
         if target.shape[3] == 4:
             place.copy(_channels(target, 3, 4), _channels(result, 3, 4))

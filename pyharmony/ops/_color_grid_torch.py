@@ -33,7 +33,8 @@ def _run(
     place = _cuda.place_where(dict(zip(NAMES, tensors, strict=True)))
     if place is None:
         return _color_grid_cpu.color_grid(*arguments)
-    return _color_grid_cuda.color_grid(place, *arguments)
+    with place:
+        return _color_grid_cuda.color_grid(place, *arguments)
 
 
 def _sum_to(x: Tensor, like: Tensor) -> Tensor:

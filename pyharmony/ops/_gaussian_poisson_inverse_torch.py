@@ -182,9 +182,10 @@ def _inverse_on_device(op: Operator, grad: Tensor, mask: Tensor, color_map: Tens
     right, out = _cuda.describe(g, "grad"), _cuda.describe(y, "out")
     least, weight_map, most = weight_on(place, op.weight if color_map is None else color_map, *g.shape[:3])
     w0, w1 = gaussian_taps(op.sigma, normalize=not op.reference)
-    planes = planes_of(place.take(mask, "mask"), g.shape[0])
-    eq = DeviceEquation(right, right, planes, right, least, weight_map, w0, w1, op.pinned, most=most)
-    _gaussian_poisson_cuda.inverse(place, eq, right, out, op.levels / 255)
+    with place:
+        planes = planes_of(place.take(mask, "mask"), g.shape[0])
+        eq = DeviceEquation(right, right, planes, right, least, weight_map, w0, w1, op.pinned, most=most)
+        _gaussian_poisson_cuda.inverse(place, eq, right, out, op.levels / 255)
     return (y * size).reshape(grad.shape)
 
 

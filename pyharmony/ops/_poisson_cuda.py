@@ -260,7 +260,8 @@ class DeviceSolver:
         if place is None or (place.kind == "host") != host or place.device != self.place.device:
             where = "the CPU" if place is None or place.kind == "host" else place.name
             raise DeviceError(f"dst: on {where}, but the solver is on {self.place.where}; move it there")
-        return _solve_at(place, call, self._system, warm)
+        with place:
+            return _solve_at(place, call, self._system, warm)
 
     def _system(
         self, count: int, height: int, width: int, batch: bool

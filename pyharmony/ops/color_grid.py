@@ -74,5 +74,6 @@ def color_grid(
         return _color_grid_torch.color_grid(*arguments)
     arrays = {"image": image, "mask": mask, "affine": affine, "curves": curves, "grid": grid, "out": out}
     if place := _cuda.place_where(arrays):
-        return _color_grid_cuda.color_grid(place, *arguments)
+        with place:
+            return _color_grid_cuda.color_grid(place, *arguments)
     return _color_grid_cpu.color_grid(*arguments)

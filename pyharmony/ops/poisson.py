@@ -120,7 +120,8 @@ class PoissonSolver(_Solves):
         self._way: _poisson_cpu.Solver | _poisson_cuda.DeviceSolver
         # A device chosen only by default is not binding: images without support in its kernels need the CPU.
         if place is not None and place.required:
-            self._way = _poisson_cuda.DeviceSolver(place, mask, color_weight)
+            with place:
+                self._way = _poisson_cuda.DeviceSolver(place, mask, color_weight)
         else:
             self._way = _poisson_cpu.Solver(mask, color_weight)
             SOLVERS[self._key] = self._way

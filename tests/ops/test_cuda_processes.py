@@ -493,18 +493,51 @@ def test_torch_is_told_of_the_stream_that_reads_its_memory(
     ordered: list[tuple[int, ...]] = []
     use(Device(emulator_module, order=lambda *streams: ordered.append(streams)))
     tensor = Torch()
-    cuda = SimpleNamespace(current_stream=lambda device: f"stream of {device}")
+    current = SimpleNamespace(cuda_stream=9)
+    cuda = SimpleNamespace(current_stream=lambda device: current)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(Tensor=Torch, cuda=cuda))
     monkeypatch.setattr(_cuda, "is_torch", lambda x: isinstance(x, Torch))
     place = _cuda.Place("torch", 0, 9, True)
     memory = _cuda.DeviceArray(64, (4,), (1,), np.dtype(np.uint8), 0, 7, tensor)
     with place.using(memory, None):
         assert ordered == [(7, 9, 0)] and not tensor.recorded
-    assert tensor.recorded == ["stream of 0"]
+    assert tensor.recorded == [current]
     assert ordered == [(7, 9, 0)]  # what only reads holds nobody up
     with place.using(memory, writing=True):
         pass
     assert ordered[1:] == [(7, 9, 0), (9, 7, 0)]
+    # The stream that reads is CuPy's: torch's own waits for it, since CuPy may destroy it before the tensor is freed.
+    ordered.clear()
+    current.cuda_stream = 7
+    with place:
+        assert place.take(memory, "dst").stream == 9
+        assert ordered == [(7, 9, 0)]
+    assert ordered[1:] == [(9, 7, 0)] and tensor.recorded == [current, current]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda src, dst, mask, out: ops.poisson(src, dst, mask),
+        lambda src, dst, mask, out: ops.PoissonSolver(mask).solve(src, dst),
+        lambda src, dst, mask, out: ops.gaussian_poisson(src, dst, mask, src),
+        lambda src, dst, mask, out: ops.color_grid(
+            src, mask, affine=Interface(np.eye(3, 4, dtype=np.float32), stream=7)
+        ),
+        lambda src, dst, mask, out: blend.gaussian_poisson(src, dst, mask, preserve_background=False, out=out),
+    ],
+)
+def test_memory_of_other_streams_waits_for_the_call_that_reads_it(
+    use: Any, emulator_module: Any, call: Callable[..., Any]
+) -> None:
+    """Dropped after the call, it would be allocated again on its own stream while the kernels read it."""
+    ordered: list[tuple[int, ...]] = []
+    use(Device(emulator_module, order=lambda *streams: ordered.append(streams)))
+    images = (*pair(40, 50), pair(40, 50)[1])
+    call(*(Interface(a, stream=stream) for a, stream in zip(images, (9, 7, 5, 3), strict=True)))
+    pairs = {streams[:2] for streams in ordered}
+    # Each stream that another one waits for waits for it in turn, at the end.
+    assert pairs and all((later, earlier) in pairs for earlier, later in pairs)
 
 
 def test_a_solver_of_cupy_outlives_the_block_of_its_stream(
