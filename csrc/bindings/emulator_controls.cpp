@@ -59,7 +59,7 @@ py::list traffic() {
   py::list out;
   for (const checker::Traffic& one : checker::traffic()) {
     out.append(py::dict("kernel"_a = one.kernel, "launches"_a = one.launches,
-                        "read_sectors"_a = one.read_sectors,
+                        "blocks"_a = one.blocks, "read_sectors"_a = one.read_sectors,
                         "written_sectors"_a = one.written_sectors));
   }
   return out;

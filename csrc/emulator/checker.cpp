@@ -585,6 +585,7 @@ void end_launch() {
   if (s.counting) {
     Traffic& traffic = s.traffic[s.launch.kernel];
     ++traffic.launches;
+    traffic.blocks += s.launch.blocks;
     traffic.read_sectors += s.sectors.read.size();
     traffic.written_sectors += s.sectors.written.size();
     s.sectors = {};

@@ -18,6 +18,7 @@ struct LaunchInfo {
   std::string kernel;
   const void* arguments;
   std::size_t argument_bytes;
+  std::uint64_t blocks;
 };
 
 struct BlockInfo {
@@ -52,7 +53,7 @@ struct AccessSite {
 // what passes between the cache and the memory where the cache holds what is read again.
 struct Traffic {
   std::string kernel;
-  std::uint64_t launches = 0, read_sectors = 0, written_sectors = 0;
+  std::uint64_t launches = 0, blocks = 0, read_sectors = 0, written_sectors = 0;
 };
 
 #if HM_EMULATOR_CHECK

@@ -539,7 +539,8 @@ struct Prepared {
 
 struct Checked {
   explicit Checked(const Launch& what) {
-    checker::begin_launch({kernel_name(what.name), what.arguments, what.argument_bytes});
+    checker::begin_launch({kernel_name(what.name), what.arguments, what.argument_bytes,
+                           std::uint64_t(what.grid.x) * what.grid.y * what.grid.z});
   }
   ~Checked() { checker::end_launch(); }
 };

@@ -354,6 +354,22 @@ def test_traffic_counts_each_sector_of_a_launch_once(emulator_check: Any) -> Non
         assert formula <= per_value <= formula + 0.3 <= most  # and the tables
 
 
+@pytest.mark.parametrize(("rows", "blocks"), [(512, 2), (1024, 2), (1440, 2), (1900, 1), (2400, 1)])
+def test_columns_have_as_many_blocks_as_a_processor_has_registers_for(
+    emulator_check: Any, rows: int, blocks: int
+) -> None:
+    """Threads of 8, 18, 36 and 52 rows, with 64, 64, 96 and 128 registers; the emulator has two processors."""
+    images = np.ones((3, 1, rows, 64, 1), np.float32)
+    emulator_check.clear_access_sites()
+    emulator_check.set_counting(True)
+    Device(emulator_check).direct(
+        *images[:2], np.full((1, rows, 64), 255, np.uint8), images[2], np.zeros_like(images[0]), 1.0, measures=False
+    )
+    emulator_check.set_counting(False)
+    (columns,) = (one for one in emulator_check.traffic() if "columns" in one["kernel"])
+    assert columns["blocks"] == 2 * blocks
+
+
 # Sites
 
 

@@ -167,10 +167,9 @@ void launch_columns(const ColumnParams& p, const DirectParams& params, cudaStrea
   if (kStaged) bytes += threads / kColumns * kTileBytes<kRows>;
   const std::int64_t tiles = std::int64_t(p.tiles) * p.planes * p.segments;
   // Blocks stay, and take tiles in turns: about as many as there is room for at once.
-  constexpr int kRegisters = kRows <= 8 ? 64 : kRows <= 18 ? 80 : 128;
   const std::int64_t at_once = std::clamp<std::int64_t>(
       std::min<std::int64_t>(params.shared_per_processor / (bytes + kReserved),
-                             65536 / (kRegisters * threads)),
+                             65536 / (kColumnRegisters<kRows> * threads)),
       1, 16);
   const auto grid = static_cast<unsigned>(std::min(tiles, at_once * params.processors));
   with_most(params.shared_per_block, [&](auto most) {

@@ -17,6 +17,9 @@ namespace {
 
 constexpr unsigned kAll = 0xffffffffu;
 constexpr int kColumnThreads = 512;                     // of a block, at most
+// Registers of a thread, which its rows fill.
+template <int kRows>
+constexpr int kColumnRegisters = kRows <= 18 ? 64 : kRows <= 36 ? 96 : 128;
 constexpr int kMostChunks = kColumnThreads / kColumns;  // threads of a column
 constexpr int kInWarp = 32 / kColumns;                  // threads of a column in a warp
 constexpr int kMostRows = 68, kSegmentRows = 52;        // of a thread, of a column and a segment
@@ -234,7 +237,7 @@ struct Solver {
 
 // kStaged: tiles are copied to shared memory before.
 template <int kRows, Columns kWhat, bool kStaged>
-__global__ void __launch_bounds__(kColumnThreads)
+__global__ void __launch_bounds__(kColumnThreads, 65536 / kColumnThreads / kColumnRegisters<kRows>)
     gaussian_poisson_direct_columns_kernel(const __grid_constant__ ColumnParams p) {
   HM_DYN_SMEM(char, shared);
   const int warps = static_cast<int>(blockDim.x) / 32;
