@@ -71,6 +71,10 @@ _BASE_PEOPLE_MARGIN = 0.002  # the margin around the base's people in which noth
 _MAX_ADDED_DISTANCE = 0.05  # the largest distance from the selected people at which anything is added, in longer sides
 #: The least share of a person that must be added.
 _VISIBLE = 0.2
+#: The least ratio of the probability that both show people in a place to that of the base, where both do.
+_AS_LIKELY = 2 / 3
+_MIN_BEHIND_SHARE = 0.01  # the least area of people in the place of others, as a share of the frame
+_PLACE_TAKEN = Reason("place-taken", "a person of the base is in the same place")
 #: The distance from the border of a photo within which a contour counts as caused by it, in pixels.
 _BORDER_PIXELS = 2
 #: The share of a contour across differences from which on there is a reason.
@@ -152,7 +156,7 @@ def choose(base: View, photo: View, visible: Bools, occupied: Bools, slack: int)
     taking = np.float32(_AREA) - np.float32(_VOTE) * sure * vote
     region = cut(crossing, taking, inside & visible, outside)
     parts = _parts(region, people[1], sure, visible, inside)
-    missed_parts = _missed_people(photo, same, parts)
+    missed_parts = _missed_people(photo, same, parts) if has_persons else _people_behind(base, photo, silhouette, parts)
     region = np.logical_or.reduce([part.region for part in parts if part.taken] or [np.zeros(visible.shape, bool)])
     left = float(len(missed_parts) - len(same)) if has_persons else _missed_share(base, photo, sure, region)
     costs = _costs(region, crossing, taking, visible, silhouette, left)
@@ -360,6 +364,22 @@ def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside
     return sorted(parts, key=lambda part: part.box[0])
 
 
+def _people_behind(base: View, photo: View, silhouette: Bools, parts: Sequence[Part]) -> list[Part]:
+    """Returns people of a photo without masks of whom none is added, since the base has others in the same place."""
+    if any(part.taken for part in parts):
+        return []
+    both = np.minimum(base.people, photo.people)
+    numbers = connected_parts(silhouette)
+    missed_parts = []
+    for number in range(1, int(numbers.max()) + 1):
+        region = numbers == number
+        least = max(_PEOPLE, _AS_LIKELY * float(base.people[region].mean()))
+        if region.mean() >= _MIN_BEHIND_SHARE and both[region].mean() >= least:
+            likely = float(photo.people[region].mean())
+            missed_parts.append(Part(region, bounding_box(region).box, likely, 0.0, False, _PLACE_TAKEN))
+    return missed_parts
+
+
 def _missed_people(photo: View, same: Sequence[int], parts: Sequence[Part]) -> list[Part]:
     """Returns people of a photo who are not added."""
     missed_parts = []
@@ -368,8 +388,7 @@ def _missed_people(photo: View, same: Sequence[int], parts: Sequence[Part]) -> l
         visible = sum(np.count_nonzero(part.region & person) for part in parts if part.taken)
         if not area or (number not in same and visible >= _VISIBLE * area):
             continue
-        reason = Reason("hidden-there", "the base shows the same there, or a nearer person")
-        if number in same:
-            reason = Reason("place-taken", "a person of the base is in the same place")
+        hidden = Reason("hidden-there", "the base shows the same there, or a nearer person")
+        reason = _PLACE_TAKEN if number in same else hidden
         missed_parts.append(Part(person, bounding_box(person).box, 1.0, 0.0, False, reason))
     return missed_parts

@@ -248,6 +248,8 @@ def merge(
         for part in one.parts:
             if part.taken and part.reason:
                 warn(PyHarmonyWarning.because(f"{name}: check what was added at {part.box}, ", part.reason))
+            elif part.reason.code == "place-taken" and people is None:
+                warn(PyHarmonyWarning.because(f"{name}: not added at {part.box}, ", part.reason))
     if info.verdict.code == "not-usable":
         warn(PyHarmonyWarning.because("", info.verdict))
     if info.reason:

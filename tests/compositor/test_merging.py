@@ -31,7 +31,7 @@ from pyharmony.errors import (
 from pyharmony.io import Picture
 from pyharmony.merging import _light, _merge, _planes, _seam
 
-from ..shared import RANGE, to_dtype
+from ..shared import RANGE, ROOT, to_dtype
 
 pytestmark = pytest.mark.chains
 
@@ -416,6 +416,18 @@ def test_somebody_who_stays_is_not_taken_twice() -> None:
     assert (result == first).all() and info.reason
     (part,) = info.photos[1].parts
     assert not part.taken and part.reason == "a person of the base is in the same place"
+
+
+def test_somebody_in_the_place_of_another_is_told_of() -> None:
+    """Two people, one after the other, at one table; and a third beside it, who is added."""
+    folders = ROOT / "pyharmony/cli/images", ROOT / "docs/images/photos"
+    photos = [folders[0] / "reading.jpg", folders[0] / "leaving.jpg", folders[1] / "standing.jpg"]
+    with pytest.warns(PyHarmonyWarning, match=r"photos\[0\]: not added at .*, a person of the base is in the same"):
+        _, info = merging.merge(photos, base=2, return_info=True)
+    (left_out,), (added,), _ = (one.parts for one in info.photos)
+    assert added.taken and not left_out.taken and left_out.reason.code == "place-taken"
+    x, _, width, height = left_out.box
+    assert 380 < x < x + width < 530 and height > 380
 
 
 def test_one_mask_may_hold_several_people() -> None:
