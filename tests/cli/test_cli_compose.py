@@ -488,7 +488,7 @@ def test_a_merge_that_is_probably_not_usable_is_not_written(tmp_path: Path, monk
     monkeypatch.setattr(_merge, "verdict_of", lambda *_, **__: (0.1, (doubt,)))
     group(tmp_path)
     arguments = ("a.png", "b.png", "-o", "m.png", "--people", "a_mask.png", "--people", "b_mask.png")
-    sentence = f"the merged photo is 10 % likely to be usable: {doubt}"
+    sentence = f"the merged photo is 10 % likely to be usable: {doubt.text}; try: {doubt.hint}"
     refused = merge(*arguments, "--json", code=3)
     error = json.loads(refused.stdout)["error"]
     assert error["message"] == f"m.png: not written, as {sentence}; --anyway writes it" and not Path("m.png").exists()
@@ -504,7 +504,7 @@ def test_a_composite_that_is_probably_not_usable_is_not_written(usable: float, m
     doubt = Reason("vague-outline", "parts are a guess", hint="click them too")
     monkeypatch.setattr(_compose, "verdict_of", lambda *_: (usable, (doubt,)))
     arguments = ("opaque.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS, "--points", "20,25")
-    sentence = f"the composite is {100 * usable:.0f} % likely to be usable: parts are a guess; click them too"
+    sentence = f"the composite is {100 * usable:.0f} % likely to be usable: {doubt.text}; try: {doubt.hint}"
     if usable < 0.35:
         refused = call(*arguments, "--save-recipe", "recipe.json", "--json", code=3)
         assert not Path("out.png").exists() and not Path("recipe.json").exists()
