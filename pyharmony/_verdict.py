@@ -174,9 +174,9 @@ def _changes(facts: Mapping[str, float], table: Table) -> dict[str, float]:
 
 
 def _doubts(changes: Mapping[str, float], place_reason: Reason = NO_REASON) -> tuple[Reason, ...]:
-    named = {"doubted": place_reason.within("", _PASS_PLACE)} if place_reason else {}
+    replacements = {"doubted": place_reason.within("", _PASS_PLACE)} if place_reason else {}
     against = sorted((name for name in changes if changes[name] <= -_LEAST_CHANGE), key=changes.__getitem__)
-    return tuple(named.get(name, _DOUBTS[name]) for name in against[:_DOUBTS_TOLD])
+    return tuple(replacements.get(name, _DOUBTS[name]) for name in against[:_DOUBTS_TOLD])
 
 
 def told(usable: float | None, doubts: Sequence[Reason], result: str = "composite") -> Reason:

@@ -187,7 +187,7 @@ def test_places_tell_how_likely_they_are_usable(photos: Any) -> None:
 def test_a_composite_that_is_probably_not_usable_warns(photos: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options: dict[str, Any] = {"points": (40, 30), "at": (20, 20), "harmonize": None, "return_info": True}
     judged(monkeypatch, 0.2)
-    with pytest.warns(PyHarmonyWarning, match="20 % likely to be usable: parts are a guess; try: click them too") as told_:
+    with pytest.warns(PyHarmonyWarning, match="20 % likely to be usable: parts are a guess; try: click them") as told_:
         result, _ = pyharmony.compose(*photos, **options)
     assert [one.message.code for one in told_] == ["not-usable"] and result.shape == photos[1].shape
     judged(monkeypatch, 0.5)
