@@ -227,13 +227,7 @@ def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
     if not pointer and tensor.numel():
         raise DTypeError(f"tensor: on {x.device} without memory, expected one with memory")
     check_memory(tensor, "tensor")
-    arguments = (
-        pointer,
-        dtype_of(x),
-        tuple(tensor.shape),
-        tuple(tensor.stride()),
-        writable,
-    )
+    arguments = (pointer, dtype_of(x), tuple(tensor.shape), tuple(tensor.stride()), writable)
     if tensor is x:
         return module.ArrayView(*arguments)
     if writable:

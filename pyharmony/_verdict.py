@@ -83,16 +83,16 @@ MERGED = Table(1.716, {
 #: The rules that count twice when they are broken: one is seen by everybody.
 _HIDING = ("head-hidden", "face-covered", "nothing-seen")
 _CLICK_MORE = Reason("click-more", "click the missing and the wrong parts too, or pass a box")
-_CLICK_FACE = Reason("click-face", "click the face too; a thing needs a position and a scale")
+_CLICK_FACE = Reason("click-face", "click the face of a person too, or pass a position and a scale")
 _PASS_PLACE = Reason("pass-place", "pass a position and a scale")
-_OTHER_BASE = Reason("other-base", "another base may show all of them")
+_OTHER_BASE = Reason("other-base", "pass another base, which may show all of them")
 _PASS_PEOPLE = Reason("pass-people", "pass masks of the people, or photos in which they stand apart")
 _DOUBTS = {
     "certainty": Reason("vague-outline", "parts of the cut-out are a guess", hint=_CLICK_MORE),
     "answers": Reason("several-meant", "the prompt may mean several things", hint=_CLICK_MORE),
     "posed": Reason("no-body", "no person's body was recognised in the cut-out", hint=_CLICK_FACE),
     "doubted": Reason("doubtful-place", "the place or the size is doubtful", hint=_PASS_PLACE),
-    "cropped_below": Reason("stands-free", "where it meets the ground is a guess", hint=_PASS_PLACE),
+    "cropped_below": Reason("stands-free", "the point where it meets the ground is a guess", hint=_PASS_PLACE),
     "in_front": Reason("in-the-open", "all of it is in front of everybody", hint=_PASS_PLACE),
     "on_water": Reason("on-water", "below it is water", hint=_PASS_PLACE),
     "in_sky": Reason("in-the-sky", "below it is the sky", hint=_PASS_PLACE),
@@ -174,16 +174,18 @@ def _changes(facts: Mapping[str, float], table: Table) -> dict[str, float]:
 
 
 def _doubts(changes: Mapping[str, float], place_reason: Reason = NO_REASON) -> tuple[Reason, ...]:
-    named = {"doubted": place_reason.within("", _PASS_PLACE)} if place_reason else {}
+    replacements = {"doubted": place_reason.within("", _PASS_PLACE)} if place_reason else {}
     against = sorted((name for name in changes if changes[name] <= -_LEAST_CHANGE), key=changes.__getitem__)
-    return tuple(named.get(name, _DOUBTS[name]) for name in against[:_DOUBTS_TOLD])
+    return tuple(replacements.get(name, _DOUBTS[name]) for name in against[:_DOUBTS_TOLD])
 
 
 def told(usable: float | None, doubts: Sequence[Reason], result: str = "composite") -> Reason:
     """Returns the verdict in words, of the code 'not-usable' or 'doubtful'; empty for a usable or unknown one."""
     if usable is None or usable >= SURELY_USABLE:
         return NO_REASON
-    code, once = "doubtful" if usable >= LEAST_USABLE else "not-usable", list(dict.fromkeys(doubts))
-    text = f"the {result} is {100 * usable:.0f} % likely to be usable"
-    hints = "; ".join(dict.fromkeys(one.hint for one in once))
-    return Reason(code, f"{text}: {', '.join(one.text for one in once)}" if once else text, hint=hints, usable=usable)
+    faults, hints = ", and ".join(dict.fromkeys(one.text for one in doubts)), dict.fromkeys(one.hint for one in doubts)
+    # A hint that is a part of another is told by that one.
+    remedies = "; ".join(one for one in hints if sum(one in other for other in hints) == 1)
+    text = f"the {result} is {100 * usable:.0f} % likely to be usable{faults and f': {faults}'}"
+    code = "doubtful" if usable >= LEAST_USABLE else "not-usable"
+    return Reason(code, text, hint=remedies and f"try: {remedies}", usable=usable)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import get_num_threads
 from ..errors import RunError
-from ..runs._jobs.failures import Code, as_failure, as_failures, record_of, writing
+from ..runs._jobs.failures import Code, as_failure, as_failures, reading, record_of, writing
 from ..runs._jobs.lists import rows_of
 from ..runs._jobs.runner import Runner, milliseconds
 from ..runs._jobs.task import STREAM, Request, Task, check_output, task_of
@@ -45,7 +45,12 @@ def _runner(request: Request, console: Console) -> Runner:
 
 def _make_one(request: Request, console: Console) -> None:
     kind = request.kind
-    if missing := [name.upper() for name in kind.needed if request.inputs[name] is None]:
+    missing = [name.upper() for name in kind.needed if request.inputs[name] is None]
+    for name, path in request.inputs.items() if missing or request.output is None else ():
+        if path and path != STREAM:
+            with reading(f"{name} ({path})"):
+                os.stat(path)
+    if missing:
         are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise RunError(f"{' and '.join(missing)} {are} missing; pass {them}, or a list with --list", Code.USAGE)
     if request.output is None:

@@ -14,9 +14,7 @@ def sheet(rows: list[list[tuple[str, Pixels]]], margin: int = 6, caption: int = 
     height, width = rows[0][0][1].shape[:2]
     columns = max(len(row) for row in rows)
     page = Image.new(
-        "RGB",
-        (columns * (width + margin) + margin, len(rows) * (height + caption + margin) + margin),
-        "white",
+        "RGB", (columns * (width + margin) + margin, len(rows) * (height + caption + margin) + margin), "white"
     )
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
     for i, row in enumerate(rows):

@@ -247,11 +247,7 @@ def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, 
     problems = console.problems({problem.message: problem for problem in left_out}.values())
     images = len(scenes) - len(left_out)
     console.result(
-        output=str(output),
-        scenes=len(scenes.scenes),
-        images=images,
-        missing=scenes.missing,
-        problems=problems,
+        output=str(output), scenes=len(scenes.scenes), images=images, missing=scenes.missing, problems=problems
     )
     console.note(f"{output}: {images:,} images of {len(scenes.scenes):,} scenes{_gaps(scenes.missing)}")
 

@@ -146,10 +146,10 @@ class _Photos:
 
 def _check_recipe(recipe: str, options: dict[str, Any], explain: str | None) -> None:
     """Refuses options beside a recipe, which contains all these settings."""
-    decided = [_flag_of(name, value) for name, value in options.items() if not name.startswith("keep_")]
-    decided += ["--explain"] * (explain is not None)
-    if decided:
-        raise RunError(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
+    flags = [_flag_of(name, value) for name, value in options.items() if not name.startswith("keep_")]
+    flags += ["--explain"] * (explain is not None)
+    if flags:
+        raise RunError(f"--recipe and {flags[0]} exclude each other", Code.USAGE)
     if not os.path.exists(recipe):
         raise RunError(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
 
@@ -192,15 +192,19 @@ def _write_more(
 
 
 def _tell(console: Console, info: Any, names: list[str]) -> None:
-    """Tells where each subject is; names: those of their photos."""
-    for one, number in zip(info.subjects, info.recipe["order"], strict=True):
+    """Tells where each subject is, and the options that place it there again; names: those of their photos."""
+    for one, number, entry in zip(info.subjects, info.recipe["order"], info.recipe["subjects"], strict=True):
         console.detail(f"{names[number]}: {_scores_line(one)}")
         if not one.mask.any():
             console.note(f"{names[number]} is outside the image")
             continue
         x, y, wide, high = one.box
-        how = f"{wide} x {high} at {x},{y}, scale {one.scale:.2f}"
-        console.note(how + (f", rotated by {one.angle:.1f} degrees" if one.angle else ""))
+        middle_and_sides = zip((one.x, one.y), entry["size"], strict=True)
+        at = ",".join(f"{round(v - (side * one.scale - 1) / 2, 1) + 0.0:g}" for v, side in middle_and_sides)
+        how = f"{wide} x {high} at {x},{y}, by --at {at} --scale {one.scale:.5g}"
+        how += (f" --angle {one.angle:.4g}" if one.angle else "") + (" --flip" if one.flip else "")
+        behind = one.placement.behind if one.placement else ()
+        console.note(how + (f" --behind {','.join(map(str, behind))}" if behind else ""))
 
 
 def _flag_of(name: str, value: Any) -> str:

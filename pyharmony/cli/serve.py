@@ -40,8 +40,7 @@ def serve(
         option("M", "The most waiting jobs of one user.", show_default="a quarter of the queue if there are several"),
     ] = None,
     user_files: Annotated[
-        str | None,
-        option("SIZE", "The most files of one user.", show_default="5 of the largest if there are several"),
+        str | None, option("SIZE", "The most files of one user.", show_default="5 of the largest if there are several")
     ] = None,
     timeout: Annotated[
         float | None,

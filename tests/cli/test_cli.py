@@ -1161,6 +1161,7 @@ PYTHON = re.compile(
             3,
             "is a URL, expected a path; download the file first",
         ),
+        ("harmonize absent --network w.safetensors -o o", 3, "error: image (absent): no such file or directory"),
         ("blend -o o.png", 2, "error: SRC and DST are missing; pass them, or a list with --list"),
         ("edit -o o.png", 2, "error: IMAGE is missing; pass it, or a list with --list"),
         ("edit coffee.jpg -o o.png --mode inpaint", 2, "--mode inpaint needs MASK"),

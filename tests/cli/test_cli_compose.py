@@ -69,19 +69,8 @@ def test_the_alpha_of_the_background_may_stay() -> None:
 
 
 def test_recipe_and_layers() -> None:
-    options = (
-        "--at",
-        "30,20",
-        "--seed",
-        "4",
-        "--shadow-tip",
-        "90,80",
-        "--shadow-softness",
-        "2",
-        "--flip",
-        "--strength",
-        "0.5",
-    )
+    options = ("--at", "30,20", "--seed", "4", "--shadow-tip", "90,80", "--shadow-softness", "2", "--flip")
+    options += ("--strength", "0.5")
     report_of("subject.png", "scene.png", "-o", "out.png", *options, "--save-recipe", "r.json", "--layers", "out.ora")
     report_of("subject.png", "scene.png", "-o", "again.png", "--recipe", "r.json")
     assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
@@ -93,19 +82,8 @@ def test_recipe_and_layers() -> None:
     mirrored = ("--at", "30,20", "--reflection-strength", "0.5", "--shadow", "off", "--layers", "mirrored.ora")
     assert report_of("subject.png", "scene.png", "-o", "mirrored.png", *mirrored)["subjects"][0]["reflection"]
     assert [layer.name for layer in io.read_layers("mirrored.ora")[0]] == ["background", "reflection 1", "subject 1"]
-    light = (
-        "--shadow",
-        "on",
-        "--shadow-azimuth",
-        "120",
-        "--shadow-elevation",
-        "40",
-        "--blend",
-        "poisson",
-        "--at",
-        "30,20",
-    )
-    assert report_of("subject.png", "scene.png", "-o", "lit.png", *light)["subjects"][0]["shadow"]
+    light = ("--shadow", "on", "--shadow-azimuth", "120", "--shadow-elevation", "40", "--blend", "poisson")
+    assert report_of("subject.png", "scene.png", "-o", "lit.png", *light, *options[:2])["subjects"][0]["shadow"]
 
 
 def test_a_subject_that_is_enlarged() -> None:
@@ -407,8 +385,21 @@ def test_what_it_tells() -> None:
     assert "wrote out.png" in call(*words, "--verbose").stderr
     assert call(*words, "--quiet").stderr == ""
     assert json.loads(call(*words, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
+    assert "at 38,28, by --at 30,20 --scale 1\n" in call(*words).stderr
     assert "Traceback" in call("none.png", "scene.png", "-o", "x.png", "--debug", code=3).stderr
     call("subject.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS, code=2)
+
+
+def test_the_options_that_it_tells_place_the_subject_there_again() -> None:
+    words = ("opaque.png", "scene.png", "--mask", "mask.png", *PASTE_OPTIONS[:-2], "--anyway", "--overwrite", "-o")
+    for options in (("--angle", "4", "--flip"), ("--at=-7.25,3.5", "--scale", "1.234567")):
+        first = report_of(*words, "first.png", *options)["subjects"][0]
+        line = next(line for line in call(*words, "first.png", *options).stderr.splitlines() if ", by --at" in line)
+        again = report_of(*words, "again.png", *line.partition(", by ")[2].split())["subjects"][0]
+        assert first["box"] == again["box"] and first["flip"] == again["flip"]
+        assert [again[key] for key in ("x", "y", "scale")] == pytest.approx(
+            [first[key] for key in ("x", "y", "scale")], abs=0.06
+        )
 
 
 def group(tmp_path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -488,7 +479,7 @@ def test_a_merge_that_is_probably_not_usable_is_not_written(tmp_path: Path, monk
     monkeypatch.setattr(_merge, "verdict_of", lambda *_, **__: (0.1, (doubt,)))
     group(tmp_path)
     arguments = ("a.png", "b.png", "-o", "m.png", "--people", "a_mask.png", "--people", "b_mask.png")
-    sentence = f"the merged photo is 10 % likely to be usable: {doubt}"
+    sentence = f"the merged photo is 10 % likely to be usable: {doubt.text}; try: {doubt.hint}"
     refused = merge(*arguments, "--json", code=3)
     error = json.loads(refused.stdout)["error"]
     assert error["message"] == f"m.png: not written, as {sentence}; --anyway writes it" and not Path("m.png").exists()
@@ -504,7 +495,7 @@ def test_a_composite_that_is_probably_not_usable_is_not_written(usable: float, m
     doubt = Reason("vague-outline", "parts are a guess", hint="click them too")
     monkeypatch.setattr(_compose, "verdict_of", lambda *_: (usable, (doubt,)))
     arguments = ("opaque.png", "scene.png", "-o", "out.png", *PASTE_OPTIONS, "--points", "20,25")
-    sentence = f"the composite is {100 * usable:.0f} % likely to be usable: parts are a guess; click them too"
+    sentence = f"the composite is {100 * usable:.0f} % likely to be usable: {doubt.text}; try: {doubt.hint}"
     if usable < 0.35:
         refused = call(*arguments, "--save-recipe", "recipe.json", "--json", code=3)
         assert not Path("out.png").exists() and not Path("recipe.json").exists()

@@ -133,7 +133,12 @@ def test_the_verdict_in_words() -> None:
     assert not told(None, [DOUBT]) and not told(SURELY_USABLE, [DOUBT])
     assert told(LEAST_USABLE, []).code == "doubtful"
     refusal = told(math.nextafter(LEAST_USABLE, 0), [DOUBT, DOUBT])
-    assert refusal.code == "not-usable" and refusal.count("parts are a guess") == 1 and refusal.endswith(DOUBT.hint)
+    assert refusal.code == "not-usable" and refusal.count("parts are a guess") == 1
+    assert refusal.endswith(f"; try: {DOUBT.hint}")
+    _, doubts = verdict_of({**USUAL, "posed": -1.0, "cropped_below": -2.0})
+    faults = "the point where it meets the ground is a guess, and no person's body was recognised in the cut-out"
+    remedies = "click the face of a person too, or pass a position and a scale"  # the other hint is a part of it
+    assert told(0.2, doubts) == f"the composite is 20 % likely to be usable: {faults}; try: {remedies}"
 
 
 def test_compose_tells_how_likely_it_is_usable(photos: Any) -> None:
@@ -182,7 +187,7 @@ def test_places_tell_how_likely_they_are_usable(photos: Any) -> None:
 def test_a_composite_that_is_probably_not_usable_warns(photos: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options: dict[str, Any] = {"points": (40, 30), "at": (20, 20), "harmonize": None, "return_info": True}
     judged(monkeypatch, 0.2)
-    with pytest.warns(PyHarmonyWarning, match="20 % likely to be usable: parts are a guess; click them too") as told_:
+    with pytest.warns(PyHarmonyWarning, match="20 % likely to be usable: parts are a guess; try: click them") as told_:
         result, _ = pyharmony.compose(*photos, **options)
     assert [one.message.code for one in told_] == ["not-usable"] and result.shape == photos[1].shape
     judged(monkeypatch, 0.5)
