@@ -35,7 +35,7 @@ class Scene(NamedTuple):
 
 #: From the sun to a dull sky, and from a park to dusk.
 SCENES = (
-    Scene("bananas", "game", ((350, 150), (310, 400), (480, 380))),
+    Scene("bananas", "game", ((350, 150), (310, 400), (480, 380), (175, 440))),
     Scene("coat", "pier", ((128, 160),)),
 )
 #: A photograph and an AI edit of it, and two photos of one room.
