@@ -209,12 +209,10 @@ class Pair(NamedTuple):
 #: The width of a picture, and the largest height of its photographs.
 WIDTH, HEIGHT = 1200, 580
 PAIRS = {
-    "colorado": Pair("cowgirl", "colorado", (340, 120, 240, 160)),
     "camp": Pair("catch", "camp", (60, 222, 250, 100)),
-    "pier": Pair("coat", "pier", (90, 86, 240, 80)),
+    "pier": Pair("coat", "pier", (150, 278, 440, 144)),
     "skyline": Pair("astronaut", "skyline", (130, 206, 640, 171)),
-    "game": Pair("cowgirl", "game", (120, 165, 270, 82)),
-    "street": Pair("cowgirl", "street", (120, 215, 190, 150)),
+    "street": Pair("coat", "street", (95, 228, 190, 150)),
     "roofs": Pair("hat", "roofs", (240, 128, 400, 130)),
     "market": Pair("bananas", "market", (400, 306, 240, 108)),
     "vase": Pair("vase", "jetty", (60, 210, 290, 105)),

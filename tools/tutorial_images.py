@@ -15,9 +15,8 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "docs" / "images" / "tutorial"
-#: The click on the woman in the first photograph.
-CLICK = (294, 271)
+#: The numbers of two steps, by their forms, as in the command of the tutorial.
+PLACE, SHADOW = {"scale": 88, "x": 190, "y": 20}, {"x": 320, "y": 415, "softness": 10}
 
 
 def main(folder: Path) -> None:
@@ -40,23 +39,24 @@ def main(folder: Path) -> None:
             shot.save(folder / f"{name}.webp", quality=80, method=6)
 
         shoot("start")
-        visit.give("subject", browsing.IMAGES / "cowgirl.jpg", browsing.IMAGES / "colorado.jpg")
+        visit.give("subject", browsing.IMAGES / "coat.jpg", browsing.IMAGES / "pier.jpg")
         visit.step("cut")
         page.wait_for_timeout(400)
-        visit.point(*CLICK)
-        page.wait_for_selector("#to-place:enabled", timeout=browsing.PATIENCE)
-        page.wait_for_selector("html[data-busy=false]", timeout=browsing.PATIENCE)
+        visit.point(128, 160)
+        page.wait_for_selector("html[data-busy=false] #to-place:enabled")
         shoot("cut")
-        visit.click("#to-place")
-        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=browsing.PATIENCE)
-        visit.settled()
-        shoot("place")
-        visit.click("[data-to=match]")
-        visit.settled()
-        shoot("match")
+        visit.to_place()
+        for step, form, numbers in (("place", "#place", PLACE), ("match", "#tip", SHADOW)):
+            visit.click(f"[data-to={step}]")
+            visit.settled()
+            for name, value in numbers.items():
+                page.fill(f"{form} [name={name}]", str(value))
+                page.evaluate("document.activeElement.blur()")  # no field is marked in the picture
+                visit.settled()
+            shoot(step)
         visit.click("#compare")
         visit.settled()
-        page.locator("#divider").fill("60")
+        page.locator("#divider").fill("47")
         shoot("compare")
         visit.click("#compare")
         visit.click("[data-to=save]")
@@ -65,4 +65,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)
+    main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "docs" / "images" / "tutorial")

@@ -34,7 +34,10 @@ class Scene(NamedTuple):
 
 
 #: From the sun to a dull sky, and from a park to dusk.
-SCENES = (Scene("bananas", "game", ((350, 150), (310, 400), (480, 380))), Scene("coat", "pier", ((128, 160),)))
+SCENES = (
+    Scene("bananas", "game", ((350, 150), (310, 400), (480, 380), (175, 440))),
+    Scene("coat", "pier", ((128, 160),)),
+)
 #: A photograph and an AI edit of it, and two photos of one room.
 EDIT, MERGE = ("desk.jpg", "desk_edit.jpg"), ("reading.jpg", "leaving.jpg")
 #: The arguments of a plain paste of the cut-out.
