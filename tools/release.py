@@ -34,6 +34,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "wheels"
+#: nvcc names kernels by the path of their file: with CUDA the sources lie in one place, wherever the clone is.
+CUDA_SOURCES = Path("/tmp/pyharmony-wheels")  # noqa: S108  # its owner is checked
 #: The oldest glibc that the wheels run on, and the libraries of it that they are linked with.
 GLIBC = "2.28"
 LIBRARIES = ("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libld.so.2")
@@ -160,11 +162,21 @@ def environment_of(python: str) -> Path:
     return folder / "bin" / "python"
 
 
+def source_folder(variant: str) -> Path:
+    """Returns the folder in which the sources of a variant are built."""
+    if variant == "none":
+        return WORK / "source-none"
+    CUDA_SOURCES.mkdir(mode=0o700, exist_ok=True)
+    if CUDA_SOURCES.is_symlink() or CUDA_SOURCES.stat().st_uid != os.getuid():
+        raise SystemExit(f"{CUDA_SOURCES}: belongs to somebody else, expected a folder that this build may replace")
+    return CUDA_SOURCES / variant
+
+
 def native_wheel(python: str, variant: str) -> Path:
     """Builds the wheel of a Python for this machine, as setuptools names it."""
     machine, own = os.uname().machine, environment_of(python)
     # The build's folder is kept, so that the kernels of another Python or of the next commit come from its cache.
-    source, out = WORK / f"source-{variant}", WORK / f"raw-{variant}"
+    source, out = source_folder(variant), WORK / f"raw-{variant}"
     shutil.rmtree(out, ignore_errors=True)
     variables = sources(source, variant)
     build = WORK / f"cmake-{variant}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,16 @@ def wheel(folder: Path, name: str, requires: str = "Requires-Python: >=3.10\n") 
         )
         archive.writestr(f"{info}/RECORD", "")
     return path
+
+
+def test_sources_with_kernels_lie_in_one_place(release: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nvcc's names of kernels contain a hash of it."""
+    monkeypatch.setattr(release, "CUDA_SOURCES", tmp_path / "wheels")
+    assert release.source_folder("cu13") == tmp_path / "wheels" / "cu13"
+    assert release.source_folder("none") == release.WORK / "source-none"
+    monkeypatch.setattr(release.os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
+    with pytest.raises(SystemExit, match="wheels: belongs to somebody else, expected a folder that this build may"):
+        release.source_folder("cu13")
 
 
 def test_pip_installs_from_the_index(release: Any, tmp_path: Path) -> None:
