@@ -16,10 +16,12 @@ namespace pyharmony::gaussian_poisson {
 namespace {
 
 constexpr unsigned kAll = 0xffffffffu;
-constexpr int kColumnThreads = 512;                     // of a block, at most
+constexpr int kColumnThreads = 512;  // of a block, at most
 // Registers of a thread, which its rows fill.
 template <int kRows>
-constexpr int kColumnRegisters = kRows <= 18 ? 64 : kRows <= 36 ? 96 : 128;
+constexpr int kColumnRegisters = kRows <= 18   ? 64
+                                 : kRows <= 36 ? 96
+                                               : 128;
 constexpr int kMostChunks = kColumnThreads / kColumns;  // threads of a column
 constexpr int kInWarp = 32 / kColumns;                  // threads of a column in a warp
 constexpr int kMostRows = 68, kSegmentRows = 52;        // of a thread, of a column and a segment
