@@ -194,7 +194,7 @@ def test_a_composite_that_is_probably_not_usable_is_refused(tmp_path: Path, monk
     assert ended(report, failed=1) and not (tmp_path / "out/0.png").exists()
     row = rows(report)["0.png"]
     assert (row["status"], row["error"], row["output"]) == ("refused", "refused", None)
-    assert row["message"].endswith("parts are a guess; click them too; anyway writes it")
+    assert row["message"].endswith("parts are a guess; try: click them too; anyway writes it")
     report = batch.run("compose", tmp_path / "in", tmp_path / "any", options={"anyway": True}, other_inputs=others)
     assert ended(report, done=1), report.errors
     assert json.loads(rows(report)["0.png"]["record"])["usable"] == 0.1
