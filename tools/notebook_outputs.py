@@ -56,6 +56,10 @@ def reduced(outputs: list[Any]) -> list[Any]:
     shortened = []
     for output in outputs:
         if output.output_type == "stream":
+            # What is printed may come in parts.
+            if shortened and shortened[-1].get("name") == output.name:
+                shortened[-1].text += output.text
+                continue
             shortened.append(nbformat.v4.new_output("stream", name=output.name, text=output.text))
             continue
         data = {"text/plain": text_of(output.data["text/plain"])}

@@ -35,6 +35,11 @@ def test_there_is_one() -> None:
     assert NOTEBOOKS
 
 
+def test_what_is_printed_in_parts_is_one_output() -> None:
+    outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in ("1a", "1b", "2c")]
+    assert [(one.name, one.text) for one in tool().reduced(outputs)] == [("1", "ab"), ("2", "c")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
