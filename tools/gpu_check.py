@@ -533,8 +533,8 @@ def bench(
     output = LOGS / f"{name.replace(' ', '_')}.json"
     output.unlink(missing_ok=True)
     if before:
-        kept = {key: value for key, value in before["figures"].items() if key not in old}
-        output.write_text(json.dumps({**{key: before[key] for key in MEASURED}, "figures": kept}))
+        valid_figures = {key: value for key, value in before["figures"].items() if key not in old}
+        output.write_text(json.dumps({**{key: before[key] for key in MEASURED}, "figures": valid_figures}))
     start = log.stat().st_size if log.exists() else 0
     # Each item gets a line: pytest.ini asks for one step less.
     files = [str(path.relative_to(ROOT)) for path in paths]

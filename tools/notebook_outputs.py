@@ -56,7 +56,7 @@ def reduced(outputs: list[Any]) -> list[Any]:
     shortened = []
     for output in outputs:
         if output.output_type == "stream":
-            # What is printed may come in parts.
+            # A printed text may come in parts.
             if shortened and shortened[-1].get("name") == output.name:
                 shortened[-1].text += output.text
                 continue

@@ -301,7 +301,7 @@ def _labelled(level: _Size, offsets: Offsets) -> Labels:
             both = np.flatnonzero((before >= 0) & (here >= 0))
             for first in range(0, len(both), _CHUNK):
                 ends = before[both[first : first + _CHUNK]], here[both[first : first + _CHUNK]]
-                # Of a large hole these are too many to be kept.
+                # A large hole has too many of these to keep them.
                 links.append((*ends, apart[ends[0]] + apart[ends[1]] if len(ys) <= _KEPT_PIXELS else None))
     messages = np.zeros((4, *unary.shape), np.float32)
     for _ in range(_SWEEPS):

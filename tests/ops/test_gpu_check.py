@@ -198,7 +198,7 @@ def test_what_has_passed_is_not_run_again(gpu_check: Any, tmp_path: Path) -> Non
     code, record = check(gpu_check, tmp_path, "test")  # nothing is left
     assert (code, record["status"], record["counts"]) == (0, "ok", {"passed": 2})
     assert ran.read_text() == "a ab ab "
-    # What tests do not depend on: a docstring of a benchmark.
+    # Tests do not depend on a docstring of a benchmark.
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "bench_poisson_cuda.py").write_text('"""Words."""')
     check(gpu_check, tmp_path, "test")
