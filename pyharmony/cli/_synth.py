@@ -13,8 +13,8 @@ from ..errors import RunError
 from ..runs._jobs.failures import Code, writing
 from ._command import argument, command, option, switch
 from ._console import Console
-from ._contact import SHEET_SAMPLES, check_file, fitted, spread, write_sheet
 from ._facts import cores
+from ._sheets import SHEET_SAMPLES, check_file, fitted, spread, write_sheet
 from ._sources import Coco, Kind, Threads, open_data_set
 
 #: The default weights that score realism; they come with pyharmony.

@@ -15,8 +15,8 @@ from ..runs._jobs.task import check_new
 from . import _synth
 from ._command import Overwrite, argument, command, option, switch
 from ._console import Console, table
-from ._contact import check_file, fitted, spread, write_sheet
 from ._facts import cores
+from ._sheets import check_file, fitted, spread, write_sheet
 from ._sources import Source, Threads
 
 app = typer.Typer(

@@ -14,7 +14,7 @@ from ..runs._jobs.failures import Code, Words, as_failures, reading, writing
 from ..runs._jobs.task import check_new
 from ._command import TorchDevice, command, option, switch
 from ._console import Console
-from ._contact import check_file, fitted, spread, write_sheet
+from ._sheets import check_file, fitted, spread, write_sheet
 from ._sources import DataRoot, Split
 
 #: Hints in place of the library's, which name Python functions.

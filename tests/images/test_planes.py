@@ -86,7 +86,7 @@ HELPER_FILES = {
 #: Functions of these names that do something else: a blur of tensors; a margin around a `Region`; resizing as networks
 #: are trained, a plane to the nearest pixels; a cell of a contact sheet; means in the order of the network's sums.
 OTHER_FUNCTIONS = {
-    "_images/edge_colours.py: _grown", "learn/training/_batches.py: resized", "cli/_contact.py: fitted",
+    "_images/edge_colours.py: _grown", "learn/training/_batches.py: resized", "cli/_sheets.py: fitted",
     "harmonization/_colorgrid.py: _block_means", "learn/training/steps/_degraded.py: gaussian",
 }  # fmt: skip
 
