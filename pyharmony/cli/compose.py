@@ -18,6 +18,7 @@ from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, check_verdict, numbered, read_with_source, report_written, write_image
 from ._options import described_by
+from .place import position_flags
 
 #: The most places whose files are checked before the work; there are never more than some tens of places.
 _MAX_CHECKED = 100
@@ -199,12 +200,8 @@ def _tell(console: Console, info: Any, names: list[str]) -> None:
             console.note(f"{names[number]} is outside the image")
             continue
         x, y, wide, high = one.box
-        middle_and_sides = zip((one.x, one.y), entry["size"], strict=True)
-        at = ",".join(f"{round(v - (side * one.scale - 1) / 2, 1) + 0.0:g}" for v, side in middle_and_sides)
-        how = f"{wide} x {high} at {x},{y}, by --at {at} --scale {one.scale:.5g}"
-        how += (f" --angle {one.angle:.4g}" if one.angle else "") + (" --flip" if one.flip else "")
         behind = one.placement.behind if one.placement else ()
-        console.note(how + (f" --behind {','.join(map(str, behind))}" if behind else ""))
+        console.note(f"{wide} x {high} at {x},{y}, by {position_flags(one, entry['size'], behind)}")
 
 
 def _flag_of(name: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from .._calls import PLACE
@@ -15,6 +16,13 @@ from ._options import described_by
 
 _TEXTS = {"no-mask": "not given, and SUBJECT has no transparency"}
 _HINTS = {"no-mask": "`pyharmony segment --crop-to-mask` writes a cut-out with transparency"}
+
+
+def position_flags(one: Any, size: Sequence[int], behind: Sequence[int]) -> str:
+    """Returns the options of `compose` for a position of a subject whose photo has a size (w, h)."""
+    at = ",".join(f"{round(v - (n * one.scale - 1) / 2, 1) + 0.0:g}" for v, n in zip((one.x, one.y), size, strict=True))
+    flags = f"--at {at} --scale {one.scale:.5g}" + (f" --angle {one.angle:.4g}" if one.angle else "")
+    return flags + (" --flip" if one.flip else "") + (f" --behind {','.join(map(str, behind))}" if behind else "")
 
 
 @described_by(PLACE)
@@ -67,9 +75,8 @@ def place(
     ]  # fmt: skip
     for i, one in enumerate(places, 1):
         x, y, wide, high = one.box
-        how = f"scale {one.scale:.2f}" + (f", rotated by {one.angle:.1f} degrees" if one.angle else "")
-        how += (", mirrored" if one.flip else "") + (f", behind {one.z}" if one.z else "")
-        console.report(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, {how}")
+        flags = position_flags(one, own.pixels.shape[1::-1], one.behind)
+        console.report(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, by {flags}")
     if len(places) < (count := options.get("k", 1)):
         console.note(f"{len(places)} of {count} places were found")
     console.result(status="ok", places=rows, explain=explain, seconds=round(seconds, 3))

@@ -16,6 +16,7 @@ from ..shared import runners
 pytestmark = pytest.mark.chains
 
 call, report_of = runners("place")
+_, composed_by = runners("compose")
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def test_it_says_what_the_function_says() -> None:
     first = result["places"][0]
     assert first["angle"] == 3 and first["x"] == pytest.approx(expected[0].x, abs=0.01) and first["terms"]
     text = call("subject.png", "scene.png", *words).stdout
-    assert text.startswith("1. score ") and "rotated by 3.0 degrees" in text
+    assert text.startswith("1. score ") and ", by --at " in text and " --angle 3\n" in text
     assert report_of("opaque.png", "scene.png", *words, "--mask", "mask.png")["places"] == result["places"]
     headed = report_of("subject.png", "scene.png", "--head", "36,30,18,22")
     assert headed["places"][0]["scale"] > 0
@@ -66,6 +67,17 @@ def test_it_says_how_likely_a_place_is_usable() -> None:
     assert place["doubt_codes"] == [doubt.code for doubt in expected.doubts] != []
     likely = f"the composite at the best place is {100 * place['usable']:.0f} % likely to be usable: "
     assert likely + expected.doubts[0].text in call(*words).stderr
+
+
+def test_the_options_that_it_tells_put_the_subject_there() -> None:
+    words = ("subject.png", "scene.png", "--no-person", "--angle", "4", "-k", "2")
+    places = report_of(*words)["places"]
+    lines = [line for line in call(*words).stdout.splitlines() if ", by --at " in line]
+    for line, place in zip(lines, places, strict=True):
+        options = ("-o", "there.png", "--overwrite", "--anyway", *line.partition(", by ")[2].split())
+        composed = composed_by("subject.png", "scene.png", *options)["subjects"][0]
+        there, expected = ([one[key] for key in ("x", "y", "angle", "flip")] for one in (composed, place))
+        assert there == pytest.approx(expected, abs=0.06)
 
 
 def test_fewer_places_than_asked_for_are_told() -> None:

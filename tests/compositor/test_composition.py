@@ -672,22 +672,28 @@ def figure(height: int) -> np.ndarray:
     return np.dstack([np.full((84, 40, 3), 120, np.uint8), np.where(inside, 255, 0).astype(np.uint8)])
 
 
+class StubSession:
+    """A session without networks."""
+
+    finds_people = True
+
+    def __init__(self, picture: np.ndarray, method: str = "auto", at: tuple[int, int] | None = None) -> None:
+        self.picture = picture
+
+    def posture(self, mask: np.ndarray) -> Posture | None:
+        return None
+
+
 @pytest.fixture
 def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets whatever is looked at be a person, and people stand in it."""
     from pyharmony.composition import _plan
 
-    class Session:
+    class Session(StubSession):
         finds_people = False
-
-        def __init__(self, picture: np.ndarray, method: str = "auto", at: tuple[int, int] | None = None) -> None:
-            self.picture = picture
 
         def shows_people(self, mask: np.ndarray) -> bool:
             return True
-
-        def posture(self, mask: np.ndarray) -> Posture | None:
-            return None
 
     monkeypatch.setattr(_plan, "Session", Session)
     monkeypatch.setattr(segmentation.Session, "standable", lambda _: 1.0)
@@ -1542,15 +1548,7 @@ def test_whoever_is_foremost_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = np.zeros((60, 80), np.uint8)
     expected[20:50, 5:20] = 255
 
-    class Session:
-        finds_people = True
-
-        def __init__(self, picture: np.ndarray, method: str = "auto", at: tuple[int, int] | None = None) -> None:
-            self.picture = picture
-
-        def posture(self, mask: np.ndarray) -> Posture | None:
-            return None
-
+    class Session(StubSession):
         def heads(self, least: float) -> list[Head]:
             return [Head((50, 10, 6, 6), (46, 10, 14, 30), 0.9), self.foremost()]
 
@@ -1580,15 +1578,7 @@ def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.
     both[20:50, 5:35], one[20:50, 5:20] = 1, 1
     box = (0, 0, 80, 60)
 
-    class Session:
-        finds_people = True
-
-        def __init__(self, picture: np.ndarray, method: str = "auto", at: tuple[int, int] | None = None) -> None:
-            self.picture = picture
-
-        def posture(self, mask: np.ndarray) -> Posture | None:
-            return None
-
+    class Session(StubSession):
         def heads(self, least: float) -> list[Head]:
             # Of the second and the third, one is covered by the first answer.
             return [
