@@ -1,4 +1,4 @@
-"""The pictures of `pyharmony demo`: an edit put back, people of one photo in another by one click, a merge."""
+"""The pictures of `pyharmony demo`: an edit put back, people of one photo in the light of another, a merge."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import _install, _shipped, _temporary
+from .. import _install, _temporary
 from .._arrays import Pixels
+from .._calls import flag
 from ..runs._jobs.failures import writing
 from ..runs._jobs.task import check_new
 from ._console import Console
@@ -26,18 +27,32 @@ if TYPE_CHECKING:
 
 
 class Scene(NamedTuple):
-    """Two photos, and the clicks (x, y) on the person in the first who is inserted into the second."""
+    """Two photos, and the arguments of `compose` by which a person of the first is inserted into the second."""
 
     subject: str
     background: str
-    clicks: tuple[tuple[int, int], ...]
+    arguments: dict[str, Any]
+
+    def options(self) -> str:
+        """Returns the arguments as options of the command."""
+        values: dict[str, Any] = {}
+        for name, value in self.arguments.items():
+            values |= {f"{name}_{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+        texts = {k: "" if v is True else "=" + ",".join(f"{x:g}" for x in np.ravel(v)) for k, v in values.items()}
+        return " ".join(flag(key) + text for key, text in texts.items())
 
 
-#: From the sun to a dull sky, and from a park to dusk.
+#: From a park to a camp, where another shadow tells the direction of the light, and to a pier at dusk.
 SCENES = (
-    Scene("bananas", "game", ((350, 150), (310, 400), (480, 380), (175, 440))),
-    Scene("coat", "pier", ((128, 160),)),
-)
+    Scene("catch", "camp", {
+        "points": (240, 150), "at": (-60, 71), "scale": 0.62, "angle": 0, "flip": True,
+        "shadow": {"tip": (300, 308), "softness": 1, "strength": 0.65, "tint": (0.95, 1, 1.1)},
+    }),
+    Scene("coat", "pier", {
+        "points": (128, 160), "at": (190, 20), "scale": 0.88, "angle": 0, "shadow": {"tip": (320, 415), "softness": 10},
+        "adjust": {"exposure": -0.3, "temperature": -15},
+    }),
+)  # fmt: skip
 #: A photograph and an AI edit of it, and two photos of one room.
 EDIT, MERGE = ("desk.jpg", "desk_edit.jpg"), ("reading.jpg", "leaving.jpg")
 #: The arguments of a plain paste of the cut-out.
@@ -47,33 +62,27 @@ MARGIN = 6  # the gap between the images of a page, in pixels
 
 
 class Composite(NamedTuple):
-    """A composite and its sources.
-
-    pasted is the cut-out at the same place, without match, shadow and grain; networks has the SHA-256 of the weights
-    that were used; seconds is the time that `compose` took.
-    """
+    """A composite and its sources; pasted is the cut-out alone at the same place; seconds is the time of `compose`."""
 
     photo: Pixels
     background: Pixels
     pasted: Pixels
     result: Pixels
     info: ComposeInfo
-    networks: dict[str, str]
     seconds: float
 
 
 def composite_of(scene: Scene) -> Composite:
-    """Returns the composite of a scene: its clicks and the defaults."""
+    """Returns the composite of a scene."""
     import pyharmony
 
     photo, background = (load(IMAGES / f"{name}.jpg") for name in (scene.subject, scene.background))
     start = time.perf_counter()
-    with _shipped.noted() as networks:
-        result, info = pyharmony.compose(photo, background, points=scene.clicks, return_info=True)
+    result, info = pyharmony.compose(photo, background, return_info=True, **scene.arguments)
     seconds = time.perf_counter() - start
     plain = {**info.recipe, "subjects": [{**info.recipe["subjects"][0], **PASTE_ARGUMENTS}]}
     pasted = pyharmony.compose(photo, background, recipe=plain)
-    return Composite(photo, background, pasted, result, info, dict(sorted(networks.items())), seconds)
+    return Composite(photo, background, pasted, result, info, seconds)
 
 
 def page(composites: Sequence[Composite]) -> Any:
@@ -109,7 +118,6 @@ def page(composites: Sequence[Composite]) -> Any:
 
 def run(output: Path, overwrite: bool, console: Console) -> None:
     """Writes the pictures, the photos that they are of, and how each is repeated."""
-
     import pyharmony
 
     from ..io import Picture, write, write_layers
@@ -143,15 +151,11 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
             write_layers(path["layers"], one.info.layers, one.result, overwrite=overwrite)
             _temporary.write_text(path["recipe"], json.dumps(one.info.recipe))
             subject = one.info.subjects[0]
-            spot = subject.placement
-            assert spot is not None  # noqa: S101  # the place is estimated, not passed
-            words = f"compose {{}} {{}} --points {','.join(str(value) for click in scene.clicks for value in click)}"
-            text = f"clicks: {len(scene.clicks)}, {one.seconds:.2f} s, layers in {path['layers'].name}"
-            note(path["picture"], text, words, f"{scene.subject}.jpg", f"{scene.background}.jpg")
-            place = {"score": spot.score, "scale": spot.scale, "angle": spot.angle}
+            text = f"{one.seconds:.2f} s, layers in {path['layers'].name}"
+            note(path["picture"], text, f"compose {{}} {{}} {scene.options()}", *(f"{name}.jpg" for name in scene[:2]))
             records.append({**{key: str(file) for key, file in path.items()}, "seconds": round(one.seconds, 3),
-                            "clicks": scene.clicks, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
-                            "reasons": list(subject.reasons), "networks": one.networks})  # fmt: skip
+                            "options": scene.options(), "steps": {**one.info.seconds, **subject.seconds},
+                            "reasons": list(subject.reasons)})  # fmt: skip
         write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=75)
     # Installed without extras, which are not needed for the others, the pictures are all but this one.
     merges = importlib.util.find_spec("cv2") is not None

@@ -1170,11 +1170,6 @@ PYTHON = re.compile(
             3,
             "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400",
         ),
-        (
-            "harmonize coffee.jpg patch_mask.png -o o.png --method mkl",
-            3,
-            "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400",
-        ),
     ],
 )
 def test_errors_speak_the_words_of_the_command_line(arguments: str, code: int, says: str) -> None:
@@ -1832,15 +1827,10 @@ def test_demo_does_the_main_job() -> None:
         background = _pictures.load(_pictures.IMAGES / f"{scene.background}.jpg")
         picture = np.asarray(Image.open(record["picture"]))
         changed = (picture != background).any(2)
-        assert picture.shape == background.shape and 0.03 < changed.mean() < 0.3 and not changed[:60].any()
-        assert 0.4 < record["place"]["score"] <= 1 and record["reasons"] is not None
-        assert {"cut", "place", "laid", "harmonize", "blend"} <= set(record["steps"])
-        # Somebody who stands on the ground has a shadow.
-        assert ("shadow" in record["steps"]) == (scene.background == "pier")
-        recipe = json.loads(Path(record["recipe"]).read_text())
-        weights = recipe["subjects"][0]["harmonize"]["weights"]
-        assert {"clicks-imagenet", "light", "pose", "scale", weights["name"]} == set(record["networks"])
-        assert record["networks"][weights["name"]] == weights["sha256"]
+        assert record["reasons"] is not None and picture.shape == background.shape
+        assert 0.03 < changed.mean() < 0.3 and not changed[:60].any()
+        assert {"cut", "laid", "harmonize", "shadow", "blend"} <= set(record["steps"])
+        assert json.loads(Path(record["recipe"]).read_text())["subjects"][0]["harmonize"]["weights"]["name"] == "colorgrid"
         assert np.array_equal(np.asarray(pyharmony.io.read_layers(record["layers"])[1].pixels[..., :3]), picture)
     # README shows what the demo makes; where it makes something else, this file goes to docs/images.
     page, shown = (np.asarray(Image.open(path).convert("RGB"), int) for path in (
