@@ -25,7 +25,8 @@ import numpy as np
 from PIL import Image
 
 import pyharmony
-from pyharmony.cli._sheets import Pixels, sheet
+from pyharmony._arrays import Pixels
+from pyharmony.cli._sheets import fitted, sheet
 from pyharmony.errors import PyHarmonyError, PyHarmonyWarning
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,15 +58,6 @@ def people(root: Path) -> Iterator[tuple[Path, Path]]:
 
 def load(path: Path) -> Pixels:
     return np.asarray(Image.open(path).convert("RGB"))
-
-
-def fitted(image: Pixels, side: int) -> Pixels:
-    """Returns an image in a square of white."""
-    picture = Image.fromarray(image)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    cell = Image.new("RGB", (side, side), "white")
-    cell.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    return np.asarray(cell)
 
 
 def row(subject: Path, background: Path, side: int) -> list[tuple[str, Pixels]]:

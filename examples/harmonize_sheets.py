@@ -22,7 +22,8 @@ from PIL import Image, ImageFilter
 
 import pyharmony
 from pyharmony import blend
-from pyharmony.cli._sheets import Pixels, sheet
+from pyharmony._arrays import Pixels
+from pyharmony.cli._sheets import fitted, sheet
 from pyharmony.errors import PyHarmonyWarning
 from pyharmony.learn import data
 
@@ -48,15 +49,6 @@ def view_of(mask: Pixels) -> tuple[slice, slice]:
         margin = round(MARGIN * (at[-1] - at[0] + 1))
         found.append(slice(max(0, at[0] - margin), at[-1] + 1 + margin))
     return found[0], found[1]
-
-
-def fitted(image: Pixels, side: int) -> Pixels:
-    """Returns an image in a square of white."""
-    picture = Image.fromarray(image)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    page = Image.new("RGB", (side, side), "white")
-    page.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    return np.asarray(page)
 
 
 def pasted(photo: Pixels, mask: Pixels, ground: Pixels, share: float) -> tuple[Pixels, Pixels]:

@@ -22,8 +22,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from pyharmony import blend
+from pyharmony._arrays import Pixels
 from pyharmony._images.region import Region, close_strips
-from pyharmony.cli._sheets import Pixels, sheet
+from pyharmony.cli._sheets import sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 MARGIN = 60

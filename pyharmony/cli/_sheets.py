@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .._arrays import Pixels
 from ..runs._jobs.failures import writing
 from ..runs._jobs.task import check_new
 
@@ -34,21 +33,21 @@ def check_file(path: Path | None, overwrite: bool, *, picture: bool = False) -> 
         io.check_target(io.Picture(np.zeros((1, 1, 3), np.uint8)), path)
 
 
-def fitted(picture: Any) -> Any:
-    """Resizes an image [H, W, 3] or mask [H, W], uint8, to fit into a cell, keeping its aspect ratio."""
+def fitted(picture: Any, side: int = _CELL) -> Any:
+    """Resizes an image [H, W, 3] or mask [H, W], uint8, to fit into a white square, keeping its aspect ratio."""
     import numpy as np
     from PIL import Image
 
     height, width = picture.shape[:2]
-    scale = min(_CELL / height, _CELL / width)
+    scale = min(side / height, side / width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    cell = Image.new("RGB", (_CELL, _CELL), "white")
+    cell = Image.new("RGB", (side, side), "white")
     small = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    cell.paste(small, ((_CELL - size[0]) // 2, (_CELL - size[1]) // 2))
+    cell.paste(small, ((side - size[0]) // 2, (side - size[1]) // 2))
     return np.asarray(cell)
 
 
-def sheet(rows: list[list[tuple[str, Pixels]]], margin: int = 6, caption: int = 22) -> Any:
+def sheet(rows: list[list[tuple[str, Any]]], margin: int = 6, caption: int = 22) -> Any:
     """Returns rows of captioned images of equal size as a PIL image."""
     from PIL import Image, ImageDraw, ImageFont
 
