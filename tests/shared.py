@@ -277,3 +277,24 @@ def closed(mask: np.ndarray) -> np.ndarray:
             if first <= 3:
                 line[:first] = line[first]
     return result if (result == 0).any() else mask
+
+
+def laid_out(a: np.ndarray, layout: str) -> np.ndarray:
+    """Returns an array of the same values in memory of its own that is laid out differently."""
+    a = a.copy()
+    if layout == "planar":
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 0)), 0, -1) if a.ndim == 3 else a
+    if layout == "mirrored":
+        return a[::-1, ::-1].copy()[::-1, ::-1]
+    if layout == "every other":
+        return np.repeat(np.repeat(a, 2, 0), 3, 1)[::2, ::3]
+    if layout == "four channels":
+        return np.concatenate([a, a[..., :1]], -1)[..., :-1] if a.ndim == 3 else a
+    if layout == "columns first":
+        return np.asfortranarray(a)
+    if layout == "unaligned":
+        memory = np.zeros(a.nbytes + 1, np.uint8)
+        result = memory[1:].view(a.dtype).reshape(a.shape)
+        result[...] = a
+        return result
+    return a

@@ -14,7 +14,7 @@ from pyharmony.errors import ArgumentError, UnchangedWarning
 from pyharmony.ops.alpha import alpha
 from pyharmony.reference import alpha as reference
 
-from ..shared import DTYPES, same_bits
+from ..shared import DTYPES, laid_out, same_bits
 
 MASKS = ("bool", *DTYPES)
 RANGE = {"uint8": 255, "uint16": 65535}
@@ -57,27 +57,6 @@ def mask_of(rng, shape, dtype, kind):
     if dtype == "bool":
         return values > 0
     return np.rint(values * RANGE[dtype]).astype(dtype) if dtype in RANGE else values.astype(dtype)
-
-
-def laid_out(a, layout):
-    """Returns an array of the same values in memory of its own that is laid out differently."""
-    a = a.copy()
-    if layout == "planar":
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 0)), 0, -1) if a.ndim == 3 else a
-    if layout == "mirrored":
-        return a[::-1, ::-1].copy()[::-1, ::-1]
-    if layout == "every other":
-        return np.repeat(np.repeat(a, 2, 0), 3, 1)[::2, ::3]
-    if layout == "four channels":
-        return np.concatenate([a, a[..., :1]], -1)[..., :-1] if a.ndim == 3 else a
-    if layout == "columns first":
-        return np.asfortranarray(a)
-    if layout == "unaligned":
-        memory = np.zeros(a.nbytes + 1, np.uint8)
-        result = memory[1:].view(a.dtype).reshape(a.shape)
-        result[...] = a
-        return result
-    return a
 
 
 @IGNORE_RANGE_WARNING

@@ -15,7 +15,7 @@ from pyharmony.ops.laplacian import laplacian
 from pyharmony.ops.pyramid import downsample, halve_mask, upsample
 from pyharmony.reference import laplacian as reference
 
-from ..shared import DTYPES, same_bits
+from ..shared import DTYPES, laid_out, same_bits
 
 MASKS = ("bool", *DTYPES)
 RANGE = {"uint8": 255, "uint16": 65535}
@@ -108,23 +108,10 @@ def test_memory_of_any_layout(dtype, layout, simd):
         mask_of(rng, (70, 90), dtype, "soft"),
     )
 
-    def laid_out(a):
-        if layout == "mirrored":
-            return a[::-1, ::-1].copy()[::-1, ::-1]
-        if layout == "every other":
-            return np.repeat(np.repeat(a, 2, 0), 3, 1)[::2, ::3]
-        if layout == "four channels":
-            return np.concatenate([a, a[..., :1]], -1)[..., :-1] if a.ndim == 3 else a
-        if layout == "columns first":
-            return np.asfortranarray(a)
-        memory = np.zeros(a.nbytes + 1, np.uint8)
-        memory[1:].view(a.dtype).reshape(a.shape)[...] = a
-        return memory[1:].view(a.dtype).reshape(a.shape)
-
-    out = laid_out(dst)
-    laplacian(laid_out(src), laid_out(dst), laid_out(mask), out, levels=3)
+    out = laid_out(dst, layout)
+    laplacian(laid_out(src, layout), laid_out(dst, layout), laid_out(mask, layout), out, levels=3)
     same_bits(out, formula(src, dst, mask, level_weights(mask, 3)))
-    place = laid_out(dst)
+    place = laid_out(dst, layout)
     laplacian(src, place, mask, place, levels=3)
     same_bits(place, out)
 

@@ -120,6 +120,17 @@ def test_wide_images_have_more_than_one_tile(emulator):
         np.testing.assert_allclose(half[0], reference.downsample(image[0]), rtol=0, atol=tolerance(image, 10))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+def test_tiles_inside_an_image_give_what_those_at_its_border_give(emulator, dtype):
+    """Tall tiles of aligned rows, and the same of rows that no four samples are aligned in."""
+    rng = np.random.default_rng(8)
+    for shape, sigma in (((43, 252, 500, 3), 1.0), ((40, 252, 1600, 1), 1.0), ((12, 36, 516, 3), 0.0)):
+        image = random_image(rng, shape, dtype)
+        half = downsample(emulator, image, sigma)
+        np.testing.assert_array_equal(half, downsample(emulator, same_but_strided(image)[3], sigma))
+        np.testing.assert_allclose(half[7], reference.downsample(image[7], sigma), rtol=0, atol=tolerance(image, 10))
+
+
 def test_several_images_in_one_call(emulator):
     """They share a shape, whatever their dtype and strides; there are as many launches as kinds of them."""
     rng = np.random.default_rng(4)

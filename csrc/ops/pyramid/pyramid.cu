@@ -87,6 +87,11 @@ constexpr int kMaxChunk = 8;                        // channels of a chunk
 constexpr int kDownThreads = 128, kDownBlocks = 5;  // on a multiprocessor: 96 registers a thread
 constexpr int kAnyThreads = 256;
 
+// The samples from one of the four arrays of a filtered row to the next.
+HM_HOST_DEVICE constexpr int down_pitch(int channels) {
+  return (kDownThreads + channels + 31) / 32 * 32 + (channels % 2 == 0 ? 1 : 0);
+}
+
 struct DownImage {
   ImageBatch in, out;
   bool half_out = false;
@@ -186,27 +191,36 @@ struct Four<float> {
 // filter in registers, and then two pixels of one channel along the row. Filtered samples lie in
 // four arrays, pixel q in array q mod 4, so that neighbouring threads read neighbouring words
 // whatever the number of channels. Two of these rows alternate, with one barrier per row.
-template <typename T, int kHalf>
-__global__ void __launch_bounds__(kDownThreads, kDownBlocks)
-    pyramid_downsample_rows_kernel(const __grid_constant__ DownParams p) {
+// kChannels: that many, and everything that is read lies in the image, four samples at an aligned
+// address; or 0: any tile.
+template <typename T, int kHalf, int kChannels>
+__device__ __forceinline__ void filter_tile(const DownParams& p, const DownTile& tile,
+                                            float* filtered) {
   constexpr int kTaps = 2 * kHalf, kReach = kHalf - 1;
-  HM_DYN_SMEM(float, filtered);  // [2][4][pitch]
-  const DownTile tile = down_tile(p);
+  constexpr bool kInside = kChannels > 0;
   const DownImage& image = *tile.image;
-  const int channels = p.channels, thread = static_cast<int>(threadIdx.x);
+  const int channels = kInside ? kChannels : p.channels, pitch = down_pitch(channels);
+  const int thread = static_cast<int>(threadIdx.x);
   const int first_x = 2 * tile.x0 - kReach, first_y = 2 * tile.y0 - kReach;
 
-  const T* const data = static_cast<const T*>(image.in.data) + tile.source;
   int sample[4], place[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int q = (4 * thread + i) / channels, c = 4 * thread + i - q * channels;
     sample[i] = mirrored(first_x + q, p.width) * channels + c;
-    place[i] = (q & 3) * p.pitch + (q >> 2) * channels + c;
+    place[i] = (q & 3) * pitch + (q >> 2) * channels + c;
   }
+  const T* const data = static_cast<const T*>(image.in.data) + tile.source;
+  const T* next = data + first_y * image.in.row_stride + first_x * channels + 4 * thread;
   const bool vector =
       image.aligned && sample[0] == first_x * channels + 4 * thread && sample[3] == sample[0] + 3;
+  // Returns the samples of a row; rows are asked for in their order.
   const auto fetch = [&](int row) {
+    if (kInside) {
+      const T* const from = next;
+      next += image.in.row_stride;
+      return *reinterpret_cast<const Four<T>*>(from);
+    }
     const T* const from = data + mirrored(first_y + row, p.height) * image.in.row_stride;
     return vector
                ? *reinterpret_cast<const Four<T>*>(from + sample[0])
@@ -228,19 +242,25 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
     for (int i = 0; i < 4; ++i) window[row][i] = four.get(i);
   }
   Four<T> low = fetch(kTaps - 2), high = fetch(kTaps - 1);
+  constexpr bool kFloats = std::is_same_v<T, float>;
+  const auto take = [&](int u) __attribute__((always_inline)) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      window[(2 * u + kTaps - 2) % kTaps][i] = low.get(i);
+      window[(2 * u + kTaps - 1) % kTaps][i] = high.get(i);
+    }
+  };
+  if (kFloats) take(0);
 
-  float* buffer = filtered;
-  float* other = filtered + 4 * p.pitch;
+  // An even number of rows, so that which buffer is a row's is known to the compiler.
+  constexpr int kRows = kInside ? 2 * kHalf : kHalf;
 #pragma unroll 1
-  for (int y = 0; y < tile.rows; y += kHalf) {
+  for (int y = 0; y < tile.rows; y += kRows) {
 #pragma unroll
-    for (int u = 0; u < kHalf; ++u) {
+    for (int u = 0; u < kRows; ++u) {
       if (y + u < tile.rows) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          window[(2 * u + kTaps - 2) % kTaps][i] = low.get(i);
-          window[(2 * u + kTaps - 1) % kTaps][i] = high.get(i);
-        }
+        float* const buffer = filtered + (kInside ? u : y + u) % 2 * (4 * pitch);
+        if (!kFloats) take(u);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           float sum = 0;
@@ -252,17 +272,19 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
           }
           buffer[place[i]] = sum;
         }
-        // Two rows of the window are free at this point.
+        // Two rows of the window are free at this point. Floats go there, others wait for the
+        // filter.
         if (y + u + 1 < tile.rows) {
           low = fetch(2 * (y + u) + kTaps);
           high = fetch(2 * (y + u) + kTaps + 1);
+          if (kFloats) take(u + 1);
         }
         HM_SYNC();
         if (first_there) {
           float a[kTaps + 2];
 #pragma unroll
           for (int k = 0; k < kTaps + 2; ++k) {
-            a[k] = buffer[(k & 3) * p.pitch + thread + (k >> 2) * channels];
+            a[k] = buffer[(k & 3) * pitch + thread + (k >> 2) * channels];
           }
           float one = 0, two = 0;
 #pragma unroll
@@ -278,11 +300,27 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
           }
         }
         target += image.out.row_stride;
-        float* const swap = buffer;
-        buffer = other;
-        other = swap;
       }
     }
+  }
+}
+
+template <typename T, int kHalf>
+__global__ void __launch_bounds__(kDownThreads, kDownBlocks)
+    pyramid_downsample_rows_kernel(const __grid_constant__ DownParams p) {
+  constexpr int kReach = kHalf - 1;
+  HM_DYN_SMEM(float, filtered);  // [2][4][pitch]
+  const DownTile tile = down_tile(p);
+  const int x = 2 * tile.x0 - kReach, y = 2 * tile.y0 - kReach;
+  const bool inside = tile.image->aligned && x >= 0 && y >= 0 &&
+                      x * p.channels + 4 * static_cast<int>(blockDim.x) <= p.width * p.channels &&
+                      y + 2 * (tile.rows + kReach) <= p.height;
+  if (inside && p.channels == 3) {
+    filter_tile<T, kHalf, 3>(p, tile, filtered);
+  } else if (inside && p.channels == 1) {
+    filter_tile<T, kHalf, 1>(p, tile, filtered);
+  } else {
+    filter_tile<T, kHalf, 0>(p, tile, filtered);
   }
 }
 
@@ -377,9 +415,8 @@ void downsample_rows(DownParams p, std::int64_t planes, cudaStream_t stream) {
     p.tile_rows /= 2;
     p.tiles.rows = divide_up(p.out_height, p.tile_rows);
   }
-  p.pitch = (threads + p.channels + 31) / 32 * 32 + (p.channels % 2 == 0 ? 1 : 0);
   HM_LAUNCH((pyramid_downsample_rows_kernel<T, kHalf>), grid_of(p.tiles, planes), dim3(threads),
-            2 * 4 * p.pitch * sizeof(float), stream, p);
+            2 * 4 * down_pitch(p.channels) * sizeof(float), stream, p);
 }
 
 void downsample_any(DownParams p, std::int64_t planes, cudaStream_t stream) {
@@ -408,11 +445,11 @@ void downsample_usual(const DownParams& p, std::int64_t planes, cudaStream_t str
 
 constexpr int kMaskCols = 4, kMaskRows = 8;  // outputs of a thread along a row; rows of a block
 
+// Of the mask and of what is known, which may be told by the mask's zeros alone.
 struct MaskParams {
-  ImageBatch mask, known, out, known_out;
-  bool mask_vector, known_vector;  // whether eight values of a row can be read at once
-  float scale;                     // the sum of four whole pixels of the mask
-  float known_scale;
+  ImageBatch in[2], out[2];
+  bool vector[2];  // whether eight values of a row can be read at once
+  float scale[2];  // the sum of four whole pixels
   Tiles tiles;
 };
 
@@ -434,96 +471,104 @@ __device__ __forceinline__ float mask_value(const ImageBatch& mask, std::int64_t
   return value > 0 && value < kLeast ? kLeast : value;
 }
 
-// Reads pixels x to x + 7 of a row, continued by the last one.
-__device__ __forceinline__ void mask_row(const ImageBatch& mask, bool vector, std::int64_t row,
-                                         int x, float (&v)[8]) {
-  if (vector && x + 8 <= mask.width) {
-    const std::int64_t at = row + x;
-    if (mask.dtype == DType::kBool || mask.dtype == DType::kUInt8) {
-      const uint2 eight =
-          *reinterpret_cast<const uint2*>(static_cast<const std::uint8_t*>(mask.data) + at);
-      const bool flags = mask.dtype == DType::kBool;
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const unsigned byte = (i < 4 ? eight.x : eight.y) >> 8 * (i % 4) & 255u;
-        v[i] = flags ? (byte != 0 ? 1.0f : 0.0f) : static_cast<float>(byte);
-      }
-      return;
-    }
-    if (mask.dtype == DType::kFloat32) {
-      const float4* const from =
-          reinterpret_cast<const float4*>(static_cast<const float*>(mask.data) + at);
-      const float4 a = from[0], b = from[1];
-      const float eight[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        constexpr float kLeast = 1.17549435e-38f;
-        v[i] = eight[i] > 0 && eight[i] < kLeast ? kLeast : eight[i];
-      }
-      return;
-    }
-    const uint4 eight =
-        *reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(mask.data) + at);
-    const unsigned words[4] = {eight.x, eight.y, eight.z, eight.w};
-    const bool integers = mask.dtype == DType::kUInt16;
+// Reads pixels at to at + 7 of a row, which are one aligned access or two.
+__device__ __forceinline__ void mask_row(const ImageBatch& mask, std::int64_t at, float (&v)[8]) {
+  if (mask.dtype == DType::kBool || mask.dtype == DType::kUInt8) {
+    const uint2 eight =
+        *reinterpret_cast<const uint2*>(static_cast<const std::uint8_t*>(mask.data) + at);
+    const bool flags = mask.dtype == DType::kBool;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const unsigned short bits =
-          static_cast<unsigned short>(words[i / 2] >> 16 * (i % 2) & 65535u);
-      __half_raw raw;
-      raw.x = bits;
-      v[i] = integers ? static_cast<float>(bits) : __half2float(__half(raw));
+      const unsigned byte = (i < 4 ? eight.x : eight.y) >> 8 * (i % 4) & 255u;
+      v[i] = flags ? (byte != 0 ? 1.0f : 0.0f) : static_cast<float>(byte);
     }
     return;
   }
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    v[i] = mask_value(mask, row + smaller(x + i, mask.width - 1) * mask.col_stride);
-  }
-}
-
-__device__ __forceinline__ void mask_rows(const ImageBatch& mask, bool vector, int n, int y, int x,
-                                          float (&low)[8], float (&high)[8]) {
-  const std::int64_t plane = n * mask.batch_stride;
-  mask_row(mask, vector, plane + 2 * y * mask.row_stride, 2 * x, low);
-  mask_row(mask, vector, plane + smaller(2 * y + 1, mask.height - 1) * mask.row_stride, 2 * x,
-           high);
-}
-
-// Stores the sum of 2 x 2 pixels, divided once: a whole mask stays 1.
-__device__ __forceinline__ void store_means(const ImageBatch& out, int n, int y, int x,
-                                            const float (&low)[8], const float (&high)[8],
-                                            float scale) {
-  const std::int64_t at = device::offset(out, n, y, x);
-#pragma unroll
-  for (int i = 0; i < kMaskCols; ++i) {
-    if (x + i < out.width) {
-      const float sum = (low[2 * i] + low[2 * i + 1]) + (high[2 * i] + high[2 * i + 1]);
-      store_real(out.data, out.dtype == DType::kFloat16, at + i * out.col_stride, sum / scale);
-    }
-  }
-}
-
-__global__ void __launch_bounds__(32 * kMaskRows)
-    pyramid_downsample_mask_kernel(const __grid_constant__ MaskParams p) {
-  const TilePlace place = place_of(p.tiles);
-  const int x = (place.x * 32 + static_cast<int>(threadIdx.x)) * kMaskCols;
-  const int y = place.y * kMaskRows + static_cast<int>(threadIdx.y);
-  if (x >= p.out.width || y >= p.out.height) return;
-  float low[8], high[8];
-  mask_rows(p.mask, p.mask_vector, place.plane, y, x, low, high);
-  store_means(p.out, place.plane, y, x, low, high, p.scale);
-  if (p.known_out.data == nullptr) return;
-  if (p.known.data != nullptr) {
-    mask_rows(p.known, p.known_vector, place.plane, y, x, low, high);
-  } else {
+  if (mask.dtype == DType::kFloat32) {
+    const float4* const from =
+        reinterpret_cast<const float4*>(static_cast<const float*>(mask.data) + at);
+    const float4 a = from[0], b = from[1];
+    const float eight[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      low[i] = low[i] == 0 ? 1.0f : 0.0f;
-      high[i] = high[i] == 0 ? 1.0f : 0.0f;
+      constexpr float kLeast = 1.17549435e-38f;
+      v[i] = eight[i] > 0 && eight[i] < kLeast ? kLeast : eight[i];
     }
+    return;
   }
-  store_means(p.known_out, place.plane, y, x, low, high, p.known_scale);
+  const uint4 eight =
+      *reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(mask.data) + at);
+  const unsigned words[4] = {eight.x, eight.y, eight.z, eight.w};
+  const bool integers = mask.dtype == DType::kUInt16;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const unsigned short bits = static_cast<unsigned short>(words[i / 2] >> 16 * (i % 2) & 65535u);
+    __half_raw raw;
+    raw.x = bits;
+    v[i] = integers ? static_cast<float>(bits) : __half2float(__half(raw));
+  }
+}
+
+__device__ __forceinline__ void mask_rows(const ImageBatch& mask, int n, int y, int x,
+                                          float (&low)[8], float (&high)[8]) {
+  const std::int64_t plane = n * mask.batch_stride;
+  mask_row(mask, plane + 2 * y * mask.row_stride + 2 * x, low);
+  mask_row(mask, plane + smaller(2 * y + 1, mask.height - 1) * mask.row_stride + 2 * x, high);
+}
+
+// Stores a sum of 2 x 2 pixels, divided once: a whole mask stays 1.
+__device__ __forceinline__ void store_mean(const ImageBatch& out, int n, int y, int x, float sum,
+                                           float scale) {
+  store_real(out.data, out.dtype == DType::kFloat16, device::offset(out, n, y, x), sum / scale);
+}
+
+__global__ void __launch_bounds__(32 * kMaskRows, 4)
+    pyramid_downsample_mask_kernel(const __grid_constant__ MaskParams p) {
+  const TilePlace place = place_of(p.tiles);
+  const int x = (place.x * 32 + static_cast<int>(threadIdx.x)) * kMaskCols, n = place.plane;
+  const int y = place.y * kMaskRows + static_cast<int>(threadIdx.y);
+  if (x >= p.out[0].width || y >= p.out[0].height) return;
+  const int count = p.out[1].data != nullptr ? 2 : 1;
+  const bool knows = count == 2 && p.in[1].data != nullptr;
+  if (p.vector[0] && (!knows || p.vector[1]) && 2 * (x + kMaskCols) <= p.in[0].width) {
+    float low[8], high[8];
+#pragma unroll 1
+    for (int i = 0; i < count; ++i) {
+      if (i == 0 || knows) {
+        mask_rows(p.in[i], n, y, x, low, high);
+      } else {
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          low[j] = low[j] == 0 ? 1.0f : 0.0f;
+          high[j] = high[j] == 0 ? 1.0f : 0.0f;
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < kMaskCols; ++j) {
+        const float sum = (low[2 * j] + low[2 * j + 1]) + (high[2 * j] + high[2 * j + 1]);
+        store_mean(p.out[i], n, y, x + j, sum, p.scale[i]);
+      }
+    }
+    return;
+  }
+#pragma unroll 1
+  for (int column = x; column < smaller(x + kMaskCols, p.out[0].width); ++column) {
+    float sum = 0, known = 0;
+#pragma unroll 1
+    for (int row = 2 * y; row < 2 * y + 2; ++row) {
+      // Rows and columns are continued by the last one.
+      auto value = [&](const ImageBatch& mask, int at) {
+        return mask_value(mask, device::offset(mask, n, smaller(row, mask.height - 1),
+                                               smaller(at, mask.width - 1)));
+      };
+      const float a = value(p.in[0], 2 * column), b = value(p.in[0], 2 * column + 1);
+      sum += a + b;
+      known += knows ? value(p.in[1], 2 * column) + value(p.in[1], 2 * column + 1)
+                     : (a == 0 ? 1.0f : 0.0f) + (b == 0 ? 1.0f : 0.0f);
+    }
+    store_mean(p.out[0], n, y, column, sum, p.scale[0]);
+    if (count == 2) store_mean(p.out[1], n, y, column, known, p.scale[1]);
+  }
 }
 
 // ---- up -----------------------------------------------------------------------------------------
@@ -1007,26 +1052,25 @@ void launch_pyramid_downsample_mask(const ArrayView& mask, const ArrayView* know
                                     const ArrayView& out, const ArrayView* known_out,
                                     cudaStream_t stream) {
   MaskParams p{};
-  p.mask = image_of(mask, "mask", true);
-  p.out = result_of(out, "out", true);
-  const int height = divide_up(p.mask.height, 2), width = divide_up(p.mask.width, 2);
-  check_image_shape(p.out, "out", p.mask.count, height, width, 1);
-  p.mask_vector = reads_eight(p.mask);
-  p.scale = 4 * device::mask_range(p.mask.dtype);
-  p.known_scale = 4;
+  auto add = [&](int i, const ArrayView& view, const char* name) {
+    p.in[i] = image_of(view, name, true);
+    check_image_shape(p.in[i], name, p.in[0].count, p.in[0].height, p.in[0].width, 1);
+    p.vector[i] = reads_eight(p.in[i]);
+    p.scale[i] = 4 * device::mask_range(p.in[i].dtype);
+  };
+  add(0, mask, "mask");
+  const int height = divide_up(p.in[0].height, 2), width = divide_up(p.in[0].width, 2);
+  p.out[0] = result_of(out, "out", true);
+  check_image_shape(p.out[0], "out", p.in[0].count, height, width, 1);
+  p.scale[1] = 4;
   HM_CHECK(known == nullptr || known_out != nullptr, "known_out: missing beside known");
   if (known_out != nullptr) {
-    p.known_out = result_of(*known_out, "known_out", true);
-    check_image_shape(p.known_out, "known_out", p.mask.count, height, width, 1);
+    p.out[1] = result_of(*known_out, "known_out", true);
+    check_image_shape(p.out[1], "known_out", p.in[0].count, height, width, 1);
   }
-  if (known != nullptr) {
-    p.known = image_of(*known, "known", true);
-    check_image_shape(p.known, "known", p.mask.count, p.mask.height, p.mask.width, 1);
-    p.known_vector = reads_eight(p.known);
-    p.known_scale = 4 * device::mask_range(p.known.dtype);
-  }
+  if (known != nullptr) add(1, *known, "known");
   p.tiles = {divide_up(width, 32 * kMaskCols), divide_up(height, kMaskRows)};
-  HM_LAUNCH(pyramid_downsample_mask_kernel, grid_of(p.tiles, p.mask.count), dim3(32, kMaskRows), 0,
+  HM_LAUNCH(pyramid_downsample_mask_kernel, grid_of(p.tiles, p.in[0].count), dim3(32, kMaskRows), 0,
             stream, p);
 }
 
