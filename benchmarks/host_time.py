@@ -1,4 +1,4 @@
-"""The CPU time of layers' calls on a GPU around their kernels: `python benchmarks/host_time.py`, without a GPU.
+"""The CPU time of calls on a GPU around their kernels: `python benchmarks/host_time.py`, without a GPU.
 
 The emulator's module counts the kernels' launches and does not run them, so what is left is our Python, the native code
 that checks arguments and prepares launches, and torch's calls, on tensors of the CPU that are taken for a device's. A
@@ -14,12 +14,14 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pyharmony import _native, ops
+from pyharmony import _native, blend, ops
 from pyharmony.networks import nn
 from pyharmony.ops import _native_torch, _partial_conv_torch, _spectral_norm_torch
 from pyharmony.ops.partial_conv import mask_plan
@@ -120,10 +122,30 @@ def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
     )  # fmt: skip
 
 
+def on_device(array: Any) -> Any:
+    """Returns NumPy memory as an array that says it is a device's."""
+    about = {"shape": array.shape, "typestr": array.dtype.str, "data": (array.ctypes.data, False), "version": 3}
+    return SimpleNamespace(array=array, __cuda_array_interface__=about)
+
+
+def blends() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yields calls of blends on arrays of a device, whose masks are not read by the host."""
+    rng = np.random.default_rng(0)
+    src, dst, base = (on_device(rng.random((64, 64, 3), np.float32)) for _ in range(3))
+    whole = on_device(np.ones((64, 64), np.float32))
+    free = {"preserve_background": False}
+    yield "ops.gaussian_poisson, rectangle", lambda: ops.gaussian_poisson(src, dst, whole, base, **free)
+    large, ground = (on_device(rng.integers(0, 256, (128, 128, 3), np.uint8)) for _ in range(2))
+    mask = on_device(np.pad(np.full((100, 100), 255, np.uint8), 14))
+    yield "blend.gaussian_poisson, 128 x 128", lambda: blend.gaussian_poisson(large, ground, mask, **free)
+    yield "blend.poisson, 128 x 128", lambda: blend.poisson(large, ground, mask)
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    with without_kernels(emulator()):
-        for name, call in rows():
+    module = emulator()
+    with without_kernels(module):
+        for name, call in (*rows(), *blends()):
             print(f"{name:55s} {least(call):8.1f} us")
 
 

@@ -6,6 +6,7 @@ comes from their own allocators. Kernels are launched on the caller's current st
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ _DL_CUDA = 2  # DLPack's number of CUDA memory
 _DL_CUDA_MANAGED = 13  # DLPack's number of CUDA's managed memory
 _LEGACY_STREAM = 1
 _LASTING_STREAMS = (0, 1, 2)  # the default streams, which are never destroyed
+#: The name of a dtype, which NumPy forms in Python each time.
+name_of: Callable[[np.dtype[Any]], str] = functools.cache(lambda dtype: dtype.name)
 
 
 class DeviceArray:
@@ -158,10 +161,11 @@ class DeviceArray:
 
     def view(self, name: str, *, writable: bool = False) -> Any:
         """Returns the native view."""
-        check_dtype(self.dtype.name, name, MASK_DTYPES)
+        dtype = name_of(self.dtype)
+        check_dtype(dtype, name, MASK_DTYPES)
         if self.pointer % self.dtype.itemsize:
             raise DTypeError(f"{name}: not aligned to its {self.dtype.itemsize}-byte items; pass a copy")
-        return kernels().ArrayView(self.pointer, self.dtype.name, self.shape, self.strides, writable)
+        return kernels().ArrayView(self.pointer, dtype, self.shape, self.strides, writable)
 
 
 def kernels() -> Any:
@@ -329,14 +333,22 @@ class Place:
         self.stream_owner = stream_owner
         self.module = kernels()
         self._taken: list[DeviceArray] = []  # arrays of other streams, which work here reads or writes
+        self._described: dict[int, tuple[Any, DeviceArray]] = {}  # arrays of this call by id, and their descriptions
 
     def __enter__(self) -> Place:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Ends a call: memory of other streams' arrays is not reused before the work here is done."""
+        self._described.clear()
         while self._taken:
             self._free_later(self._taken.pop())
+
+    def describe(self, x: Any, name: str) -> DeviceArray:
+        """Returns an array of the caller as a DeviceArray over the same memory, described once a call."""
+        if id(x) in self._described:
+            return self._described[id(x)][1]
+        return describe(x, name)
 
     @property
     def name(self) -> str:
@@ -353,7 +365,7 @@ class Place:
         Calls that take arrays of the caller are inside `with place:`, which ends the use of their memory.
         """
         if self.kind != "host":
-            array = describe(x, name)
+            array = self.describe(x, name)
             if array.stream != self.stream:
                 array.hold(self.stream)
                 if not self.module.is_capturing(self.stream, self.device):  # the graph has no use for an order of now
@@ -489,8 +501,11 @@ class Place:
 
     def _buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         nbytes = math.prod(shape) * dtype.itemsize
-        with _memory(shape, dtype), failures("memory"):
+        try:
             buffer = self.module.DeviceBuffer(nbytes, self.device, self.stream, self.stream_owner)
+        except Exception:  # only then, as a pyramid takes dozens of buffers
+            with _memory(shape, dtype), failures("memory"):
+                raise
         strides = contiguous_strides(shape)
         return DeviceArray(buffer.pointer, shape, strides, dtype, self.device, self.stream, buffer, self.stream_owner)
 
@@ -572,15 +587,18 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         raise DeviceError(f"device: 'cpu', but {first} is on a CUDA device; move it, or pass device=None")
     if _native.device_module() is None:
         raise DeviceError(f"{first}: on a CUDA device, which cannot be used: {_native.cuda_status()}")
-    at = describe(x, first)
-    for name, other in inputs.items():
+    described = {name: describe(other, name) for name, other in there.items()}
+    at = described[first]
+    for name in inputs:
         if name not in there:
             raise DeviceError(f"{name}: on the CPU, but {first} is on cuda:{at.device}; move one of them")
-        where = describe(other, name).device
+        where = described[name].device
         if where != at.device:
             raise DeviceError(f"{name}: on cuda:{where}, but {first} is on cuda:{at.device}; move one of them")
     kind = "torch" if is_torch(x) else "cupy" if is_cupy(x) else "other"
-    return Place(kind, at.device, at.stream, required=True, stream_owner=at.stream_owner)
+    place = Place(kind, at.device, at.stream, required=True, stream_owner=at.stream_owner)
+    place._described = {id(there[name]): (there[name], one) for name, one in described.items()}
+    return place
 
 
 def place_where(arrays: Mapping[str, Any]) -> Place | None:

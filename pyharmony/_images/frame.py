@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
-from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
+from .._cuda import DeviceArray, Place, attempt, describe, is_device_array, name_of
 from .._native import native
 from ..errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
@@ -414,7 +414,7 @@ def layout(x: Any, name: str) -> tuple[Any, bool]:
     layouts = "[C, H, W] or [B, C, H, W]" if torch else "[H, W], [H, W, C] or [N, H, W, C]"
     if a.ndim not in (2, 3, 4):
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected {layouts} with 1, 3 or 4 channels")
-    _checks.image_form(a.shape, a.dtype.name if there else _arrays.dtype_name(a), name, (2, 3, 4))
+    _checks.image_form(a.shape, name_of(a.dtype) if there else _arrays.dtype_name(a), name, (2, 3, 4))
     batch, shape = a.ndim == 4, a.shape
     if torch and a.ndim > 2:
         a = a.transpose((*range(a.ndim - 3), -2, -1, -3))

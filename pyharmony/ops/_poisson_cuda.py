@@ -31,7 +31,7 @@ def _base_in_float64(call: PoissonCall) -> str:
 
 
 #: The reasons why kernels on a device do not support a solve.
-LIMITS: tuple[_cuda.Limit, ...] = (lambda call: unsupported(call.dst.dtype.name, "dst"), _base_in_float64)
+LIMITS: tuple[_cuda.Limit, ...] = (lambda call: unsupported(_cuda.name_of(call.dst.dtype), "dst"), _base_in_float64)
 
 #: The largest factor by which an iteration reduces the error, see docs/poisson.md.
 _FACTOR = 0.3

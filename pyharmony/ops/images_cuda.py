@@ -22,8 +22,8 @@ def image_form(place: Place, x: Any, name: str) -> Any:
         a = _arrays.to_numpy(x, name)
         _checks.image_form(a.shape, _arrays.dtype_name(a), name, (2, 3, 4))
         return a
-    array = _cuda.describe(x, name)
-    _checks.image_form(array.shape, array.dtype.name, name, (2, 3, 4))
+    array = place.describe(x, name)
+    _checks.image_form(array.shape, _cuda.name_of(array.dtype), name, (2, 3, 4))
     return array
 
 
@@ -65,7 +65,7 @@ def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, bat
     if array.ndim == 3 and array.shape[2] == 1 and array.shape != (count, height, width):
         array = array.reshaped(array.shape[:2], array.strides[:2])
     if not (batch and array.shape == (count, height, width)):
-        _checks.mask_form(array.shape, array.dtype.name, "mask", height, width)
+        _checks.mask_form(array.shape, _cuda.name_of(array.dtype), "mask", height, width)
     return planes_of(array, count)
 
 

@@ -51,6 +51,12 @@ def test_the_stream_of_an_interface_is_the_one_that_kernels_use() -> None:
     assert place is not None and (place.stream, place.kind, place.name) == (2, "other", "cuda:0")
 
 
+def test_a_call_describes_an_array_once() -> None:
+    with _cuda.place_of({"dst": (array := Interface(IMAGE))}, None) as place:
+        assert place.describe(array, "dst") is place.take(array, "dst")
+    assert place.describe(array, "dst") is not place.describe(array, "dst")
+
+
 def test_dlpack_goes_out_and_comes_in_without_a_copy() -> None:
     image = IMAGE[::-1]
     owner = Interface(image)
