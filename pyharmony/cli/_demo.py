@@ -42,11 +42,10 @@ class Scene(NamedTuple):
         return " ".join(flag(key) + text for key, text in texts.items())
 
 
-#: From a park to a camp, where another shadow tells the direction of the light, and to a pier at dusk.
+#: From a street after sunset to a low sun, at a place that is estimated, and from a meadow to a pier at dusk.
 SCENES = (
-    Scene("catch", "camp", {
-        "points": (240, 150), "at": (-60, 71), "scale": 0.62, "angle": 0, "flip": True,
-        "shadow": {"tip": (300, 308), "softness": 1, "strength": 0.65, "tint": (0.95, 1, 1.1)},
+    Scene("hat", "roofs", {
+        "points": (260, 420), "adjust": {"exposure": -0.4, "temperature": 35, "saturation": 1.1},
     }),
     Scene("coat", "pier", {
         "points": (128, 160), "at": (190, 20), "scale": 0.88, "angle": 0, "shadow": {"tip": (320, 415), "softness": 10},
@@ -56,7 +55,7 @@ SCENES = (
 #: A photograph and an AI edit of it, and two photos of one room.
 EDIT, MERGE = ("desk.jpg", "desk_edit.jpg"), ("reading.jpg", "leaving.jpg")
 #: The arguments of a plain paste of the cut-out.
-PASTE_ARGUMENTS: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None}
+PASTE_ARGUMENTS: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None, "adjust": None}
 WIDTH = 1280  # the width of a page, in pixels
 MARGIN = 6  # the gap between the images of a page, in pixels
 

@@ -19,7 +19,7 @@ def demo(
 ) -> None:
     """Put an edit back into its photograph, two people into other photos by clicks, and merge two photos.
 
-    cup.png has the edit, camp.png and pier.png are the composites, with layers (.ora) and recipes (.json), and
+    cup.png has the edit, roofs.png and pier.png are the composites, with layers (.ora) and recipes (.json), and
     visit.png is the merge, which needs OpenCV. together.jpg shows the composites beside their photos and pasted. The
     photos are in the folder photos, and each line that is printed has the command that makes the same picture.
     """

@@ -1829,7 +1829,7 @@ def test_demo_does_the_main_job() -> None:
         changed = (picture != background).any(2)
         assert record["reasons"] is not None and picture.shape == background.shape
         assert 0.03 < changed.mean() < 0.3 and not changed[:60].any()
-        assert {"cut", "laid", "harmonize", "shadow", "blend"} <= set(record["steps"])
+        assert {"cut", "laid", "harmonize", "blend", *({"shadow"} & {*scene.arguments})} <= set(record["steps"])
         assert '"colorgrid"' in Path(record["recipe"]).read_text()
         assert np.array_equal(np.asarray(pyharmony.io.read_layers(record["layers"])[1].pixels[..., :3]), picture)
     # README shows what the demo makes; where it makes something else, this file goes to docs/images.
