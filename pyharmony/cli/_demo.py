@@ -48,8 +48,9 @@ SCENES = (
         "points": (260, 420), "adjust": {"exposure": -0.4, "temperature": 35, "saturation": 1.1},
     }),
     Scene("coat", "pier", {
-        "points": (128, 160), "at": (190, 20), "scale": 0.88, "angle": 0, "shadow": {"tip": (320, 415), "softness": 10},
+        "points": (128, 160), "at": (190, 20), "scale": 0.88, "angle": 0,
         "adjust": {"exposure": -0.3, "temperature": -15},
+        "shadow": {"tip": (320, 415), "softness": 6, "contact": 358, "under": 0.8},
     }),
 )  # fmt: skip
 #: A photograph and an AI edit of it, and two photos of one room.

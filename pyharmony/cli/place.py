@@ -15,7 +15,7 @@ from ._images import check_image, check_stdout, output_name, read_image, write_i
 from ._options import described_by
 
 _TEXTS = {"no-mask": "not given, and SUBJECT has no transparency"}
-_HINTS = {"no-mask": "`pyharmony segment --crop-to-mask` writes a cut-out with transparency"}
+_HINTS = {"no-mask": "`pyharmony segment` writes one with transparency, pass it as SUBJECT"}
 
 
 def position_flags(one: Any, size: Sequence[int], behind: Sequence[int]) -> str:

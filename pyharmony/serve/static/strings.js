@@ -299,8 +299,8 @@ const REASONS = {
   "no-change-chosen": "No change is taken: it is your photograph",
   "outpainted": "The edit shows more than your photograph, which is not in the picture",
   "recolored": "The edit has other colours all over, which were undone",
-  "vague-outline": `Parts of the cut-out are a guess. ${CLICK} what is missing, or draw a box around it`,
-  "several-meant": `Several things may be meant. ${CLICK} what is missing, or draw a box around it`,
+  "vague-outline": `Parts of the cut-out are a guess. ${CLICK} what is missing, or draw around it with the lasso`,
+  "several-meant": `Several things may be meant. ${CLICK} what is missing, or draw around it with the lasso`,
   "below-contact": "No shadow: the ground under it is not visible",
   "large-hole": "It is a large part of the photo, which was filled from the rest and may not look right",
 };
