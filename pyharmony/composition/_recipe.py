@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
+import inspect
 import io
 import json
 import math
@@ -268,13 +270,15 @@ def check_mode(mode: str, blend: str, name: str) -> None:
         raise ArgumentError(f"{name}: {mode!r} with blend {blend!r}, expected 'normal', or blend 'alpha'")
 
 
-def accepted(of: str) -> list[str]:
+@functools.cache
+def accepted(of: str) -> tuple[str, ...]:
     """Returns the arguments of `pyharmony.shadow` or `reflection` that `compose` accepts."""
-    return [name for name in getattr(shadows, of).__annotations__ if name not in _OF_A_CALL]
+    # Python 3.14 gives a decorated function no __annotations__.
+    return tuple(name for name in inspect.signature(getattr(shadows, of)).parameters if name not in _OF_A_CALL)
 
 
 #: The arguments of a shadow and of a reflection that compose sets itself.
-_OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
+_OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info")
 
 #: The largest coordinate, far beyond any image. A whole number of JSON may be larger than every float.
 _MAX_COORDINATE = 1e9

@@ -662,6 +662,15 @@ def test_a_shadow_of_unknown_direction_lies_under_the_subject(shadow: Any) -> No
     )[1].subjects[0].shadow.tobytes()  # fmt: skip
 
 
+def test_the_arguments_of_a_shadow_are_known_without_annotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.14 gives a decorated function none."""
+    from pyharmony.composition._recipe import accepted
+
+    accepted.cache_clear()
+    monkeypatch.setattr(pyharmony.shadow, "__annotations__", {})
+    assert {"tip", "softness", "contact"} <= {*accepted("shadow")}
+
+
 def figure(height: int) -> np.ndarray:
     """Returns somebody of seven heads, [84, 40, 4], of whom so many rows are to be seen."""
     y, x = np.mgrid[:84, :40] + 0.5
