@@ -62,7 +62,7 @@ def place(
     if places[0].reason:
         console.warn(f"{background}: {places[0].reason}; this is the best place")
     verdict = told(places[0].usable, places[0].doubts, "composite at the best place")
-    if verdict.code == "not-usable":
+    if verdict:
         console.note(verdict)
     rows = [
         {
