@@ -191,8 +191,8 @@ struct Four<float> {
 // filter in registers, and then two pixels of one channel along the row. Filtered samples lie in
 // four arrays, pixel q in array q mod 4, so that neighbouring threads read neighbouring words
 // whatever the number of channels. Two of these rows alternate, with one barrier per row.
-// kChannels: that many, and everything that is read lies in the image, four samples at an aligned
-// address; or 0: any tile.
+// With kChannels above 0 there are so many channels, and all that is read lies in the image, four
+// samples at an aligned address; 0 is for any tile.
 template <typename T, int kHalf, int kChannels>
 __device__ __forceinline__ void filter_tile(const DownParams& p, const DownTile& tile,
                                             float* filtered) {
@@ -211,7 +211,8 @@ __device__ __forceinline__ void filter_tile(const DownParams& p, const DownTile&
     place[i] = (q & 3) * pitch + (q >> 2) * channels + c;
   }
   const T* const data = static_cast<const T*>(image.in.data) + tile.source;
-  const T* next = data + first_y * image.in.row_stride + first_x * channels + 4 * thread;
+  const T* next = data;
+  if (kInside) next += first_y * image.in.row_stride + first_x * channels + 4 * thread;
   const bool vector =
       image.aligned && sample[0] == first_x * channels + 4 * thread && sample[3] == sample[0] + 3;
   // Returns the samples of a row; rows are asked for in their order.
@@ -445,7 +446,8 @@ void downsample_usual(const DownParams& p, std::int64_t planes, cudaStream_t str
 
 constexpr int kMaskCols = 4, kMaskRows = 8;  // outputs of a thread along a row; rows of a block
 
-// Of the mask and of what is known, which may be told by the mask's zeros alone.
+// The arrays of a launch: those of the mask, and those of what is known. Without an array of the
+// latter, pixels are known where the mask is zero.
 struct MaskParams {
   ImageBatch in[2], out[2];
   bool vector[2];  // whether eight values of a row can be read at once
