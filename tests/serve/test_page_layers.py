@@ -213,13 +213,16 @@ def by_keys(visit: Visit) -> None:
 
 
 def by_mouse(visit: Visit) -> None:
-    box = visit.page.locator(".curve").bounding_box()
-
     def at(x: float, y: float) -> tuple[float, float]:
+        box = visit.page.locator(".curve").bounding_box()
         return box["x"] + x * box["width"], box["y"] + (1 - y) * box["height"]
 
+    visit.settled()
     visit.page.mouse.click(*at(0.6, 0.4))
     visit.page.wait_for_selector(".knot >> nth=2")
+    # A line of the panel that comes with the new match moves the square.
+    visit.settled()
+    visit.drawn()
     visit.drag(at(0.6, 0.4), at(0.5, 0.6), at(0.41, 0.69))
 
 
