@@ -127,7 +127,7 @@ def verdict_of(
 
 
 def mask_doubts(values: Float32, answers: int) -> tuple[Reason, ...]:
-    """Returns what speaks against a mask of probabilities, one of several answers to a prompt, before it is placed."""
+    """Returns what speaks against a mask of probabilities, one of several answers to a prompt, on its own."""
     return _doubts(_changes(mask_facts(values, answers), COMPOSED))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._calls import flag
-from ..errors import RunError
+from ..errors import Reason, RunError
 from ..runs._jobs.failures import Code, Words, as_failures, check_usable, reading, writing
 from ..runs._jobs.task import STREAM, check_output
 from ._console import Console
@@ -63,6 +63,12 @@ def check_verdict(console: Console, info: Any, output: str, options: Mapping[str
         check_usable(info, output, "--anyway")
     if info.verdict:
         console.note(info.verdict)
+
+
+def note_doubts(console: Console, doubts: Iterable[Reason]) -> None:
+    """Notes what speaks against a mask that was segmented."""
+    for doubt in doubts:
+        console.note(doubt)
 
 
 def check_stdout(console: Console, output: str, option: str = "-o") -> None:

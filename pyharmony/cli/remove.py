@@ -7,13 +7,13 @@ import time
 from typing import Annotated, Any
 
 from .._calls import QUALITY, REMOVE
-from ..errors import RunError
-from ..runs._jobs.failures import Code, as_failures, reading
+from ..errors import Reason, RunError
+from ..runs._jobs.failures import Code, as_failures, reading, with_codes
 from ..runs._jobs.prompts import prompted
 from ..runs._jobs.task import STREAM
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
-from ._images import check_images, read_image, report_written, write_image
+from ._images import check_images, note_doubts, read_image, report_written, write_image
 from ._options import converted, described_by
 
 
@@ -33,6 +33,7 @@ def remove(
     pixel exactly, JPEG with --quality original.
     """
     from .. import edits, io, segmentation
+    from ..segmentation.masks import doubts_of
 
     prompts: dict[str, Any] = {name: options[name] for name in ("points", "beside", "box", "lasso") if name in options}
     if ("mask" in options) == bool(prompts):
@@ -52,11 +53,17 @@ def remove(
         reading(f"--mask: {options['mask']}" if "mask" in options else image),
     ):
         mask = arguments.pop("mask", None)
+        doubts: tuple[Reason, ...] = ()
         if mask is None:
             masks = prompted(segmentation.Session(picture), prompts)
             if not len(masks):
                 raise RunError(f"{image}: {masks.reason}; nothing was written", Code.INPUT, "nothing_found")
+            doubts = doubts_of(masks)
             mask = masks[0].astype("float32") / 255  # no map of labels, however faint
         result, info = edits.remove(picture, mask, return_info=True, **arguments)
     write_image(result, output, overwrite, quality_value)
-    report_written(console, output, start, f"{info.share:.1%} of it filled, ", share=round(info.share, 5))
+    note_doubts(console, doubts)
+    report_written(
+        console, output, start, f"{info.share:.1%} of it filled, ", share=round(info.share, 5),
+        **with_codes("doubt", doubts),
+    )  # fmt: skip

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from .._calls import SEGMENT
 from ..errors import RunError
-from ..runs._jobs.failures import Code, as_failures, reading, with_code, writing
+from ..runs._jobs.failures import Code, as_failures, reading, with_code, with_codes, writing
 from ..runs._jobs.prompts import object_of, prompted
 from ..runs._jobs.task import STREAM, check_output
 from ._command import Overwrite, argument, option, switch
 from ._console import Console
-from ._images import check_stdout, numbered, output_name, read_image, write_image
+from ._images import check_stdout, note_doubts, numbered, output_name, read_image, write_image
 from ._options import described_by
 
 _NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside")
@@ -102,15 +102,19 @@ def _segmented(console: Console, picture: Any, segmenter: Any, options: dict[str
 def _report(
     console: Console, segments: Any, names: list[str], people: bool, every: bool, seconds: float
 ) -> None:  # fmt: skip
+    from ..segmentation.masks import doubts_of
+
     count = len(segments.scores)
     what = f"expected quality (IoU) {segments.scores[0]:.2f}"
     if people:
         what = f"{count} {'person' if count == 1 else 'people'}"
+    doubts = () if people else doubts_of(segments)
     paths_text = f"{output_name(names[0])} to {names[-1]}" if len(names) > 1 else output_name(names[0])
     console.note(f"wrote {paths_text}: {segments.method}, {what}, {seconds:.2f} s")
+    note_doubts(console, doubts)
     console.result(
         status="ok", method=segments.method, masks=_records(segments, names if every else ()),
-        **with_code(segments.reason), output=names[0], seconds=round(seconds, 3),
+        **with_code(segments.reason), **with_codes("doubt", doubts), output=names[0], seconds=round(seconds, 3),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from .._arrays import Box, Pixels
 from .._images.levels import levels_of_shares
 from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
+from .._verdict import mask_doubts
 from ..errors import Reason
 from ..io.shown import page, png
 from ._edges import Copies, at_full_size
@@ -18,7 +19,7 @@ from ._matting import alpha_within, soft_alpha
 from ._prompts import size_within
 from .layers import Layer, covered
 
-__all__ = ["Masks", "alpha_within", "layer_mask", "layers_of", "refined_layer", "rough_mask"]
+__all__ = ["Masks", "alpha_within", "doubts_of", "layer_mask", "layers_of", "refined_layer", "rough_mask"]
 
 
 #: The longer side of the images by which a notebook displays masks.
@@ -184,6 +185,11 @@ class Masks:
 def layers_of(masks: Masks) -> tuple[Layer, ...]:
     """Returns the layers of masks, in pixels of the masks' size."""
     return masks._layers
+
+
+def doubts_of(masks: Masks) -> tuple[Reason, ...]:
+    """Returns what speaks against the first mask of a prompt, with hints, the weightiest first."""
+    return mask_doubts(masks._layers[0].values, len(masks)) if len(masks) else ()
 
 
 def drawn_layers(masks: Masks) -> tuple[Layer, ...]:

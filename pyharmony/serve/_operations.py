@@ -145,9 +145,8 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .._images.sizes import fitted
-    from .._verdict import mask_doubts
     from ..io import Picture
-    from ..segmentation.masks import layers_of
+    from ..segmentation.masks import doubts_of
 
     session = desk.session(body.picture, body.preview, body.method)
     factor = desk.factor(body.picture) if body.preview else 1.0
@@ -177,7 +176,7 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
             if thumbs:
                 one |= {"thumb": thumbs[i], "area": segments.areas[i] / factor**2}
             masks.append(one)
-        doubts = mask_doubts(layers_of(segments)[0].values, len(segments)) if masks and not body.all_people else ()
+        doubts = () if body.all_people else doubts_of(segments)
         info = {"method": segments.method, **with_code(segments.reason), **with_codes("doubt", doubts)}
         # People are one mask together; of the masks of a prompt the first is the best.
         whole = saved(functools.reduce(np.maximum, drawn if body.all_people else drawn[:1])) if drawn else None

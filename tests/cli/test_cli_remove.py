@@ -39,6 +39,17 @@ def test_points_and_masks_name_the_same_thing(tmp_path: Path) -> None:
     assert (expected == photo)[info.mask == 0].all() and (expected != photo)[mask > 0].any(1).mean() > 0.9
 
 
+def test_a_doubtful_cut_out_is_noted(tmp_path: Path) -> None:
+    """A click on the sky may mean the sky, a cloud or the pier: `segment` and `remove` say so, and what helps."""
+    photo, mask = IMAGES / "pier.jpg", tmp_path / "mask.png"
+    for words in (["segment", "-o", str(mask), "--mask-only"], ["remove", "-o", str(tmp_path / "out.png")]):
+        words[1:1] = [str(photo), "--points", "100,200"]
+        result = CliRunner().invoke(app, words)
+        assert "\nparts of the cut-out are a guess; click the missing and the wrong parts too" in f"\n{result.stderr}"
+        record = json.loads(CliRunner().invoke(app, [*words, "--overwrite", "--json"]).stdout)
+        assert "vague-outline" in record["doubt_codes"] and len(record["doubts"]) == len(record["doubt_codes"])
+
+
 @pytest.mark.filterwarnings("ignore:.*filled from the rest:pyharmony.errors.PyHarmonyWarning")
 def test_other_prompts_say_it_too(tmp_path: Path) -> None:
     whole = np.asarray(Image.open(PHOTO))
