@@ -6,6 +6,7 @@ import json
 import os
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,7 +93,7 @@ def compose(
     if len(alternatives) < k - 1:
         console.note(f"{1 + len(alternatives)} of {k} places were found")
     _write_more(console, more, result, info, sheet, overwrite)
-    _tell(console, info, composer.names)
+    _tell(console, info, composer.names, arguments)
     records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
     report_written(
         console, output, start, subjects=records, alternatives=alternatives, others=alternatives, **more,
@@ -192,7 +193,7 @@ def _write_more(
         console.note(f"wrote {path}")
 
 
-def _tell(console: Console, info: Any, names: list[str]) -> None:
+def _tell(console: Console, info: Any, names: list[str], arguments: dict[str, Any]) -> None:
     """Tells where each subject is, and the options that place it there again; names: those of their photos."""
     for one, number, entry in zip(info.subjects, info.recipe["order"], info.recipe["subjects"], strict=True):
         console.detail(f"{names[number]}: {_scores_line(one)}")
@@ -200,8 +201,15 @@ def _tell(console: Console, info: Any, names: list[str]) -> None:
             console.note(f"{names[number]} is outside the image")
             continue
         x, y, wide, high = one.box
-        behind = one.placement.behind if one.placement else ()
+        behind = one.placement.behind if one.placement else _behind_of(arguments.get("behind"), number)
         console.note(f"{wide} x {high} at {x},{y}, by {position_flags(one, entry['size'], behind)}")
+
+
+def _behind_of(value: Any, number: int) -> Sequence[int]:
+    """Returns the people in front of a subject by its number, of what was passed for it alone or for all of them."""
+    if not isinstance(value, str | None) and any(not isinstance(one, int) for one in value):
+        value = value[number]
+    return () if isinstance(value, str | None) else value
 
 
 def _flag_of(name: str, value: Any) -> str:

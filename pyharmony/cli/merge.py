@@ -37,7 +37,8 @@ def merge(
 
     The photos are aligned, and people who are missing in the base are added from the others. The base is the photo that
     the others fit best, or that of --base. OUT has its depth, colour profile and metadata. A merged photo that is
-    probably not usable is not written, unless with --anyway.
+    probably not usable, or to which no other photo adds anything as none shows the scene of the base, is not written,
+    unless with --anyway.
     """
     import pyharmony
     from pyharmony.io.provenance import composite_over
@@ -62,6 +63,10 @@ def merge(
         number: Any = base if base == _AUTO else photos.index(base)
         arguments = MERGE_FILE.arguments(options)
         result, info = pyharmony.merge(pictures, base=number, people=masks, return_info=True, **arguments)
+    code = info.reason.code
+    if code == "no-common-place" and not options.get("anyway"):
+        text = f"{output}: not written, as {info.reason}, {photos[info.base]}; --anyway writes a copy of that"
+        raise RunError(text, Code.INPUT, "refused", code)
     check_verdict(console, info, output, options)
     sources = [
         source

@@ -339,7 +339,8 @@ def test_the_corners_of_the_photo_are_moved() -> None:
 def test_it_takes_every_option_of_the_function() -> None:
     Image.fromarray(np.zeros((90, 130), np.uint8)).save("person.png")
     options = ("--people", "person.png", "--behind", "0", "--strength", "0.5", "--shadow-tint", "1,1,1.2")
-    report_of("subject.png", "scene.png", "-o", "out.png", "--at", "30,20", *options, "--keep-gps", "--no-flip")
+    words = ("subject.png", "scene.png", "-o", "out.png", "--at", "30,20", *options, "--keep-gps", "--no-flip")
+    assert "by --at 30,20 --scale 1 --behind 0" in call(*words).stderr
     expected = pyharmony.compose(
         "subject.png", "scene.png", at=(30, 20), people=["person.png"], behind=[0], strength=0.5,
         shadow={"tint": (1, 1, 1.2)}, keep_gps=True,
@@ -469,7 +470,11 @@ def test_photographs_that_are_aligned_already_may_stay_so(tmp_path: Path) -> Non
 
 def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
     first, _ = group(tmp_path)
-    result = merge("a.png", "scene.png", "-o", "o.png")
+    refused = merge("a.png", "scene.png", "-o", "o.png", "--json", code=3)
+    error = json.loads(refused.stdout)["error"]
+    ends = "not written, as no other photo shows the scene of the base, a.png; --anyway writes a copy of that"
+    assert (error["message"], error["code"]) == (f"o.png: {ends}", "no-common-place") and not Path("o.png").exists()
+    result = merge("a.png", "scene.png", "-o", "o.png", "--anyway")
     assert "scene.png was left out: it does not show the scene of a.png, " in result.stderr
     assert np.array_equal(pixels("o.png"), first) and io.read("o.png").xmp is None
 
