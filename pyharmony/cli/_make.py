@@ -106,10 +106,10 @@ def _report(task: Task, record: Mapping[str, Any]) -> str:
         why = f": {task.words.reason(figures['reason'])}" if figures["reason"] else ""
         hint = f", confidence {figures['confidence']:.2g}; --no-guard applies it" if figures["held_back"] else ""
         return f"; unchanged{why}{hint}"
-    sentence = f"; changed by {figures['change']:.2g} of 255, confidence {figures['confidence']:.2g}"
+    change = f"; changed by {figures['change']:.2g} of 255"
     if figures["held_back"]:
-        return f"{sentence}; reduced by the guard; --no-guard applies all of it, {figures['asked']:.2g} of 255"
-    return sentence + (f": {figures['reason']}" if figures["reason"] else "")
+        return f"{change}, reduced by the guard from {figures['asked']:.2g}; --no-guard applies all of it"
+    return f"{change}, confidence {figures['confidence']:.2g}" + (f": {figures['reason']}" if figures["reason"] else "")
 
 
 def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> None:

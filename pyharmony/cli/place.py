@@ -18,9 +18,14 @@ _TEXTS = {"no-mask": "not given, and SUBJECT has no transparency"}
 _HINTS = {"no-mask": "`pyharmony segment` writes one with transparency, pass it as SUBJECT"}
 
 
+def _corner(one: Any, size: Sequence[int]) -> list[float]:
+    """Returns the position (x, y) of the top-left pixel of a placed photo of a size (w, h), as `compose` takes it."""
+    return [round(v - (n * one.scale - 1) / 2, 1) + 0.0 for v, n in zip((one.x, one.y), size, strict=True)]
+
+
 def position_flags(one: Any, size: Sequence[int], behind: Sequence[int]) -> str:
     """Returns the options of `compose` for a position of a subject whose photo has a size (w, h)."""
-    at = ",".join(f"{round(v - (n * one.scale - 1) / 2, 1) + 0.0:g}" for v, n in zip((one.x, one.y), size, strict=True))
+    at = ",".join(f"{v:g}" for v in _corner(one, size))
     flags = f"--at {at} --scale {one.scale:.5g}" + (f" --angle {one.angle:.4g}" if one.angle else "")
     return flags + (" --flip" if one.flip else "") + (f" --behind {','.join(map(str, behind))}" if behind else "")
 
@@ -64,8 +69,10 @@ def place(
     verdict = told(places[0].usable, places[0].doubts, "composite at the best place")
     if verdict:
         console.note(verdict)
+    size = own.pixels.shape[1::-1]
     rows = [
         {
+            "at": _corner(one, size),
             "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
             "flip": one.flip, "z": one.z, "behind": list(one.behind), "score": one.score, "terms": dict(one.terms),
             "box": [round(v, 1) for v in one.box], **with_code(one.reason),
@@ -75,7 +82,7 @@ def place(
     ]  # fmt: skip
     for i, one in enumerate(places, 1):
         x, y, wide, high = one.box
-        flags = position_flags(one, own.pixels.shape[1::-1], one.behind)
+        flags = position_flags(one, size, one.behind)
         console.report(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, by {flags}")
     if len(places) < (count := options.get("k", 1)):
         console.note(f"{len(places)} of {count} places were found")

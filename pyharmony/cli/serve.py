@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -102,6 +103,11 @@ def serve(
     try:
         with reading(f"--host {host} --port {port}", Code.UNEXPECTED, "cannot be listened on: "):
             run(settings, started)
+    except RunError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+            hint = "another program listens there, as a service that was started before; --port 0 takes a free one"
+            raise RunError(f"{error}; {hint}", error.exit_code, error.kind) from error
+        raise
     except RuntimeError as error:
         raise RunError(str(error), Code.UNEXPECTED, "not_started") from error
     finally:

@@ -74,6 +74,7 @@ def test_the_options_that_it_tells_put_the_subject_there() -> None:
     places = report_of(*words)["places"]
     lines = [line for line in call(*words).stdout.splitlines() if ", by --at " in line]
     for line, place in zip(lines, places, strict=True):
+        assert f" by --at {place['at'][0]:g},{place['at'][1]:g} --scale" in line
         options = ("-o", "there.png", "--overwrite", "--anyway", *line.partition(", by ")[2].split())
         composed = composed_by("subject.png", "scene.png", *options)["subjects"][0]
         there, expected = ([one[key] for key in ("x", "y", "angle", "flip")] for one in (composed, place))

@@ -3007,7 +3007,7 @@ def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
         assert TOKEN not in result.output + result.stderr
     with socket.create_server(("127.0.0.1", 0)) as listener:
         result = CliRunner().invoke(app, ["--port", str(listener.getsockname()[1])])
-        assert result.exit_code == 1 and "cannot be listened on: address already in use" in result.stderr
+        assert result.exit_code == 1 and "address already in use; another program listens there" in result.stderr
 
 
 def test_the_service_is_loaded_by_nobody_else() -> None:

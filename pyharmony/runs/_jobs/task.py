@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from ... import _shipped
 from ..._calls import BLEND, EDIT, FLAGS, HINTS, Call, Name, Style, harmonize_methods, on_or_off
 from ..._calls.batches import OF_ALL
 from ..._warnings import warn
@@ -189,9 +190,11 @@ class Task:
             "hold-base": f"{base} with a {weight} near 1 clips less, and images of floats are not clipped",
             "hold-colours": f"a larger {weight} clips less, and images of floats are not clipped",
         }
+        if self.kind.harmonizes and "network" in self.values:
+            names["method"] = option("network")
         if self.style.flags:
             hints["too-many-pixels"] = f"{option('max_pixels')} allows more"
-        return Words(names | {name: option(name) for name in self.kind.by_name}, files, texts, hints)
+        return Words({name: option(name) for name in self.kind.by_name} | names, files, texts, hints)
 
 
 def task_of(
@@ -240,6 +243,7 @@ def task_of(
             both = f"{style.option('network')} and {style.option('method')}"
             raise RunError(f"{both} exclude each other", Code.USAGE)
         arguments["method"] = mode = values.get("network", mode)
+        _check_network(values, style)
         files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
     if "dst_valid" in arguments:
         files["dst_valid"] = arguments.pop("dst_valid")
@@ -282,6 +286,17 @@ def task_of(
         style=style,
         values=original,
     )
+
+
+def _check_network(values: Mapping[str, Any], style: Style) -> None:
+    """Refuses the weights of a network that are neither a file nor come with pyharmony."""
+    network = values.get("network")
+    names = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
+    if network is not None and network not in names and not os.path.exists(network):
+        expected = f"expected the path of weights, or the name of those that come with pyharmony: {', '.join(names)}"
+        raise RunError(
+            f"{style.option('network')}: {network}: there is no such file; {expected}", Code.WEIGHTS, "WeightsError"
+        )
 
 
 #: The options of `pyharmony.harmonize` that a blend accepts with `harmonize`.
