@@ -150,11 +150,12 @@ def _conclude(console: Console, report: Report, seconds: float) -> None:
         console.error(RunError(f"{error['name']}: {error['message']}", Code.SOME_FAILED, error["kind"], hint=remedy))
     console.result(
         status="some failed" if counts["failed"] else "ok", counts=counts, changed=report.changed,
-        errors=report.errors, results=str(report.results), seconds=round(seconds, 3),
+        earlier=report.earlier, errors=report.errors, results=str(report.results), seconds=round(seconds, 3),
     )  # fmt: skip
     text = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "done")
+    before = f", {report.earlier:,} of them by an earlier run" if report.earlier else ""
     again = f", {report.changed:,} of them again, as their files or outputs had changed" if report.changed else ""
-    console.note(f"{text}{again}, {seconds:.1f} s; {report.results} lists them")
+    console.note(f"{text}{before}{again}, {seconds:.1f} s; {report.results} lists them")
     if counts["failed"]:
         text = f"{counts['failed']:,} of {sum(counts.values()):,} images failed; {report.errors_list} lists them"
         raise RunError(text, Code.SOME_FAILED)

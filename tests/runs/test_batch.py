@@ -292,7 +292,7 @@ def test_what_has_changed_is_computed_again_and_what_is_new_is_added(photos: Pat
     write(photos / "images/a/8.png", photo(8))
     write(photos / "masks/a/8.png", mask())
     report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
-    assert ended(report, done=7) and report.changed == 1
+    assert ended(report, done=7) and report.changed == 1 and report.earlier == 5
     expected = ph.harmonize(photo(40), mask(), method="reinhard")
     np.testing.assert_array_equal(load(tmp_path / "out/a/0.png"), expected)
 

@@ -73,6 +73,7 @@ class Report:
         errors_list: the path of the list of all errors, which exists if there are any.
         changed: the items that were done in an earlier run and are computed again, as their files or options had
             changed, or an output was gone or cut.
+        earlier: the number of items that an earlier run did, which stay as they are.
     """
 
     counts: dict[str, int]
@@ -80,6 +81,7 @@ class Report:
     results: Path
     errors_list: Path
     changed: int
+    earlier: int
 
 
 @_checks.kinds
@@ -215,6 +217,7 @@ def run(
         begun.forget()
         _sweep(ledger, settings)
         ledger.reopen(failed=retry_failed)
+        earlier = ledger.counts()["done"]
         try:
             if per_shard is None:
                 _work(ledger, settings, engine, jobs, on_exist, progress)
@@ -235,7 +238,7 @@ def run(
     finally:
         ledger.close()
     del counts["running"]
-    return Report(counts, errors, table, errors_list, changed)
+    return Report(counts, errors, table, errors_list, changed, earlier)
 
 
 @contextlib.contextmanager
