@@ -1054,6 +1054,10 @@ def test_the_method_that_cuts_out_is_chosen_and_repeated(
         Path("below-pyharmony.png").unlink()
         exec(compile(code, "copied", "exec"), {})  # noqa: S102
         assert np.array_equal(np.asarray(Image.open("below-pyharmony.png")), pixels)
+        # Another step may change the picture.
+        visit.click("[data-to=match]")
+        visit.click("[data-to=save]")
+        assert page.is_hidden("#code")
 
 
 @pytest.mark.slow

@@ -81,6 +81,7 @@ export function writeAddress(way, step, isNew = false) {
 export function showStep(way, step) {
   const isShown = !$(`t-${step}`).closest("section")?.hidden;
   showSection(step);
+  if (!isShown) $("code").hidden = true;
   for (const one of all("[data-to]")) {
     if (one.dataset.to === step) one.setAttribute("aria-current", "step");
     else one.removeAttribute("aria-current");

@@ -143,7 +143,7 @@ export function thumbnailOf(photo, alpha) {
 /** The styles of a cut-out: over its dimmed photo, on squares, or on white. */
 /** @typedef {"photo" | "checks" | "white"} Backdrop */
 
-/** Returns a layer over a photo that shows the cut-out of an alpha, with its outline. */
+/** Returns a layer over a photo that shows the cut-out of an alpha, its outline where the photo is seen. */
 /** @type {(alpha: HTMLCanvasElement, backdrop: Backdrop) => HTMLCanvasElement} */
 export function backdropOf(alpha, backdrop) {
   const outside = veilOf(alpha, { photo: "rgb(16 20 18 / 66%)", checks: "#fff", white: "#fff" }[backdrop]);
@@ -156,8 +156,10 @@ export function backdropOf(alpha, backdrop) {
       for (let x = first; x < outside.width; x += 2 * SQUARE) context.fillRect(x, y, SQUARE, SQUARE);
     }
   }
-  context.globalCompositeOperation = "source-over";
-  context.drawImage(outlineOf(alpha), 0, 0);
+  if (backdrop === "photo") {
+    context.globalCompositeOperation = "source-over";
+    context.drawImage(outlineOf(alpha), 0, 0);
+  }
   return outside;
 }
 
