@@ -176,6 +176,8 @@ COMPOSE = Call(
     items={"subject": True, "background": True, "mask": False},
     options=(
         Option("points", POINTS, "A click on the subject, or several.", each="points", on_page="stage"),
+        Option("beside", POINTS, "A click on what does not belong to the subject, or several.", each="beside",
+               on_page="stage"),
         Option("box", RECTANGLE, "A rectangle around the subject.", each="boxes", on_page="stage"),
         Option("mask", IMAGE, "The mask of the subject, of its photo's size.", "its alpha, or segmented",
                each="masks", on_page="load-mask"),

@@ -45,7 +45,7 @@ class Scene(NamedTuple):
 #: From a street after sunset to a low sun, at a place that is estimated, and from a meadow to a pier at dusk.
 SCENES = (
     Scene("hat", "roofs", {
-        "points": (260, 420), "adjust": {"exposure": -0.4, "temperature": 35, "saturation": 1.1},
+        "points": (260, 420), "beside": (188, 285), "adjust": {"exposure": -0.4, "temperature": 35, "saturation": 1.1},
     }),
     Scene("coat", "pier", {
         "points": (128, 160), "at": (190, 20), "scale": 0.88, "angle": 0,

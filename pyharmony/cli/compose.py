@@ -58,11 +58,11 @@ def compose(
 
     Each subject is segmented, placed among the people of BACKGROUND at their size, matched in light, sharpness and
     grain, and gets a shadow if the ground under it is visible. Options that you omit are estimated. With several
-    subjects, give --points, --box and --mask once for each, in their order; --at, --scale, --angle, --flip, --behind,
-    --opacity, --mode and corrections such as --adjust-exposure once for each or once for all. With -k, OUT shows the
-    best place, OUT-2 the next, and so on. OUT has the depth, colour profile and metadata of BACKGROUND, which also mark
-    it as a composite and name its source files. A composite that is probably not usable is not written, unless with
-    --anyway.
+    subjects, give --points, --beside, --box and --mask once for each, in their order; --at, --scale, --angle, --flip,
+    --behind, --opacity, --mode and corrections such as --adjust-exposure once for each or once for all. With -k, OUT
+    shows the best place, OUT-2 the next, and so on. OUT has the depth, colour profile and metadata of BACKGROUND, which
+    also mark it as a composite and name its source files. A composite that is probably not usable is not written,
+    unless with --anyway.
     """
     *subjects, background = photos
     if not subjects:

@@ -237,6 +237,7 @@ def compose(
     background: ImageLike,
     *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
+    beside: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None,
     masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto",
@@ -287,6 +288,7 @@ def compose(
             file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
         points: a click (x, y) on the subject, or several [(x, y), …]. Without points, box and mask a large, sharp
             person apart from others is selected, or else the object in the middle.
+        beside: a click (x, y) on what does not belong to the subject, or several; with points, a box or a mask.
         boxes: a rectangle (x, y, width, height) around the subject.
         masks: a mask of the subject, of its photo's size.
         segment: a method of `pyharmony.segment`, for prompts and, if it can, for detecting people.
@@ -368,6 +370,7 @@ def compose(
         _checks.whole(side, "side", low=16)
     each: dict[str, Any] = {
         "points": points,
+        "beside": beside,
         "box": boxes,
         "mask": masks,
         "at": at,

@@ -28,7 +28,7 @@ from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mas
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
 from ..segmentation.subjects import people_in
 from ._recipe import encoded, of_layers, quantized
-from .subjects import Names, Subject
+from .subjects import Names, Subject, clicks_of
 from .warping import homography, mapped
 
 #: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
@@ -215,7 +215,7 @@ def cut_out(photo: Photo, subject: Subject, method: str | Method, name: Names) -
     if subject.box is not None:
         left, top, right, bottom = _checks.checked_box(subject.box, name("box"), photo.size)
         prompts["box"] = left, top, right - left, bottom - top
-    if subject.mask is not None and not prompts:
+    if subject.mask is not None and not prompts and subject.beside is None:
         mask = without_faint(mask_levels(subject.mask, height, width, name("mask")), name("mask"))
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
             raise MaskError(f"{name('mask')}: empty where the alpha of the photo is above 0, expected them to overlap")
@@ -226,13 +226,16 @@ def cut_out(photo: Photo, subject: Subject, method: str | Method, name: Names) -
         warn_of_opaque(name.photo)
     session = photo.session(method)
     if prompts or subject.mask is not None:
-        points: Any = prompts.get("points")
-        if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
-            points = [points]
+        on, beside = ([] if each is None else clicks_of(each) for each in (subject.points, subject.beside))
+        labels = [1] * len(on) + [0] * len(beside)
         try:
-            masks = session.segment(points=points, box=prompts.get("box"), mask=subject.mask)
+            masks = session.segment(
+                points=[*on, *beside] or None, labels=labels or None, box=prompts.get("box"), mask=subject.mask
+            )
         except PyHarmonyError as error:
-            raise error.within(name.owner, name.plurals.get(error.argument or "")) from None
+            clicks = {f"points[{len(on) + i}]": f"beside[{i}]" for i in range(len(beside))}
+            renamed = {**name.plurals, **clicks}.get(error.argument or "")
+            raise error.within(name.owner, renamed) from None
         if not len(masks):
             raise ArgumentError.because(f"{name('points')}: ", masks.reason)
         return _cut_by_prompts(photo, session, masks)

@@ -37,6 +37,7 @@ class Subject(_reprs.Line):
     Attributes:
         photo: the photo with the subject, of any kind that `compose` accepts.
         points: a click (x, y) on the subject, or several [(x, y), …].
+        beside: a click (x, y) on what does not belong to the subject, or several; with points, a box or a mask.
         box: a rectangle (x, y, width, height) around the subject.
         mask: a mask of the subject, of its photo's size.
         at: 'auto', the best placement; or (x, y), the position of the first pixel of the photo in the background before
@@ -69,6 +70,7 @@ class Subject(_reprs.Line):
     photo: ImageLike
     _: KW_ONLY
     points: Position | Sequence[Position] | None = None
+    beside: Position | Sequence[Position] | None = None
     box: Rectangle | None = None
     mask: MaskLike | None = None
     at: Spot = "auto"
@@ -89,8 +91,11 @@ class Subject(_reprs.Line):
             raise ArgumentError(f"angle: {self.angle!r}, expected 'auto' or -180 to 180 degrees")
         _check_position(self.at)
         _check_behind(self.behind)
-        if self.points is not None:
-            _check_points(self.points)
+        for name in ("points", "beside"):
+            if getattr(self, name) is not None:
+                _check_points(getattr(self, name), name)
+        if self.beside is not None and self.points is None and self.box is None and self.mask is None:
+            raise ArgumentError("beside: without points, a box or a mask, expected one of them")
         if self.box is not None:
             _checks.checked_box(self.box, "box")
         object.__setattr__(self, "adjust", adjustment(self.adjust))
@@ -227,22 +232,27 @@ def _check_behind(behind: Any) -> None:
         raise ArgumentError(f"behind: {behind!r}, expected 'auto' or a list of numbers of people")
 
 
-def _check_points(points: Any) -> None:
+def clicks_of(points: Any) -> list[Any]:
+    """Returns one point, or several, as a list."""
+    return [points] if len(points) == 2 and all(np.isscalar(v) for v in points) else list(points)
+
+
+def _check_points(points: Any, name: str) -> None:
     accepts = "expected (x, y) in pixels, or a list of them"
     try:
-        every = _checks.several(points, "points", accepts)
+        every = _checks.several(points, name, accepts)
     except DTypeError:
-        raise ArgumentError(f"points: {points!r}, {accepts}") from None
+        raise ArgumentError(f"{name}: {points!r}, {accepts}") from None
     if not every:
-        raise ArgumentError(f"points: empty, {accepts}")
+        raise ArgumentError(f"{name}: empty, {accepts}")
     for point in [every] if np.isscalar(every[0]) else every:
-        pair = _checks.two_numbers(point, "points", accepts)
+        pair = _checks.two_numbers(point, name, accepts)
         try:
             is_finite = all(math.isfinite(v) for v in pair)
         except OverflowError:
             is_finite = False
         if not is_finite:
-            raise ArgumentError(f"points: {points!r}, {accepts}, finite")
+            raise ArgumentError(f"{name}: {points!r}, {accepts}, finite")
 
 
 def _check_position(at: Any) -> None:

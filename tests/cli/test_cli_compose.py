@@ -54,7 +54,7 @@ def test_it_makes_what_the_function_makes() -> None:
     assert Image.open("out.png").info["dpi"][0] == pytest.approx(300, abs=1)
     masked = report_of("opaque.png", "scene.png", "-o", "masked.png", *PASTE_OPTIONS, "--mask", "mask.png")
     assert masked["status"] == "ok" and tuple(pixels("masked.png")[45, 50]) == (200, 120, 40)
-    for options in (("--points", "20,25"), ("--box", "8,8,24,34")):
+    for options in (("--points", "20,25"), ("--points", "20,25", "--beside", "2,2"), ("--box", "8,8,24,34")):
         report_of("opaque.png", "scene.png", "-o", "clicked.png", *PASTE_OPTIONS, *options, "--overwrite")
         assert tuple(pixels("clicked.png")[45, 50]) == (200, 120, 40)
 

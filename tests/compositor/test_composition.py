@@ -8,6 +8,7 @@ import hashlib
 import io as files
 import json
 import math
+import re
 import tracemalloc
 import types
 import warnings
@@ -1515,6 +1516,31 @@ def test_memory_of_a_recipe_follows_its_picture_and_not_its_layers(layered: tupl
     large = {"box": [0, 0, 1, 1], "values": {"size": [1024, 1024], "box": [0, 0, 0, 0], "png": ""}}
     mask["layers"] = [*mask["layers"], *[large] * 63]
     assert peak_of(lambda: pyharmony.compose(photo, ground(), recipe=recipe)) < 64 << 20
+
+
+def test_a_click_beside_says_what_does_not_belong_to_it() -> None:
+    photo = np.asarray(Image.open(IMAGES / "hat.jpg"))
+    options = {"at": (0, 0), "return_info": True, **PASTE_OPTIONS}
+    below = np.full(photo.shape, 128, np.uint8)
+    for beside in ((188, 285), [(188, 285), (40, 40)], np.array([(188, 285)])):
+        _, info = pyharmony.compose(photo, below, points=(260, 420), beside=beside, **options)
+        clicks = [(260, 420), *np.reshape(beside, (-1, 2)).tolist()]
+        masks = pyharmony.segment(photo, points=clicks, labels=[1] + [0] * (len(clicks) - 1))
+        assert info.subjects[0].mask_score == pytest.approx(masks.scores[0])
+        assert info.subjects[0].mask[285, 188] < 30
+    _, info = pyharmony.compose(photo, below, points=(260, 420), **options)
+    assert info.subjects[0].mask[285, 188] > 100
+    rough = np.zeros(photo.shape[:2], np.uint8)
+    rough[300:, 200:] = 255
+    _, info = pyharmony.compose(photo, below, masks=rough, beside=(188, 285), **options)
+    assert info.subjects[0].mask_score is not None
+    for wrong, message in (
+        ({"beside": (188, 285)}, "beside: without points, a box or a mask, expected one of them"),
+        ({"points": (260, 420), "beside": []}, "beside: empty, expected (x, y) in pixels, or a list of them"),
+        ({"points": (260, 420), "beside": (9999, 1)}, "beside[0]: (9999, 1) is outside of the image"),
+    ):
+        with pytest.raises(ArgumentError, match=re.escape(message)):
+            pyharmony.compose(photo, below, **wrong, **options)
 
 
 def test_a_click_or_a_box_says_who_is_meant() -> None:

@@ -85,7 +85,8 @@ def test_the_description_is_that_of_the_function(name: str) -> None:
         options = [option for option in options if option.argument or option.name in (*parameters, "model")]
     described = {option.each or option.name: option for option in options}
     beyond = IN_PYTHON.get(name, OF_A_RUN)
-    assert set(parameters) - beyond == set(described) - beyond - {"beside", "scribble_beside", "lasso_beside", "model"}
+    of_interfaces = {"beside", "scribble_beside", "lasso_beside", "model"} - set(parameters)
+    assert set(parameters) - beyond == set(described) - beyond - of_interfaces
     for argument, option in described.items():
         if argument in parameters and parameters[argument].default is not inspect.Parameter.empty:
             default = parameters[argument].default
