@@ -135,6 +135,10 @@ def blends() -> Iterator[tuple[str, Callable[[], Any]]]:
     whole = on_device(np.ones((64, 64), np.float32))
     free = {"preserve_background": False}
     yield "ops.gaussian_poisson, rectangle", lambda: ops.gaussian_poisson(src, dst, whole, base, **free)
+    part = on_device(np.pad(np.ones((40, 40), np.float32), 12))
+    yield "ops.poisson", lambda: ops.poisson(src, dst, part)
+    affine = on_device(np.eye(3, 4, dtype=np.float32))
+    yield "ops.color_grid", lambda: ops.color_grid(src, part, affine=affine)
     large, ground = (on_device(rng.integers(0, 256, (128, 128, 3), np.uint8)) for _ in range(2))
     mask = on_device(np.pad(np.full((100, 100), 255, np.uint8), 14))
     yield "blend.gaussian_poisson, 128 x 128", lambda: blend.gaussian_poisson(large, ground, mask, **free)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -168,9 +169,33 @@ class DeviceArray:
         return kernels().ArrayView(self.pointer, dtype, self.shape, self.strides, writable)
 
 
+class _ThisThread(threading.local):
+    """What this thread has of its own: the `_images.programs.Recorder` of its call, if there is one."""
+
+    recorder: Any = None
+
+
+_this_thread = _ThisThread()
+
+
+def recorder() -> Any:
+    """Returns what records the call of this thread; None: nothing does."""
+    return _this_thread.recorder
+
+
+@contextmanager
+def recording(by: Any) -> Iterator[None]:
+    """Puts what records a call in place of the module of the CUDA kernels, in this thread."""
+    _this_thread.recorder = by
+    try:
+        yield
+    finally:
+        _this_thread.recorder = None
+
+
 def kernels() -> Any:
     """Returns the module of the CUDA kernels."""
-    module = _native.device_module()
+    module = _this_thread.recorder or _native.device_module()
     if module is None:
         raise DeviceError(f"CUDA cannot be used: {_native.cuda_status()}")
     return module
@@ -191,6 +216,11 @@ def is_device_array(x: Any) -> bool:
 def is_cupy(x: Any) -> bool:
     kind = getattr(sys.modules.get("cupy"), "ndarray", None)
     return kind is not None and isinstance(x, kind)
+
+
+def kind_of(x: Any) -> str:
+    """Returns the kind of a `Place` of an array on a device."""
+    return "torch" if is_torch(x) else "cupy" if is_cupy(x) else "other"
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -432,7 +462,10 @@ class Place:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
         """Returns an uninitialised array of the caller's kind, and its DeviceArray."""
-        return self._with_room(lambda: self._empty(shape, dtype))
+        out, array = self._with_room(lambda: self._empty(shape, dtype))
+        if (by := _this_thread.recorder) is not None:
+            by.allocated(array)
+        return out, array
 
     def result(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
         """Returns what `empty` does, for the result of a call.
@@ -441,7 +474,10 @@ class Place:
             DeviceError: the stream is being captured, and the memory would be the graph's, not the caller's.
         """
         self._refuse_captured("the result")
-        return self.empty(shape, dtype)
+        out, array = self.empty(shape, dtype)
+        if (by := _this_thread.recorder) is not None:
+            by.returned(array)
+        return out, array
 
     def _refuse_captured(self, what: str) -> None:
         # Memory of an allocator of CUDA's that is captured is a node of the graph: the address holds between the node
@@ -595,8 +631,7 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         where = described[name].device
         if where != at.device:
             raise DeviceError(f"{name}: on cuda:{where}, but {first} is on cuda:{at.device}; move one of them")
-    kind = "torch" if is_torch(x) else "cupy" if is_cupy(x) else "other"
-    place = Place(kind, at.device, at.stream, required=True, stream_owner=at.stream_owner)
+    place = Place(kind_of(x), at.device, at.stream, required=True, stream_owner=at.stream_owner)
     place._described = {id(there[name]): (there[name], one) for name, one in described.items()}
     return place
 

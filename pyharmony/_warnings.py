@@ -20,6 +20,22 @@ _OWNER: ContextVar[str] = ContextVar("owner", default="")
 _SUPPRESSED_KINDS: ContextVar[tuple[type[Warning], ...]] = ContextVar("quiet", default=())
 
 
+#: A list that gets an item for each warning, suppressed or not; None: nobody counts.
+_COUNTED: ContextVar[list[None] | None] = ContextVar("counted", default=None)
+
+
+@contextmanager
+def counted() -> Iterator[list[None]]:
+    """Yields a list that gets an item for each of the package's warnings in this thread, suppressed or not."""
+    token = _COUNTED.set([])
+    try:
+        counts = _COUNTED.get()
+        assert counts is not None  # noqa: S101  # it was set above
+        yield counts
+    finally:
+        _COUNTED.reset(token)
+
+
 @contextmanager
 def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
     """Suppresses the package's warnings of a kind, in this thread.
@@ -56,6 +72,8 @@ def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning
 
     Returns whether it warned: `quiet` may suppress it.
     """
+    if (counts := _COUNTED.get()) is not None:
+        counts.append(None)
     if is_quiet(kind if isinstance(warning, str) else type(warning)):
         return False
     owner = _OWNER.get()

@@ -90,11 +90,18 @@ std::unique_ptr<ArrayView, Drop> make_view(std::uintptr_t pointer, const std::st
   return held(view);
 }
 
+void move_view(ArrayView& view, std::uintptr_t pointer) {
+  if (array_view_observer != nullptr) array_view_observer(view, false);
+  view.data = reinterpret_cast<void*>(pointer);
+  if (array_view_observer != nullptr) array_view_observer(view, true);
+}
+
 }  // namespace
 
 void bind_array_view(py::module_& m) {
   py::class_<ArrayView, std::unique_ptr<ArrayView, Drop>>(m, "ArrayView", py::module_local())
       .def(py::init(&make_view), "pointer"_a, "dtype"_a, "shape"_a, "strides"_a, "writable"_a)
+      .def("move", &move_view, "pointer"_a)
       .def_static("of", &view_of, py::arg("array").noconvert(), "writable"_a,
                   py::keep_alive<0, 1>());
 }

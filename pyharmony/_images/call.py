@@ -44,6 +44,7 @@ from .device import DeviceFrame, has_alpha
 from .frame import Frame, Infos, StepFrame, as_images, at_of_items, scale_of
 from .kinds import as_out, in_float32, in_kind_of, is_file, picture_of, warn_of_gradients
 from .places import PLACES
+from .programs import repeated
 
 #: The src of a call that edits one image: that image is dst, and is called image in messages.
 DST_AS_SRC = object()
@@ -500,6 +501,12 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         **own: Any,
     ) -> Any:
         shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid, True, keep_alpha, wrap)
+        if return_info is False and device is dst_valid is None and _cuda.is_device_array(dst):
+            images = {"src": src, "dst": dst, "mask": mask, "out": out, "at": at, "scale": scale}
+            settings = {"decontaminate": decontaminate, "keep_alpha": keep_alpha, "wrap": wrap, "keep_gps": keep_gps}
+            call = functools.partial(Call, function.__name__, src, dst, mask, at, scale, *shared)
+            arguments = {**images, **settings, "errors": errors, **own}
+            return repeated(function.__name__, arguments, lambda: function(call(), **own))
         return function(Call(function.__name__, src, dst, mask, at, scale, *shared), **own)
 
     return _with_own(public, function)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks, _cuda
+from .. import _arrays, _checks, _cuda, _native
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, MaskError
@@ -201,7 +201,7 @@ class _Tables:
     def of(self, place: Place, width: int, eq: DeviceEquation) -> tuple[tuple[int, int], int, Any]:
         """Returns the memory of the tables, the number of slow columns, and what keeps the memory."""
         native = place.module
-        key = (id(native), place.device, width, eq.weight, eq.w0, eq.w1)
+        key = (id(_native.device_module()), place.device, width, eq.weight, eq.w0, eq.w1)
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
@@ -226,6 +226,8 @@ class _Tables:
     @staticmethod
     def used(place: Place, memory: Any) -> None:
         """Keeps memory from being freed before the work of the stream so far; another call may drop its tables."""
+        if (by := _cuda.recorder()) is not None:
+            by.kept.append(memory)
         if hasattr(memory, "used_on") and not place.module.is_capturing(place.stream, place.device):
             memory.used_on(place.stream)
 

@@ -343,7 +343,7 @@ def _solve_at(
         return NotImplemented
     if form.base is not None:
         check_base(form.base, form.dst, "float32")
-    levels = _checks.tolerance(call.tolerance, form.dst.dtype.name)
+    levels = _checks.tolerance(call.tolerance, _cuda.name_of(form.dst.dtype))
     src, dst = (batch_of(place.take(x, name)) for x, name in ((form.src, "src"), (form.dst, "dst")))
     base = None if form.base is None else batch_of(place.take(form.base, "base"))
     count, height, width, channels = dst.shape
@@ -355,7 +355,7 @@ def _solve_at(
         "gradients": call.gradients,
         "contour": call.contour,
         "levels": levels,
-        "unit": _arrays.VALUE_RANGE[form.dst.dtype.name],
+        "unit": _arrays.VALUE_RANGE[_cuda.name_of(form.dst.dtype)],
         "certify": call.return_info,
         "read": call.return_info or place.kind == "host",
         "hierarchy": hierarchy,
