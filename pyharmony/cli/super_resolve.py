@@ -37,7 +37,7 @@ def super_resolve(
     check_images(console, output, overwrite)
     upscaler: Any = method
     if network is not None:
-        with reading(f"--network: {network}"), as_failures():
+        with reading(f"--network: {network}"), as_failures(Words({"network": "--network"})):
             upscaler = upscaling.trained(network)
     start = time.perf_counter()
     picture = read_image(image)
