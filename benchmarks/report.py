@@ -58,6 +58,15 @@ def gpu_tables(rows: list[dict[str, Any]]) -> list[str]:
     return [f"### {group[0].upper()}{group[1:]}\n\n{table(header, cells)}" for group, cells in groups.items()]
 
 
+def kernel_table(times: dict[str, list[dict[str, Any]]]) -> str:
+    """Returns a heading and a table of the kernels of each call, by kernel_times.py; empty without any."""
+    rows = [
+        [name if i == 0 else "", row["kernel"], significant(row["launches"]), significant(row["us"])]
+        for name, every in times.items() for i, row in enumerate(every)
+    ]  # fmt: skip
+    return f"### Kernels of calls\n\n{table(['call', 'kernel', 'launches', 'us'], rows)}" if rows else ""
+
+
 def verdict(target: dict[str, Any]) -> str:
     if target["value"] is None:
         return "not measured"

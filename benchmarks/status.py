@@ -78,7 +78,8 @@ def markdown(recorded: list[dict[str, Any]], present: Callable[[str], str], goal
             when = f"{part['date']}, {part['seconds']:.0f} s, kernels {part['kernels']}"
             parts.append(f"- {name}: {part['status']}, {when} ({versions})")
         for part in results["parts"].values():
-            parts += [f"\n{table}" for table in report.gpu_tables(part.get("gpu_rows", []))]
+            tables = [*report.gpu_tables(part.get("gpu_rows", [])), report.kernel_table(part.get("kernel_times", {}))]
+            parts += [f"\n{table}" for table in tables if table]
     return "\n".join(
         [
             "# What is claimed of GPUs, and what was measured",

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Builds, tests, sanitizes, measures and profiles the CUDA kernels on this machine's GPU: what `make gpu-check` runs.
 
-python3 tools/gpu_check.py [--part build|test|first|sanitize|bench|profile|all] [--files poisson,pyramid] [--out FOLDER]
+python3 tools/gpu_check.py [--part build|lab|test|first|sanitize|bench|profile|all] [--files poisson,pyramid]
+    [--out FOLDER]
 
+`lab` takes a quarter of a minute and says where the time of a call goes, kernel by kernel.
 `first` measures every metric of gpu_goals.py once, with few rounds and few peers, for a machine that is available for
 minutes; it is not part of `all`, whose `bench` measures the same and more.
 
@@ -45,7 +47,7 @@ import gpu_results  # noqa: E402
 import status  # noqa: E402
 from gpu_goals import GOALS  # noqa: E402
 
-PARTS = ("build", "test", "sanitize", "bench", "profile")
+PARTS = ("build", "lab", "test", "sanitize", "bench", "profile")
 FIRST_PART = "first"
 LIMIT = 470  # the seconds of a part: below the eight minutes that it may take
 SITE = ROOT / "build" / "gpu-check" / "site"
@@ -74,6 +76,7 @@ PROFILE_SECONDS = 10  # the minimum for a kernel; the first one includes the sta
 REQUIREMENTS = {"numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
 PART_REQUIREMENTS = {
     "build": {},
+    "lab": {"torch": ""},
     "test": {"pytest": "8", "hypothesis": ""},
     "sanitize": {},
     "bench": {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
@@ -215,6 +218,7 @@ PART_SOURCES = {
     "build": PACKAGE,
     "test": (*PACKAGE, "tests/conftest.py", "tests/cuda_arrays.py", "tests/gpu_cases.py", "tests/shared.py"),
     "sanitize": ("csrc", "cmake", "tests/gpu_cases.py"),
+    "lab": ("csrc", "cmake", "benchmarks/kernel_times.py"),
     "profile": ("csrc", "cmake"),
 }
 
@@ -611,6 +615,20 @@ def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record
     return {"status": word, "trouble": trouble, "kernels_profiled": kernels}
 
 
+def lab(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
+    """Measures the kernels of some calls one by one."""
+    path = LOGS / "lab.json"
+    path.unlink(missing_ok=True)
+    command = [sys.executable, str(ROOT / "benchmarks" / "kernel_times.py"), "--json", str(path)]
+    code = run([*command, *options.arguments], log, clock.left() - 5)
+    times = json.loads(path.read_text()) if path.exists() else {}
+    for name, rows in times.items():
+        say(f"  {name}: {sum(row['us'] for row in rows):.1f} us")
+    trouble = [] if code in (0, 124) else [f"kernel_times.py: exit {code}\n{last_lines(log)}"]
+    word = {0: "ok", 124: "incomplete"}.get(code, "failed")
+    return {"status": word, "trouble": trouble, "kernel_times": {**before.get("kernel_times", {}), **times}}
+
+
 NANOSECONDS = {"ns": 1, "nsecond": 1, "us": 1e3, "usecond": 1e3, "ms": 1e6, "msecond": 1e6, "s": 1e9, "second": 1e9}
 
 
@@ -629,7 +647,7 @@ def metrics(text: str) -> dict[str, str]:
 
 
 Work = Callable[[Clock, Path, argparse.Namespace, Record], Record]
-RUN: dict[str, Work] = {"build": build, "test": test, "sanitize": sanitize, "profile": profile}
+RUN: dict[str, Work] = {"build": build, "lab": lab, "test": test, "sanitize": sanitize, "profile": profile}
 
 
 def check(part: str, options: argparse.Namespace) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from subprocess import Popen
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -441,6 +442,49 @@ printf '"1","%s","Registers Per Thread","register/thread","254"\n' "$name" >>"$o
 printf '"1","%s","Waves Per SM","","0.97"\n' "$name" >>"$out"
 printf '"1","%s","Duration","us","11"\n' "$name" >>"$out"
 """
+
+
+LAB = """
+import json, pathlib, sys
+row = {"kernel": "in_kernel<float, 1>", "launches": 1, "us": 812.5}
+pathlib.Path(sys.argv[2]).write_text(json.dumps({"dct 8K": [row]}))
+sys.exit(int(len(sys.argv) > 3))
+"""
+
+
+def test_the_kernels_of_calls_are_measured_one_by_one(gpu_check: Any, tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "kernel_times.py").write_text(LAB)
+    code, record = check(gpu_check, tmp_path, "lab")
+    assert (code, record["status"], record["kernel_times"]["dct 8K"][0]["us"]) == (0, "ok", 812.5)
+    recorded = [json.loads((tmp_path / "results" / "nvidia-h200.json").read_text())]
+    assert "| dct 8K | in_kernel<float, 1> | 1        | 812 |" in status.markdown(recorded, lambda benchmark: "")
+    code, record = check(gpu_check, tmp_path, "lab", "--again", "--", "none")
+    assert (code, record["status"]) == (1, "failed") and "exit 1" in record["trouble"][0]
+
+
+def test_kernels_are_summed_by_name() -> None:
+    module = load(ROOT / "benchmarks" / "kernel_times.py")
+    names = (
+        "void pyharmony::gaussian_poisson::(anonymous namespace)::in_kernel<pyharmony::Half, 1>(pyharmony::RowParams)",
+        "pyharmony::poisson::tail_kernel(pyharmony::poisson::Params)", "Memcpy DtoD (Device -> Device)",
+    )  # fmt: skip
+    assert [module.short(name) for name in names] == ["in_kernel<Half, 1>", "tail_kernel", names[2]]
+    event = SimpleNamespace
+    events = [event(name=names[0], device_type="DeviceType.CUDA", device_time_total=us) for us in (10, 30)]
+    events += [event(name=names[1], device_type="DeviceType.CUDA", device_time_total=50.0)]
+    events += [event(name="aten::copy_", device_type="DeviceType.CPU", device_time_total=99.0)]
+    assert module.rows_of(events, 2) == [
+        {"kernel": "tail_kernel", "launches": 0.5, "us": 25}, {"kernel": "in_kernel<Half, 1>", "launches": 1, "us": 20},
+    ]  # fmt: skip
+
+
+def test_the_calls_whose_kernels_are_measured_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    module = load(ROOT / "benchmarks" / "kernel_times.py")
+    monkeypatch.setattr(module, "SIZES", dict.fromkeys(module.SIZES, (48, 64)))
+    for name, prepare in module.CALLS.items():
+        assert prepare("cpu")().shape in ((48, 64, 3), (3, 48, 64)), name
 
 
 def test_some_kernels_are_profiled_where_there_is_ncu(gpu_check: Any, tmp_path: Path) -> None:
