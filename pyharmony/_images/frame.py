@@ -539,6 +539,9 @@ def size_of(shape: tuple[int, ...]) -> str:
     return f"{shape[1]} x {shape[0]}"
 
 
+_MASK_AT = Reason("mask-at", "masks are never resized; for a part of the image pass at=(x, y), its first pixel there")
+
+
 def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> ShapeError:
     """Returns the error about two sizes, (height, width), that are not equal."""
     at_scale = "" if scale == 1 else f", {size_of((scaled(src[0], scale), scaled(src[1], scale)))} at scale {scale:g},"
@@ -651,7 +654,12 @@ class Frame(AnyFrame):
             self._mask = [mask_at(0 if same else i, *where) for i, where in enumerate(places)]
             self._shifts, self._fractions = [(0, 0)] * s[0], [(0.0, 0.0)] * s[0]
         elif mask is not None:
-            self._mask = self._src_masks = masks_of(mask, s[0], s[1], s[2], batch, facts=self._facts)
+            try:
+                self._mask = self._src_masks = masks_of(mask, s[0], s[1], s[2], batch, facts=self._facts)
+            except ShapeError as error:
+                if not itself or error.code != "wrong-size":
+                    raise
+                raise ShapeError(f"mask: {error.text}", code=error.code, hint=_MASK_AT, **error.details) from None
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])

@@ -273,6 +273,10 @@ def test_it_is_told_how_far_the_object_was_changed() -> None:
 def test_a_mask_of_its_own_size_lies_where_it_was_put() -> None:
     small = pixels("paste_mask.png")[10:52, 20:62]
     Image.fromarray(small).save("small.png")
+    refused = call("paste.png", "small.png", "-o", "out.png", code=3)
+    assert refused.stderr.endswith("for a part of the image pass --at X,Y, its first pixel there\n")
+    with pytest.raises(pyharmony.errors.ShapeError, match=r"expected .*for a part of the image pass at=\(x, y\)"):
+        pyharmony.harmonize(pixels("paste.png"), small)
     call("paste.png", "small.png", "--at", "20,10", "--method", "mkl", "-o", "out.png")
     assert (pixels("out.png") == expected(method="mkl")).all()
     result = call("paste.png", "small.png", "--at", "900,10", "--method", "mkl", "-o", "far.png")

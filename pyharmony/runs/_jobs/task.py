@@ -185,6 +185,8 @@ class Task:
         }
         hints = {
             "sizes-differ": f"pass {option('at', at)}, the position of its first pixel",
+            "mask-at": "masks are never resized; for a part of the image pass "
+            f"{option('at', at)}, its first pixel there",
             "nothing-fixed": f"leave pixels at zero or pass {weight} above 0",
             "looks-erased": f"mark unknown pixels: alpha 0, or black in {option('dst_valid')}",
             "hold-base": f"{base} with a {weight} near 1 clips less, and images of floats are not clipped",
