@@ -64,8 +64,8 @@ ORDER = (
 KERNELS = {
     "gaussian_poisson_chebyshev_kernel": "chebyshev",
     "gaussian_poisson_direct_in_kernel": "dct",
+    "gaussian_poisson_direct_lines_out_kernel": "dct",
     "gaussian_poisson_direct_columns_kernel": "dct",
-    "gaussian_poisson_direct_out_kernel": "dct",
     "poisson_up_kernel": "poisson",
     "poisson_tail_kernel": "poisson",
     "pyramid_downsample_kernel": "pyramid",

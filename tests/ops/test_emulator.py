@@ -354,6 +354,35 @@ def test_traffic_counts_each_sector_of_a_launch_once(emulator_check: Any) -> Non
         assert formula <= per_value <= formula + 0.3 <= most  # and the tables
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_of_a_known_width_take_few_wavefronts(
+    emulator_check: Any, repository: Path, dtype: str, channels: int
+) -> None:
+    """A request takes as many wavefronts as it has ways; the general kernels take 1.01 a value in and 0.65 out."""
+    h, w = 6, 7680
+    path = "csrc/ops/gaussian_poisson/direct_lines.cuh"
+    source = (repository / path).read_text().splitlines()
+    images = np.ones((3, 1, h, w, channels), dtype)
+    emulator_check.clear_access_sites()
+    emulator_check.set_counting(True)
+    Device(emulator_check).direct(
+        *images[:2], np.ones((1, h, w), dtype), images[2], np.zeros_like(images[0]), 1.0, measures=False
+    )
+    emulator_check.set_counting(False)
+    ways = dict.fromkeys(("lines_in", "lines_out"), 0.0)
+    for site in emulator_check.access_sites():
+        for name in ways:
+            if name in site["kernel"]:
+                # g++ moves four floats by four requests, each of which has the ways of the whole.
+                line = source[site["line"] - 1] if site["file"] == path and dtype == "float32" else ""
+                split = 4 if "float4" in line or "store_pack" in line else 1
+                ways[name] += site["requests"] * site["ways_per_request"] / split / images[0].size
+    print({name: round(count, 2) for name, count in ways.items()})
+    assert 0 < ways["lines_in"] <= 0.70
+    assert 0 < ways["lines_out"] <= 0.48
+
+
 @pytest.mark.parametrize(("rows", "blocks"), [(512, 2), (1024, 2), (1440, 2), (1900, 1), (2400, 1)])
 def test_columns_have_as_many_blocks_as_a_processor_has_registers_for(
     emulator_check: Any, rows: int, blocks: int

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import fft
 
 from pyharmony import _arrays
 from pyharmony._native import native
@@ -104,6 +105,88 @@ def test_it_solves_the_equation_on_every_size(device: Device, weight: float) -> 
         assert abs(residual - np.abs(change).max()) <= 12 * 2.0**-24 * (16 + 2 * weight) * 2 * 255, (h, w)
 
 
+#: Widths whose rows have kernels of their own: `kLines` of csrc/ops/gaussian_poisson/direct_plan.h.
+LINES = (1024, 1920, 2048, 3840, 4032, 4096, 7680, 8192)
+
+
+def exact_wide(src: Any, dst: Any, mask: Any, base: Any, weight: float) -> Any:
+    """Returns what the definition does, by SciPy's transform: the definition's is a matrix of width by width."""
+    h, w, _ = dst.shape
+    src, dst, mask, base = (np.asarray(a, np.float64) for a in (src, dst, mask, base))
+    w0, w1 = definition.gaussian_taps(0.5)
+    b = definition.divergence(*definition.edge_field(src, dst, mask)) + weight * base
+    cy, cx = (np.cos(np.pi * np.arange(n) / n) for n in (h, w))
+    eigenvalues = (4 - 2 * cy[:, None] - 2 * cx) + weight * np.outer(w0 + 2 * w1 * cy, w0 + 2 * w1 * cx)
+    if weight == 0:
+        eigenvalues[0, 0] = 1.0
+    x = fft.idctn(fft.dctn(b, axes=(0, 1)) / eigenvalues[..., None], axes=(0, 1))
+    return x + (base.mean((0, 1)) - x.mean((0, 1))) if weight == 0 else x
+
+
+def planar(x: Any) -> Any:
+    """Returns a copy of a batch [N, H, W, C] whose channels lie one behind another; other arrays as they are."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 1)), 1, -1) if x.ndim == 4 else x
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "planar"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("width", LINES)
+def test_rows_of_a_known_width(device: Device, width: int, dtype: str, layout: str) -> None:
+    """Odd and even heights with each weight; an answer may have another dtype than the images."""
+    scale = RANGE[dtype]
+    for h, weight in zip((5, 4, 1, 2, 5, 3), WEIGHTS, strict=True):
+        rng = np.random.default_rng(h)
+        images = [image(rng, (h, width, 3), dtype, kind) for kind in ("picture", "noise", "picture")]
+        mask = soft_mask(rng, h, width, dtype)
+        arrays = [a[None] if layout == "interleaved" else planar(a[None]) for a in (*images, mask)]
+        expected = exact_wide(*images[:2], mask / scale, images[2], weight)
+        slack = rounding(h, width, weight, max(scale, np.abs(expected).max()))
+        if weight >= 1e-3:  # below, b tells the longest waves of few rows badly
+            slack = min(slack, 0.02 / 255 * scale)
+        out = arrays[0].copy(order="K").astype("float32")
+        device.direct(*arrays[:2], arrays[3], arrays[2], out, weight, measures=False)
+        assert np.abs(out[0] - expected).max() <= slack, (h, weight)
+        if dtype == "uint8":
+            out = np.zeros_like(arrays[0])
+            device.direct(*arrays[:2], arrays[3], arrays[2], out, weight)
+            assert np.abs(out[0] - np.clip(expected, 0, 255)).max() <= 0.5 + slack, (h, weight)
+
+
+def test_the_wide_definition_is_the_definition() -> None:
+    for weight in (0.0, 0.1):
+        item = problem(5, (4, 96, 2))
+        np.testing.assert_allclose(exact_wide(*item, weight), exact(*item, weight=weight), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_of_a_known_width_in_any_place(device: Device, channels: int) -> None:
+    """A batch, one mask for it, memory that is not aligned or has gaps: the answers of the general kernels."""
+    rng = np.random.default_rng(8)
+    src, dst, base = (image(rng, (2, 6, 1024, channels), "float32") for _ in range(3))
+    mask = soft_mask(rng, 6, 1024)
+    masks = np.broadcast_to(mask, (2, 6, 1024))
+    want = np.zeros_like(dst)
+    device.direct(src, dst, masks, base, want, 0.01)
+    for i in range(2):
+        alone, _ = device.solve(src[i], dst[i], mask, base[i], 0.01)
+        np.testing.assert_array_equal(want[i], alone)
+
+    def shifted(x: Any) -> Any:
+        memory = np.zeros(x.size + 1, x.dtype)
+        memory[1:] = x.ravel()
+        return memory[1:].reshape(x.shape)
+
+    def spaced(x: Any) -> Any:
+        memory = np.zeros((x.shape[0], x.shape[1], x.shape[2] + 4, *x.shape[3:]), x.dtype)
+        memory[:, :, :1024] = x
+        return memory[:, :, :1024]
+
+    for layout in (shifted, spaced, planar):
+        out = layout(np.zeros_like(dst))
+        device.direct(*(layout(a) for a in (src, dst, masks, base)), out, 0.01)
+        assert np.abs(out - want).max() <= 2 * rounding(6, 1024, 0.01, 1.0)
+
+
 @pytest.mark.covering(1)
 @pytest.mark.parametrize("weight", [0.0, 1e-5, 1.0])
 @pytest.mark.parametrize("height", [4352, 4353, pytest.param(7001, marks=pytest.mark.full)])
@@ -171,9 +254,6 @@ def test_channels_and_strides(device: Device, channels: int) -> None:
     for i, item in enumerate(items):
         expected = np.clip(exact(*item, weight=0.01), 0, 255)
         assert np.abs(dense[i] - expected).max() <= 0.5 + 0.02
-
-    def planar(x: Any) -> Any:
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 1)), 1, -1) if x.ndim == 4 else x
 
     def mirrored(x: Any) -> Any:
         return x[::-1, ::-1, ::-1].copy()[::-1, ::-1, ::-1]
@@ -261,8 +341,9 @@ def test_each_image_of_a_batch_is_solved_as_if_alone(device: Device) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-3])
-def test_the_order_of_threads_does_not_matter(emulator_module: Any, weight: float) -> None:
-    item = problem(10, (301, 131, 1))
+@pytest.mark.parametrize("shape", [(301, 131, 1), (5, 1024, 1), (5, 7680, 3), (3, 8192, 3)], ids=str)
+def test_the_order_of_threads_does_not_matter(emulator_module: Any, shape: tuple[int, int, int], weight: float) -> None:
+    item = problem(10, shape, "float32")
     answers = []
     for seed in (0, 1, 2):
         emulator_module.set_seed(seed)

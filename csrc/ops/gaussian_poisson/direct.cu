@@ -1,6 +1,7 @@
 // Launches of the direct solver: see direct_cuda.h.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/status.h"
 #include "device/runtime.h"
@@ -103,16 +104,6 @@ struct Type {
   using type = T;
 };
 
-// Calls launch with a constant that is the most shared memory that blocks of this device may have:
-// it is one for all launches of a kernel there.
-template <typename Launch>
-void with_most(std::size_t limit, Launch&& launch) {
-  if (limit >= 227 << 10) return launch(std::integral_constant<int, (227 << 10)>());
-  if (limit >= 163 << 10) return launch(std::integral_constant<int, (163 << 10)>());
-  if (limit >= 99 << 10) return launch(std::integral_constant<int, (99 << 10)>());
-  if (limit >= 64 << 10) return launch(std::integral_constant<int, (64 << 10)>());
-  launch(std::integral_constant<int, (48 << 10)>());
-}
 std::size_t most_of(std::size_t limit) {
   std::size_t most = 0;
   with_most(limit, [&](auto it) { most = static_cast<std::size_t>(it()); });
@@ -130,16 +121,44 @@ bool has_type(const Params& p, DType type) {
          (p.base.dtype == type || p.base.dtype == DType::kFloat32);
 }
 
+// Blocks of the kernels along rows.
+unsigned rows_blocks(const RowParams& p, const DirectParams& params) {
+  const std::int64_t blocks = std::int64_t(p.pairs) * p.groups * params.out.count;
+  HM_CHECK(blocks <= kMostBlocks, "out: ", blocks, " pairs of rows, expected fewer than 2^31");
+  return static_cast<unsigned>(blocks);
+}
+
+// Whether kernels know the width, and the images suit them.
+bool are_lines(const DirectParams& params, int step, bool in) {
+  const DType dtype = in ? params.src.dtype : params.out.dtype;
+  const LineRadices line = line_radices(params.out.width);
+  if (line.width() == 0 || (dtype != DType::kFloat32 && dtype != DType::kUInt8)) return false;
+  if (2 * step * line.slots() * sizeof(float2) > most_of(params.shared_per_block)) return false;
+  auto fits = [&](const ImageBatch& image, int its_step) {
+    return image.dtype == dtype && reads_four(image, its_step, size_of(dtype)) &&
+           image.row_stride == std::int64_t(image.width) * its_step;
+  };
+  if (!in) return fits(params.out, step);
+  return !params.rhs.exists() && fits(params.src, step) && fits(params.dst, step) &&
+         fits(params.base, step) && fits(params.mask, 1);
+}
+
 template <int kStep>
 void launch_rows(const RowParams& p, const DirectParams& params, bool in, cudaStream_t stream) {
+  if (are_lines(params, kStep, in)) {
+    const LineLaunch how{in, in ? p.src.dtype : p.out.dtype, kStep, rows_blocks(p, params),
+                         params.shared_per_block};
+    return each<std::size(kLines)>([&](auto i) {
+      constexpr int kWidth = kLines[decltype(i)::value].width();
+      if (p.plan.width == kWidth) launch_lines<kWidth>(p, how, stream);
+    });
+  }
   const std::size_t bytes = row_bytes(p.plan, kStep);
   // About as many threads as a stage has butterflies.
   constexpr int kRadix = 12;
   const int threads =
       std::clamp((kStep * p.plan.length / kRadix + 31) / 32 * 32, 64, kRowThreads<kStep>);
-  const std::int64_t blocks = std::int64_t(p.pairs) * p.groups * params.out.count;
-  HM_CHECK(blocks <= kMostBlocks, "out: ", blocks, " pairs of rows, expected fewer than 2^31");
-  const dim3 grid(static_cast<unsigned>(blocks)), block(static_cast<unsigned>(threads));
+  const dim3 grid(rows_blocks(p, params)), block(static_cast<unsigned>(threads));
   auto launch_in = [&](auto type, auto most) {
     using T = typename decltype(type)::type;
     HM_MAX_DYN_SMEM((gaussian_poisson_direct_in_kernel<T, kStep>), decltype(most)::value);
@@ -289,10 +308,9 @@ void launch(const DirectParams& params, cudaStream_t stream) {
 // written by aligned vectors.
 bool interleaved(const DirectParams& params) {
   const ImageBatch& out = params.out;
-  if (out.channels != kGroup ||
-      row_bytes(direct_plan(out.width), kGroup) > most_of(params.shared_per_block)) {
-    return false;
-  }
+  if (out.channels != kGroup) return false;
+  if (are_lines(params, kGroup, true) && are_lines(params, kGroup, false)) return true;
+  if (row_bytes(direct_plan(out.width), kGroup) > most_of(params.shared_per_block)) return false;
   auto four = [](const ImageBatch& image) {
     return reads_four(image, kGroup, size_of(image.dtype));
   };

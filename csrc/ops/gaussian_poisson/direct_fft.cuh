@@ -78,6 +78,19 @@ __device__ __forceinline__ float2 rotate(float2 v) {
   }
 }
 
+// Multiplies values by the powers of a twiddle.
+template <int R>
+__device__ __forceinline__ void twiddle(float2 (&x)[R], float2 w1) {
+  const float2 w2 = times(w1, w1), w3 = times(w1, w2), w4 = times(w2, w2);
+  float2 fours = w4;
+#pragma unroll
+  for (int t = 1; t < R; ++t) {
+    if (t > 4 && t % 4 == 0) fours = times(fours, w4);
+    const float2 part = t % 4 == 1 ? w1 : t % 4 == 2 ? w2 : w3;
+    x[t] = times(x[t], t < 4 ? part : t % 4 == 0 ? fours : times(fours, part));
+  }
+}
+
 // ---- transforms ---------------------------------------------------------------------------------
 
 constexpr int factor_of(int n) {  // the first of two factors; n itself: a prime, or four

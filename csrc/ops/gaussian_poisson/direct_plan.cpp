@@ -150,6 +150,8 @@ DirectPlan direct_plan(int width) {
   part(plan.root, butterflies, 8);
   part(plan.twist, width / 2 + 1, 8);
   part(plan.column, width, 8);
+  const LineRadices line = line_radices(width);
+  part(plan.line, line.third * (line.second + 1), 8);
   if (plan.convolves()) {
     part(plan.natural, plan.length, 2);
     part(plan.chirp, width, 8);
@@ -193,6 +195,14 @@ std::vector<unsigned char> direct_tables(int width, double weight, double w0, do
         ++at;
       }
     }
+  }
+  const LineRadices line = line_radices(width);
+  const int part = line.second * line.third;
+  for (int j = 0; j < part; ++j) {
+    put(out, plan.line, j, pair_of(std::polar(1.0, -4 * kPi * j / width)));
+  }
+  for (int j = 0; j < line.third; ++j) {
+    put(out, plan.line, part + j, pair_of(std::polar(1.0, -2 * kPi * j / part)));
   }
   const double sum = w0 + 2 * w1;
   slow = 0;

@@ -9,6 +9,36 @@ namespace pyharmony::gaussian_poisson {
 
 constexpr int kDirectStages = 4;  // of a transform, at most
 
+// The radices of the stages of a line, a row whose width its kernels know; their product is half
+// the width.
+struct LineRadices {
+  int first = 0, second = 0, third = 0;
+
+  constexpr int width() const { return 2 * first * second * third; }
+  // Steps of the first two indices in shared memory, and all its slots: odd, and one behind each
+  // last index is free.
+  constexpr int second_step() const { return third + 1; }
+  constexpr int first_step() const { return (second * second_step()) | 1; }
+  constexpr int slots() const { return first * first_step(); }
+};
+// Widths of videos, cameras and powers of two. Each takes a file direct_lines_*.cu to compile it.
+constexpr LineRadices kLines[] = {
+    {8, 8, 8},     // 1024
+    {10, 8, 12},   // 1920
+    {8, 8, 16},    // 2048
+    {12, 10, 16},  // 3840
+    {12, 12, 14},  // 4032
+    {16, 8, 16},   // 4096
+    {15, 16, 16},  // 7680
+    {16, 16, 16},  // 8192
+};
+constexpr LineRadices line_radices(int width) {
+  for (const LineRadices& radices : kLines) {
+    if (radices.width() == width) return radices;
+  }
+  return {};
+}
+
 // A stage of the transform: butterflies of `radix` values, `step` apart in shared memory.
 struct DirectStage {
   int radix = 1, step = 1, count = 0;
@@ -28,6 +58,7 @@ struct DirectPlan {
   int root = 0;      // float2, the first twiddle of each butterfly
   int twist = 0;     // float2 [width / 2 + 1], exp(-i pi k / 2 width)
   int column = 0;    // float2 [width], 1 - r and r / (2 alpha width)
+  int line = 0;      // float2, the first twiddle of each butterfly of a line's first two stages
   int natural = 0;   // uint16 [length], slots in the order of their indices: of a convolution
   int chirp = 0;     // float2 [width], exp(-i pi n^2 / width): of a convolution
   int kernel = 0;  // float2 [length], the filter's transform over length, in the order of `natural`

@@ -12,22 +12,12 @@
 #include "ops/gaussian_poisson/direct_fft.cuh"
 
 namespace pyharmony::gaussian_poisson {
-namespace {
 
 using device::ImageBatch;
 using device::larger;
 using device::smaller;
 
 constexpr int kColumns = 8;  // columns of a block along columns: a sector of memory
-constexpr int kGroup = 3;    // interleaved channels that a block takes together
-
-// Threads of a block, at most, and blocks that a multiprocessor has registers for.
-template <int kStep>
-constexpr int kRowThreads = kStep == 1 ? 256 : 512;
-template <int kStep>
-constexpr int kRowBlocks = kStep == 1 ? 3 : 1;
-template <typename T, int kStep>  // any types of images need more registers
-constexpr int kInBlocks = std::is_void_v<T> ? 2 : kRowBlocks<kStep>;
 
 struct RowParams {
   DirectPlan plan;
@@ -57,6 +47,41 @@ struct RowParams {
     return reinterpret_cast<const float2*>(tables + at);
   }
 };
+
+// How lines are launched: of images that lie without gaps, aligned to four values.
+struct LineLaunch {
+  bool in;      // from src, dst, base and mask, all of one type; or back to out
+  DType dtype;  // uint8 or float32
+  int step;     // interleaved channels that a block takes together: 1 or 3
+  unsigned blocks;
+  std::size_t shared_per_block;
+};
+// Transforms the rows of a width of kLines.
+template <int kWidth>
+void launch_lines(const RowParams& p, const LineLaunch& how, cudaStream_t stream);
+
+namespace {
+
+constexpr int kGroup = 3;  // interleaved channels that a block takes together
+
+// Threads of a block, at most, and blocks that a multiprocessor has registers for.
+template <int kStep>
+constexpr int kRowThreads = kStep == 1 ? 256 : 512;
+template <int kStep>
+constexpr int kRowBlocks = kStep == 1 ? 3 : 1;
+template <typename T, int kStep>  // any types of images need more registers
+constexpr int kInBlocks = std::is_void_v<T> ? 2 : kRowBlocks<kStep>;
+
+// Calls launch with a constant that is the most shared memory that blocks of this device may have:
+// it is one for all launches of a kernel there.
+template <typename Launch>
+void with_most(std::size_t limit, Launch&& launch) {
+  if (limit >= 227 << 10) return launch(std::integral_constant<int, (227 << 10)>());
+  if (limit >= 163 << 10) return launch(std::integral_constant<int, (163 << 10)>());
+  if (limit >= 99 << 10) return launch(std::integral_constant<int, (99 << 10)>());
+  if (limit >= 64 << 10) return launch(std::integral_constant<int, (64 << 10)>());
+  launch(std::integral_constant<int, (48 << 10)>());
+}
 
 // The rows of a block. Channels come first, so that blocks beside one another read the same masks.
 struct RowPlace {
@@ -95,23 +120,13 @@ __device__ __forceinline__ void butterflies(const RowParams& p, const DirectStag
     float2 x[R];
 #pragma unroll
     for (int t = 0; t < R; ++t) x[t] = at[t * s.step];
-    // Powers of the first twiddle; the last stage has none.
-    auto twiddle = [&] {
-      if (s.step == 1) return;
-      // Sixteen values leave no registers for a factor that waits.
-      const float2 w1 = root[R == 16 ? device::anew(b) : b], w2 = times(w1, w1), w3 = times(w1, w2),
-                   w4 = times(w2, w2);
-      float2 fours = w4;
-#pragma unroll
-      for (int t = 1; t < R; ++t) {
-        if (t > 4 && t % 4 == 0) fours = times(fours, w4);
-        const float2 part = t % 4 == 1 ? w1 : t % 4 == 2 ? w2 : w3;
-        x[t] = times(x[t], t < 4 ? part : t % 4 == 0 ? fours : times(fours, part));
-      }
+    // The last stage has no twiddles. Sixteen values leave no registers for a factor that waits.
+    auto turn = [&] {
+      if (s.step > 1) twiddle(x, root[R == 16 ? device::anew(b) : b]);
     };
-    if (kUp) twiddle();
+    if (kUp) turn();
     transform<R>(x);
-    if (!kUp) twiddle();
+    if (!kUp) turn();
 #pragma unroll
     for (int t = 0; t < R; ++t) at[t * s.step] = x[t];
   }
