@@ -170,7 +170,7 @@ class DeviceArray:
 
 
 class _ThisThread(threading.local):
-    """What this thread has of its own: the `_images.programs.Recorder` of its call, if there is one."""
+    """The values of a thread: the `_images.programs.Recorder` of its call, or None."""
 
     recorder: Any = None
 

@@ -27,10 +27,9 @@ _COUNTED: ContextVar[list[None] | None] = ContextVar("counted", default=None)
 @contextmanager
 def counted() -> Iterator[list[None]]:
     """Yields a list that gets an item for each of the package's warnings in this thread, suppressed or not."""
-    token = _COUNTED.set([])
+    counts: list[None] = []
+    token = _COUNTED.set(counts)
     try:
-        counts = _COUNTED.get()
-        assert counts is not None  # noqa: S101  # it was set above
         yield counts
     finally:
         _COUNTED.reset(token)

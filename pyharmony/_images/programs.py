@@ -142,7 +142,7 @@ class Recorder:
         addresses = [*self._addresses(own, range(len(own))), *self._addresses(keywords, keywords)]
         self.launches.append((function, own, keywords, addresses))
         result = function(*args, **keywords)
-        # What has no stream waits for the device, orders streams or copies from the host.
+        # Functions without a stream wait for the device, order streams or copy from the host.
         self._is_pure &= result is None and "stream" in keywords
         return result
 
@@ -219,7 +219,7 @@ def _packed(recorder: Recorder, indices: Sequence[int]) -> tuple[dict[int, int],
 
 
 class _Repeats:
-    """What is known of the calls of one form: programs that nobody runs now, and the attempts to record one."""
+    """The calls of one form: programs that nobody runs now, and the number of attempts to record one."""
 
     def __init__(self, module: Any) -> None:
         self.module = module  # of whose address the key is made

@@ -74,10 +74,10 @@ def test_a_repeated_call_gives_what_the_call_gives(
     name: str, dtype: str, entries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = CALLS[name]
-    kept = []  # so that addresses differ
+    inputs = []  # They stay alive, so that addresses differ.
     for seed in range(5):
         there = [Interface(a) for a in arrays(seed, dtype, soft=bool(seed % 2))]
-        kept.append(there)
+        inputs.append(there)
         result = fetched(call(*there))
         assert np.array_equal(result, unrepeated(monkeypatch, functools.partial(call, *there)))
     # The tables of a width are copied by the first call, which is another one.
@@ -210,11 +210,11 @@ def test_few_forms_are_kept(entries: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_scratch_is_used_again_as_the_call_did(emulator_module: Any) -> None:
     """Memory that is freed before other memory is taken has its place; what is used together lies apart."""
-    recorder = programs.Recorder(emulator_module, [])
+    recorder: Any = programs.Recorder(emulator_module, [])
     for number, (first, last, nbytes) in enumerate(((0, 2, 1000), (1, 4, 500), (2, 5, 900), (4, 9, 300), (0, 9, 10))):
         recorder.memories.append(programs._Memory(0, nbytes, first))
         recorder.last[number] = last
-    recorder.launches = [None] * 9  # type: ignore[list-item]
+    recorder.launches = [None] * 9
     offsets, size = programs._packed(recorder, range(5))
     assert offsets == {0: 0, 1: 1024, 2: 0, 3: 1024, 4: 1536} and size == 1546
 
