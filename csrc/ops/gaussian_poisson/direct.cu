@@ -85,7 +85,7 @@ Work work_of(const DirectParams& params) {
   work.segments = out.height <= kMost ? 1 : (out.height + kSegment - 1) / kSegment;
   work.segment_rows = (out.height + work.segments - 1) / work.segments;
   const bool sums = params.rhs.exists() ? params.weight > 0 : true;
-  work.parts = sums && params.weight < kSmallWeight ? (out.height + kSumRows - 1) / kSumRows : 0;
+  work.parts = sums && params.weight < kSmallWeight ? work.pairs : 0;
   const std::int64_t planes = std::int64_t(out.count) * out.channels;
   HM_CHECK(out.height < (1 << 30) && planes < (1 << 30), "out: ", planes, " planes of ", out.height,
            " rows, expected fewer than 2^30 of each");
@@ -110,9 +110,9 @@ std::size_t most_of(std::size_t limit) {
   return most;
 }
 
-// Shared memory of a block of the kernels along rows.
-std::size_t row_bytes(const DirectPlan& plan, int step) {
-  return sizeof(float2) * static_cast<std::size_t>(step * plan.slots);
+// Shared memory of a block of the kernels along rows: a row, and a sum for each warp.
+std::size_t row_bytes(const DirectPlan& plan) {
+  return sizeof(float2) * static_cast<std::size_t>(plan.slots) + sizeof(double) * kRowThreads / 32;
 }
 
 template <typename Params>
@@ -132,47 +132,49 @@ unsigned rows_blocks(const RowParams& p, const DirectParams& params) {
 bool are_lines(const DirectParams& params, int step, bool in) {
   const DType dtype = in ? params.src.dtype : params.out.dtype;
   const LineRadices line = line_radices(params.out.width);
-  if (line.width() == 0 || (dtype != DType::kFloat32 && dtype != DType::kUInt8)) return false;
-  if (2 * step * line.slots() * sizeof(float2) > most_of(params.shared_per_block)) return false;
-  auto fits = [&](const ImageBatch& image, int its_step) {
-    return image.dtype == dtype && reads_four(image, its_step, size_of(dtype)) &&
+  auto whole = [&](const ImageBatch& image, int its_step) {
+    return reads_four(image, its_step, size_of(image.dtype)) &&
            image.row_stride == std::int64_t(image.width) * its_step;
   };
-  if (!in) return fits(params.out, step);
-  return !params.rhs.exists() && fits(params.src, step) && fits(params.dst, step) &&
-         fits(params.base, step) && fits(params.mask, 1);
+  auto fits = [&](const ImageBatch& image) { return image.dtype == dtype && whole(image, step); };
+  if (line.width() == 0 || (dtype != DType::kFloat32 && dtype != DType::kUInt8)) return false;
+  if (static_cast<std::size_t>(line.bytes(step)) > most_of(params.shared_per_block)) return false;
+  if (!in) return fits(params.out);
+  const DType mask = params.mask.dtype;
+  return !params.rhs.exists() && fits(params.src) && fits(params.dst) && fits(params.base) &&
+         whole(params.mask, 1) &&
+         (mask == DType::kFloat32 || mask == DType::kUInt8 || mask == DType::kBool);
 }
 
-template <int kStep>
 void launch_rows(const RowParams& p, const DirectParams& params, bool in, cudaStream_t stream) {
-  if (are_lines(params, kStep, in)) {
-    const LineLaunch how{in, in ? p.src.dtype : p.out.dtype, kStep, rows_blocks(p, params),
+  const int step = p.channels / p.groups;
+  if (are_lines(params, step, in)) {
+    const LineLaunch how{in, in ? p.src.dtype : p.out.dtype, step, rows_blocks(p, params),
                          params.shared_per_block};
     return each<std::size(kLines)>([&](auto i) {
       constexpr int kWidth = kLines[decltype(i)::value].width();
       if (p.plan.width == kWidth) launch_lines<kWidth>(p, how, stream);
     });
   }
-  const std::size_t bytes = row_bytes(p.plan, kStep);
+  const std::size_t bytes = row_bytes(p.plan);
   // About as many threads as a stage has butterflies.
   constexpr int kRadix = 12;
-  const int threads =
-      std::clamp((kStep * p.plan.length / kRadix + 31) / 32 * 32, 64, kRowThreads<kStep>);
+  const int threads = std::clamp((p.plan.length / kRadix + 31) / 32 * 32, 64, kRowThreads);
   const dim3 grid(rows_blocks(p, params)), block(static_cast<unsigned>(threads));
   auto launch_in = [&](auto type, auto most) {
     using T = typename decltype(type)::type;
-    HM_MAX_DYN_SMEM((gaussian_poisson_direct_in_kernel<T, kStep>), decltype(most)::value);
-    HM_LAUNCH((gaussian_poisson_direct_in_kernel<T, kStep>), grid, block, bytes, stream, p);
+    HM_MAX_DYN_SMEM((gaussian_poisson_direct_in_kernel<T>), decltype(most)::value);
+    HM_LAUNCH((gaussian_poisson_direct_in_kernel<T>), grid, block, bytes, stream, p);
   };
   with_most(params.shared_per_block, [&](auto most) {
     if (!in) {
-      HM_MAX_DYN_SMEM((gaussian_poisson_direct_out_kernel<kStep>), decltype(most)::value);
-      HM_LAUNCH((gaussian_poisson_direct_out_kernel<kStep>), grid, block, bytes, stream, p);
+      HM_MAX_DYN_SMEM(gaussian_poisson_direct_out_kernel, decltype(most)::value);
+      HM_LAUNCH(gaussian_poisson_direct_out_kernel, grid, block, bytes, stream, p);
     } else if (p.rhs.exists() || has_type(p, DType::kFloat32)) {
       launch_in(Type<float>(), most);
     } else if (has_type(p, DType::kUInt8)) {
       launch_in(Type<std::uint8_t>(), most);
-    } else if constexpr (kStep == 1) {
+    } else {
       launch_in(Type<void>(), most);
     }
   });
@@ -225,9 +227,13 @@ void launch_segments(const ColumnParams& p, const DirectParams& params, cudaStre
   }
 }
 
-template <int kStep>
 void launch(const DirectParams& params, cudaStream_t stream) {
   const ImageBatch& out = params.out;
+  // Blocks take three interleaved channels together where kernels know the width.
+  const int step =
+      out.channels == kGroup && are_lines(params, kGroup, true) && are_lines(params, kGroup, false)
+          ? kGroup
+          : 1;
   const Work work = work_of(params);
   HM_CHECK(params.workspace != nullptr && params.workspace_size >= work.bytes,
            "workspace: ", params.workspace_size, " bytes, expected ", work.bytes);
@@ -246,15 +252,13 @@ void launch(const DirectParams& params, cudaStream_t stream) {
   p.height = out.height;
   p.tiles = work.tiles;
   p.pairs = work.pairs;
-  p.groups = out.channels / kStep;
+  p.groups = out.channels / step;
+  p.sums = work.parts > 0 ? reinterpret_cast<double*>(memory + work.sums) : nullptr;
   p.weight = static_cast<float>(params.weight);
   p.mask_scale = 0.5f / device::mask_range(params.mask.dtype);
-  auto four = [&](const ImageBatch& image, int step) {
-    return reads_four(image, step, size_of(image.dtype));
-  };
-  p.vector = {four(p.src, kStep), four(p.dst, kStep), four(p.base, kStep),
-              four(p.mask, 1),    four(p.rhs, kStep), four(p.out, kStep)};
-  launch_rows<kStep>(p, params, true, stream);
+  auto four = [&](const ImageBatch& image) { return reads_four(image, 1, size_of(image.dtype)); };
+  p.vector = {four(p.src), four(p.dst), four(p.base), four(p.mask), four(p.rhs), four(p.out)};
+  launch_rows(p, params, true, stream);
 
   ColumnParams c{};
   c.spectrum = p.spectrum;
@@ -280,8 +284,7 @@ void launch(const DirectParams& params, cudaStream_t stream) {
   if (params.weight < kSmallWeight) {
     const double sum = params.w0 + 2 * params.w1;
     MeanParams mean{};
-    mean.base = params.rhs.exists() ? params.rhs : params.base;
-    mean.sums = work.parts > 0 ? reinterpret_cast<double*>(memory + work.sums) : nullptr;
+    mean.sums = p.sums;
     mean.spectrum = p.spectrum;
     mean.plane = std::int64_t(c.tiles) * kColumns * c.height;
     mean.height = c.height;
@@ -291,32 +294,10 @@ void launch(const DirectParams& params, cudaStream_t stream) {
                    : params.rhs.exists() ? params.weight * sum * sum
                                          : sum * sum;
     mean.singular = c.singular;
-    const dim3 threads(kMeanThreads);
-    if (work.parts > 0) {
-      const std::int64_t blocks = std::int64_t(c.planes) * work.parts;
-      HM_CHECK(blocks <= kMostBlocks, "out: ", blocks, " parts, expected fewer than 2^31");
-      HM_LAUNCH(gaussian_poisson_direct_sum_kernel, dim3(static_cast<unsigned>(blocks)), threads, 0,
-                stream, mean);
-    }
-    HM_LAUNCH(gaussian_poisson_direct_mean_kernel, dim3(static_cast<unsigned>(c.planes)), threads,
-              0, stream, mean);
+    HM_LAUNCH(gaussian_poisson_direct_mean_kernel, dim3(static_cast<unsigned>(c.planes)),
+              dim3(kMeanThreads), 0, stream, mean);
   }
-  launch_rows<kStep>(p, params, false, stream);
-}
-
-// Whether blocks take three interleaved channels together: of images of one type that are read and
-// written by aligned vectors.
-bool interleaved(const DirectParams& params) {
-  const ImageBatch& out = params.out;
-  if (out.channels != kGroup) return false;
-  if (are_lines(params, kGroup, true) && are_lines(params, kGroup, false)) return true;
-  if (row_bytes(direct_plan(out.width), kGroup) > most_of(params.shared_per_block)) return false;
-  auto four = [](const ImageBatch& image) {
-    return reads_four(image, kGroup, size_of(image.dtype));
-  };
-  if (params.rhs.exists()) return four(out) && four(params.rhs);
-  return four(out) && four(params.src) && four(params.dst) && four(params.base) &&
-         (has_type(params, DType::kFloat32) || has_type(params, DType::kUInt8));
+  launch_rows(p, params, false, stream);
 }
 
 // ---- the residual -------------------------------------------------------------------------------
@@ -379,7 +360,7 @@ __global__ void __launch_bounds__(kResidualThreads)
 bool direct_fits(int width, std::size_t shared_per_block) {
   if (width < 1 || width > 1 << 15) return false;
   const DirectPlan plan = direct_plan(width);
-  return plan.slots <= 1 << 16 && row_bytes(plan, 1) <= most_of(shared_per_block);
+  return plan.slots <= 1 << 16 && row_bytes(plan) <= most_of(shared_per_block);
 }
 
 std::size_t direct_workspace(const DirectParams& params) {
@@ -389,7 +370,7 @@ std::size_t direct_workspace(const DirectParams& params) {
 
 void launch_gaussian_poisson_direct(const DirectParams& params, cudaStream_t stream) {
   check(params);
-  interleaved(params) ? launch<kGroup>(params, stream) : launch<1>(params, stream);
+  launch(params, stream);
 }
 
 void launch_gaussian_poisson_direct_residual(const DirectParams& params, float* residuals,

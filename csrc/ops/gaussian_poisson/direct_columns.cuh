@@ -317,34 +317,16 @@ __global__ void __launch_bounds__(128)
   }
 }
 
-constexpr int kMeanThreads = 256, kSumRows = 16;
+constexpr int kMeanThreads = 256;
 
 struct MeanParams {
-  ImageBatch base;  // or rhs: the mean of the answer is its mean over the divisor
-  double* sums;     // [planes, parts], each of kSumRows rows; null: the mean is zero
+  const double* sums;  // [planes, parts], of base or rhs; null: the mean is zero
   float* spectrum;
   std::int64_t plane;  // values of a plane of the spectrum
   int height, width, parts;
-  double divisor;
-  bool singular;  // column 0 is not solved yet
+  double divisor;  // of the mean that the sums tell
+  bool singular;   // column 0 is not solved yet
 };
-
-// Sums the rows of base.
-__global__ void __launch_bounds__(kMeanThreads)
-    gaussian_poisson_direct_sum_kernel(const __grid_constant__ MeanParams p) {
-  __shared__ double scratch[kMeanThreads / 32];
-  const int part = static_cast<int>(blockIdx.x) % p.parts;
-  const int plane = static_cast<int>(blockIdx.x) / p.parts;
-  const int y0 = part * kSumRows, y1 = smaller(y0 + kSumRows, p.height);
-  double sum = 0;
-  for (int y = y0; y < y1; ++y) {
-    for (int x = static_cast<int>(threadIdx.x); x < p.width; x += kMeanThreads) {
-      sum += device::load_value(p.base, plane / p.base.channels, y, x, plane % p.base.channels);
-    }
-  }
-  sum = device::block_reduce<kMeanThreads>(sum, device::Sum(), scratch);
-  if (threadIdx.x == 0) p.sums[blockIdx.x] = sum;
-}
 
 // Lifts column 0 to the known mean of the answer, which b tells badly where the weight is small.
 // Where it is zero, solves -X[y-1] + 2 X[y] - X[y+1] = B[y] before.

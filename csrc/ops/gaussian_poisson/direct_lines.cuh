@@ -7,9 +7,7 @@
 // Frequencies k and N - k of z are four columns of the spectrum.
 #pragma once
 
-#include <algorithm>
-
-#include "ops/gaussian_poisson/direct_rows.cuh"
+#include "ops/gaussian_poisson/direct_row.cuh"
 
 namespace pyharmony::gaussian_poisson {
 namespace {
@@ -22,7 +20,7 @@ struct Line {
                        kGroups = kFirst * kSecond;
   static constexpr int kPitch1 = kRadices.first_step(), kPitch2 = kRadices.second_step();
   static constexpr int kSlots = kRadices.slots();
-  static constexpr int kThreads = (std::max({kPart, kFirst * kThird, kGroups}) + 31) / 32 * 32;
+  static constexpr int kThreads = kRadices.threads();
   static_assert(kFirst * kPart == kHalf && kThird % 2 == 0 && kGroups % kColumns == 0);
 
   __device__ static __forceinline__ int slot(int n) {
@@ -48,8 +46,8 @@ constexpr int kSharedOfProcessor = 100 << 10;
 constexpr int kSharedOfProcessor = 228 << 10;
 #endif
 
-// Registers of a thread; some architectures leave fewer for values.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000 && __CUDA_ARCH__ < 1100
+// Registers of a thread; newer architectures leave fewer for values.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 constexpr int kRegistersOfThread = 88;
 #else
 constexpr int kRegistersOfThread = 80;
@@ -61,11 +59,15 @@ constexpr int kRegistersOfThread = 80;
 template <class L, int kChannels>
 struct LineBlock {
   static constexpr int kRows = 2, kTurns = 2, kTeams = kChannels;
-  static constexpr int kThreads = kTeams * L::kThreads,
-                       kBytes = kChannels * kRows * L::kSlots * int(sizeof(float2));
-  // Blocks of a multiprocessor: those that its shared memory and registers allow.
-  static constexpr int kBlocks = std::max(
-      1, std::min(65536 / (kRegistersOfThread * kThreads), kSharedOfProcessor / (kBytes + 1024)));
+  static constexpr int kThreads = kTeams * L::kThreads, kWarps = kThreads / 32,
+                       kBytes = L::kRadices.bytes(kChannels);
+  // Blocks of a multiprocessor: those that its shared memory and registers allow, and any has. Each
+  // of its four parts has the registers of whole warps.
+  static constexpr int kWarpsOfProcessor = 4 * (16384 / (32 * kRegistersOfThread));
+  static constexpr int kBlocks =
+      std::max(1, std::min({kWarpsOfProcessor / kWarps, kSharedOfProcessor / (kBytes + 1024), 16}));
+  // Otherwise no device of this kind launches the kernels, and they have no code.
+  static constexpr bool kFits = kBytes <= kSharedOfProcessor;
 
   int team, thread, item, channel, y;
 
@@ -78,9 +80,13 @@ struct LineBlock {
     y = rest % p.pairs * kRows;
     item = rest / p.pairs;
   }
-  // The team's first row of the spectrum; its second one lies kColumns behind.
-  __device__ __forceinline__ float* row(const RowParams& p) const {
-    return p.row_of(std::int64_t(item) * p.channels + channel + team, y);
+  // The plane of the team's lines.
+  __device__ __forceinline__ std::int64_t plane(const RowParams& p) const {
+    return std::int64_t(item) * p.channels + channel + team;
+  }
+  // Where warps leave their sums of channel c.
+  __device__ __forceinline__ static double* sums(float2* lines, int c) {
+    return reinterpret_cast<double*>(lines + kChannels * kRows * L::kSlots) + c * kWarps;
   }
 };
 
@@ -91,27 +97,31 @@ __device__ __forceinline__ void line_stage(float2* lines, int t, const float2* r
   constexpr int kThird = L::kThird;
   constexpr int R = kStage == 1 ? L::kFirst : kStage == 2 ? L::kSecond : kThird;
   constexpr int kStep = kStage == 1 ? L::kPitch1 : kStage == 2 ? L::kPitch2 : 1;
-  if (t >= L::kHalf / R) return;
-  const int first = kStage == 1   ? L::slot(t)
-                    : kStage == 2 ? t / kThird * L::kPitch1 + t % kThird
-                                  : t / L::kSecond * L::kPitch1 + t % L::kSecond * L::kPitch2;
-  const int root = kStage == 1 ? t : L::kPart + t % kThird;
-  // Sixteen values leave no registers for a factor that waits.
-  auto turn = [&](float2(&x)[R]) {
-    if constexpr (kStage < 3) twiddle(x, roots[R == 16 ? device::anew(root) : root]);
-  };
+  constexpr int kCount = L::kHalf / R;
 #pragma unroll 1
-  for (int r = 0; r < 2; ++r) {
-    float2* const at = lines + (r * L::kSlots + first);
-    float2 x[R];
+  for (int i = 0; i < (kCount + L::kThreads - 1) / L::kThreads; ++i, t += L::kThreads) {
+    if (t >= kCount) return;
+    const int first = kStage == 1   ? L::slot(t)
+                      : kStage == 2 ? t / kThird * L::kPitch1 + t % kThird
+                                    : t / L::kSecond * L::kPitch1 + t % L::kSecond * L::kPitch2;
+    const int root = kStage == 1 ? t : L::kPart + t % kThird;
+    // Sixteen values leave no registers for a factor that waits.
+    auto turn = [&](float2(&x)[R]) {
+      if constexpr (kStage < 3) twiddle(x, roots[R >= 16 ? device::anew(root) : root]);
+    };
+#pragma unroll 1
+    for (int r = 0; r < 2; ++r) {
+      float2* const at = lines + (r * L::kSlots + first);
+      float2 x[R];
 #pragma unroll
-    for (int i = 0; i < R; ++i) x[i] = at[i * kStep];
-    if (kUp) turn(x);
-    transform<R>(x);
-    if (!kUp) turn(x);
+      for (int j = 0; j < R; ++j) x[j] = at[j * kStep];
+      if (kUp) turn(x);
+      transform<R>(x);
+      if (!kUp) turn(x);
 #pragma unroll
-    for (int i = 0; i < R; ++i) at[i * kStep] = x[i];
-    if (kStage == 3 && !kUp && t == 0) at[R] = x[0];  // frequency 0 is its own partner
+      for (int j = 0; j < R; ++j) at[j * kStep] = x[j];
+      if (kStage == 3 && !kUp && t == 0) at[R] = x[0];  // frequency 0 is its own partner
+    }
   }
 }
 
@@ -177,6 +187,41 @@ __device__ __forceinline__ void load_biased(const std::uint8_t* at, float (&v)[4
   for (int j = 0; j < 4; ++j) v[j] = biased(static_cast<std::uint8_t>(four >> 8 * j));
 }
 
+// The masks of an image: of uint8, bool or float32, whatever the images are.
+struct LineMask {
+  const char* data;
+  bool floats, flags;
+  float offset;  // what makes the bias of bytes good
+
+  __device__ __forceinline__ LineMask(const RowParams& p, std::int64_t first)
+      : floats(p.mask.dtype == DType::kFloat32),
+        flags(p.mask.dtype == DType::kBool),
+        offset(floats ? 0.0f : -kBias<std::uint8_t> * p.mask_scale) {
+    data = static_cast<const char*>(p.mask.data) + (floats ? 4 * first : first);
+  }
+  __device__ __forceinline__ float value(float v, float scale) const {
+    return fmaf(v, scale, offset);
+  }
+  __device__ __forceinline__ float one(int at, float scale) const {
+    if (floats) return value(reinterpret_cast<const float*>(data)[at], scale);
+    const std::uint8_t bits = reinterpret_cast<const std::uint8_t*>(data)[at];
+    return value(biased(flags && bits != 0 ? std::uint8_t(1) : bits), scale);
+  }
+  __device__ __forceinline__ void four(int at, float scale, float (&m)[4]) const {
+    if (floats) {
+      load_biased(reinterpret_cast<const float*>(data) + at, m);
+    } else {
+      unsigned bits = *reinterpret_cast<const unsigned*>(data + at);
+      // One for each byte that is not zero.
+      if (flags) bits = (((bits & 0x7f7f7f7fu) + 0x7f7f7f7fu) | bits) >> 7 & 0x01010101u;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) m[j] = biased(static_cast<std::uint8_t>(bits >> 8 * j));
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) m[j] = value(m[j], scale);
+  }
+};
+
 // Calls fn(j, at) for four values from 4 n on of interleaved rows: where value j lies in its
 // block's first row.
 template <class L, typename Fn>
@@ -206,11 +251,14 @@ __device__ __forceinline__ void form_lines(const RowParams& p, const LineBlock<L
   const T* const src = start(p.src, block.channel);
   const T* const dst = start(p.dst, block.channel);
   const T* const base = start(p.base, block.channel);
-  const T* const mask = start(p.mask, 0);
+  const LineMask mask(p, block.item * p.mask.batch_stride + block.y * p.mask.row_stride);
   // Rows from y on; those beyond the image repeat the last ones.
   const int rows[kRows + 2] = {block.y > 0 ? -1 : 0, 0, smaller(1, p.height - 1 - block.y),
                                smaller(2, p.height - 1 - block.y)};
-  auto mask_of = [&](float m) { return fmaf(m, p.mask_scale, -kBias<T> * p.mask_scale); };
+  // Sums of base of every kChannels-th value, whether they are wanted or not: to ask would take
+  // more registers. Steps of n are whole pixels.
+  static_assert(4 * kUseful % kChannels == 0);
+  float sum[kChannels] = {};
 #pragma unroll 1
   for (int n = warp * kUseful + lane - 1; n - lane + 1 < kGroups;
        n += LineBlock<L, kChannels>::kThreads / 32 * kUseful) {
@@ -224,13 +272,11 @@ __device__ __forceinline__ void form_lines(const RowParams& p, const LineBlock<L
       load_biased(src + at, s);
       load_biased(dst + at, d);
       if constexpr (kChannels == 1) {
-        load_biased(mask + at, m);
-#pragma unroll
-        for (int j = 0; j < 4; ++j) m[j] = mask_of(m[j]);
+        mask.four(at, p.mask_scale, m);
       } else {
         const int x = 4 * group / 3, phase = 4 * group - 3 * x, row = rows[i] * L::kWidth;
-        const float first = mask_of(biased(mask[row + x]));
-        const float second = mask_of(biased(mask[row + smaller(x + 1, L::kWidth - 1)]));
+        const float first = mask.one(row + x, p.mask_scale);
+        const float second = mask.one(row + smaller(x + 1, L::kWidth - 1), p.mask_scale);
         m[0] = first, m[1] = phase == 2 ? second : first, m[2] = phase >= 1 ? second : first,
         m[3] = second;
       }
@@ -257,9 +303,15 @@ __device__ __forceinline__ void form_lines(const RowParams& p, const LineBlock<L
           h[4 + j] = __shfl_down_sync(kAllLanes, h[j], 1);
           if (n == kGroups - 1) h[4 + j] = 0;
         }
+        // Asked anew, as answers that are kept take registers.
+        const bool counts = lane > 0 && lane <= kUseful && device::anew(n) < kGroups &&
+                            (i == 1 || device::anew(block.y) + 1 < p.height);
 #pragma unroll
-        for (int j = 0; j < 4; ++j)
-          b[i - 1][j] = fmaf(p.weight, f[j] - kBias<T>, h[j] - h[j + kChannels]);
+        for (int j = 0; j < 4; ++j) {
+          f[j] -= kBias<T>;
+          if (counts) sum[j % kChannels] += f[j];
+          b[i - 1][j] = fmaf(p.weight, f[j], h[j] - h[j + kChannels]);
+        }
       }
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
@@ -285,6 +337,16 @@ __device__ __forceinline__ void form_lines(const RowParams& p, const LineBlock<L
       });
     }
   }
+  if (p.sums == nullptr) return;
+  // The channel of the thread's first value.
+  const int phase = larger(4 * (warp * kUseful + lane - 1), 0) % kChannels;
+#pragma unroll
+  for (int c = 0; c < kChannels; ++c) {
+    float its = sum[c];
+    if (kChannels == 3 && phase == 1) its = sum[(c + 2) % kChannels];
+    if (kChannels == 3 && phase == 2) its = sum[(c + 1) % kChannels];
+    leave_sum(its, LineBlock<L, kChannels>::sums(lines, c));
+  }
 }
 
 // ---- kernels ------------------------------------------------------------------------------------
@@ -294,6 +356,7 @@ __global__ void __launch_bounds__((LineBlock<L, kChannels>::kThreads),
                                   (LineBlock<L, kChannels>::kBlocks))
     gaussian_poisson_direct_lines_in_kernel(const __grid_constant__ RowParams p) {
   using B = LineBlock<L, kChannels>;
+  if (!B::kFits) return;
   HM_DYN_SMEM(float2, shared);
   form_lines<L, T, kChannels>(p, B(p), shared);
   const B block(p);
@@ -307,7 +370,11 @@ __global__ void __launch_bounds__((LineBlock<L, kChannels>::kThreads),
   line_stage<L, 3, false>(lines, block.thread, roots);
   HM_SYNC();
   const bool two = block.y + 1 < p.height;
-  float* const row = block.row(p);
+  float* const row = p.row_of(block.plane(p), block.y);
+  if (p.sums != nullptr && block.thread == 0) {
+    p.sums[block.plane(p) * p.pairs + block.y / B::kRows] =
+        sum_of_warps(B::sums(shared, block.team), B::kWarps);
+  }
   FourColumns<L, float> at;
   each_pair<L>(
       p, block.thread, [&](int k) { at.open(p, row, k); },
@@ -336,12 +403,13 @@ __global__ void __launch_bounds__((LineBlock<L, kChannels>::kThreads),
                                   (LineBlock<L, kChannels>::kBlocks))
     gaussian_poisson_direct_lines_out_kernel(const __grid_constant__ RowParams p) {
   using B = LineBlock<L, kChannels>;
+  if (!B::kFits) return;
   HM_DYN_SMEM(float2, shared);
   const B block(p);
   const float2* const roots = p.factors(p.plan.line);
   float2* const lines = shared + block.team * B::kTurns * L::kSlots;
   const int second = block.y + 1 < p.height ? kColumns : 0;
-  const float* const row = block.row(p);
+  const float* const row = p.row_of(block.plane(p), block.y);
   FourColumns<L, const float> at;
   each_pair<L>(
       p, block.thread, [&](int k) { at.open(p, row, k); },

@@ -1,6 +1,7 @@
 // How the direct solver transforms rows, and the tables that its kernels read: see direct_cuda.h.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "core/host_device.h"
@@ -20,8 +21,20 @@ struct LineRadices {
   constexpr int second_step() const { return third + 1; }
   constexpr int first_step() const { return (second * second_step()) | 1; }
   constexpr int slots() const { return first * first_step(); }
+  // Threads that take a line, whole warps: one for each butterfly of a stage, but no more than have
+  // registers.
+  constexpr int threads() const {
+    const int most = std::max({second * third, first * third, first * second});
+    return std::min((most + 31) / 32 * 32, 256);
+  }
+  // Shared memory of a block: two lines of each channel, and the sums of its warps.
+  constexpr int bytes(int channels) const {
+    return channels *
+           (2 * slots() * int(sizeof(float) * 2) + channels * threads() / 32 * int(sizeof(double)));
+  }
 };
-// Widths of videos, cameras and powers of two. Each takes a file direct_lines_*.cu to compile it.
+// Widths of networks, videos, cameras and powers of two. Each takes a file direct_lines_*.cu to
+// compile it.
 constexpr LineRadices kLines[] = {
     {8, 8, 8},     // 1024
     {10, 8, 12},   // 1920
