@@ -239,7 +239,8 @@ def _gaussian_poisson_direct(
 
 _gaussian_poisson_direct((1, 41, 75, 2), 0.0)  # two stages, and the mean
 _gaussian_poisson_direct((2, 300, 60, 3), 1e-3)  # interleaved, several warps, slow columns
-_gaussian_poisson_direct((1, 20, 31, 3), 0.5)  # a convolution
+_gaussian_poisson_direct((1, 20, 79, 3), 0.5)  # a convolution
+_gaussian_poisson_direct((1, 5, 370, 1), 1e-3)  # a prime radix, whose butterflies several threads share, in two rounds
 _gaussian_poisson_direct((1, 5, 1024, 1), 0.5)  # rows of a known width
 _gaussian_poisson_direct((1, 5, 1024, 3), 0.5)  # and three interleaved channels of them
 _gaussian_poisson_direct((1, 6, 440, 1), 1.0, rhs=True)

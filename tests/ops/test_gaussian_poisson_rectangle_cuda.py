@@ -78,12 +78,12 @@ def problem(seed: int, shape: Sequence[int], dtype: str = "uint8", kind: str = "
     return src, dst, soft_mask(rng, shape[0], shape[1]), base
 
 
-# Widths of no, one, two and three stages, of all radices, and primes, whose transform is a convolution; heights of one
-# thread, several warps and all rows of a thread.
+# Widths of no, one, two and three stages, of all radices, times a prime up to 73, and times a larger one, whose transform
+# is a convolution; heights of one thread, several warps and all rows of a thread.
 WEIGHTS = (0.0, 1e-6, 1e-3, 0.1, 1.0, 12.0)
 SIZES = (
     (1, 1), (1, 9), (9, 1), (5, 5), (8, 8), (17, 33), (64, 64), (97, 131), (30, 143), (12, 210), (3, 255), (600, 7),
-    (30, 1200), *((2, w) for w in range(119, 126)),
+    (30, 1200), (5, 73), (4, 94), (30, 1168), *((2, w) for w in (17, 38, 69, 203, *range(119, 126))),
 )  # fmt: skip
 
 
@@ -156,6 +156,18 @@ def test_the_wide_definition_is_the_definition() -> None:
     for weight in (0.0, 0.1):
         item = problem(5, (4, 96, 2))
         np.testing.assert_allclose(exact_wide(*item, weight), exact(*item, weight=weight), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("width", [6016, 7008, 8256])
+def test_rows_of_a_camera_with_a_prime(device: Device, width: int, dtype: str) -> None:
+    """Widths that 47, 73 and 43 divide are no convolutions."""
+    assert not device.module.gaussian_poisson_direct_convolves(width)
+    for h, weight in ((3, 1e-3), (4, 1.0)):
+        item = problem(h, (h, width, 1), dtype, "picture")
+        x, _ = device.solve(*item, weight)
+        expected = exact_wide(*item, weight)
+        assert np.abs(x - expected).max() <= min(0.02 / 255, rounding(h, width, weight, 1.0)) * RANGE[dtype]
 
 
 @pytest.mark.parametrize("mask_dtype", ["bool", "uint8", "uint16", "float16", "float32"])
@@ -442,7 +454,8 @@ def test_widths_that_fit(emulator_module: Any) -> None:
     fits = emulator_module.gaussian_poisson_direct_fits
     convolves = emulator_module.gaussian_poisson_direct_convolves
     assert fits(7680, 0) and fits(16384, 0) and not fits(40000, 0)
-    assert not convolves(7680) and convolves(6016) and fits(6016, 0) and not fits(16411, 0)
+    assert not convolves(7680) and not convolves(47 * 128) and not convolves(73 * 16)
+    assert convolves(79 * 16) and convolves(17 * 17) and fits(79 * 64, 0) and not fits(16411, 0)
 
 
 @pytest.mark.parametrize(

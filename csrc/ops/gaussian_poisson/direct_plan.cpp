@@ -11,7 +11,7 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-constexpr int kMostRadix = 16;
+constexpr int kMostRadix = 16, kMostPrime = 73;
 constexpr double kSlow = 0.1;  // columns of a smaller 1 - r are slow
 constexpr double kPi = 3.14159265358979323846;
 // Half a warp reads complex numbers at once, one from each of so many banks.
@@ -26,7 +26,9 @@ struct Radices {
 void choose(int n, int most, int depth, int (&now)[kDirectStages], Radices& best) {
   if (n == 1) {
     int top = 1;
-    for (int i = 0; i < depth; ++i) top = std::max(top, now[i]);
+    for (int i = 0; i < depth; ++i) {
+      if (now[i] <= kMostRadix) top = std::max(top, now[i]);
+    }
     if (depth < best.stages || (depth == best.stages && top < best.largest)) {
       best.stages = depth;
       best.largest = top;
@@ -43,14 +45,28 @@ void choose(int n, int most, int depth, int (&now)[kDirectStages], Radices& best
   }
 }
 
-bool radices_of(int length, Radices& best) {
+// Returns the largest prime factor of a number.
+int largest_prime(int n) {
+  for (int p = 2; p * p <= n; ++p) {
+    while (n > p && n % p == 0) n /= p;
+  }
+  return n;
+}
+
+bool radices_of(int length, bool primes, Radices& best) {
   int now[kDirectStages] = {1, 1, 1, 1};
   best = {};
   if (length == 1) {
     best.stages = 0;
     return true;
   }
-  choose(length, kMostRadix, 0, now, best);
+  const int prime = largest_prime(length);
+  if (primes && prime > kMostRadix && prime <= kMostPrime) {
+    now[0] = prime;
+    choose(length / prime, kMostRadix, 1, now, best);
+  } else {
+    choose(length, kMostRadix, 0, now, best);
+  }
   return best.stages <= kDirectStages;
 }
 
@@ -121,6 +137,8 @@ std::complex<float> pair_of(Complex z) {
   return {static_cast<float>(z.real()), static_cast<float>(z.imag())};
 }
 
+int whole_pairs(int half) { return (half + kPrimePairs - 1) / kPrimePairs * kPrimePairs; }
+
 }  // namespace
 
 DirectPlan direct_plan(int width) {
@@ -128,9 +146,9 @@ DirectPlan direct_plan(int width) {
   DirectPlan plan;
   plan.width = plan.length = width;
   Radices radices;
-  if (!radices_of(width, radices)) {
+  if (!radices_of(width, true, radices)) {
     plan.length = 2 * width - 1;
-    while (!radices_of(plan.length, radices)) ++plan.length;
+    while (!radices_of(plan.length, false, radices)) ++plan.length;
   }
   const Digits digits(radices);
   plan.stages = radices.stages;
@@ -150,6 +168,10 @@ DirectPlan direct_plan(int width) {
   part(plan.root, butterflies, 8);
   part(plan.twist, width / 2 + 1, 8);
   part(plan.column, width, 8);
+  if (const int half = plan.prime_radix() / 2) {
+    part(plan.prime, half * whole_pairs(half), 8);
+    part(plan.turns, plan.length, 8);
+  }
   const LineRadices line = line_radices(width);
   part(plan.line, line.third * (line.second + 1), 8);
   if (plan.convolves()) {
@@ -165,7 +187,7 @@ std::vector<unsigned char> direct_tables(int width, double weight, double w0, do
   const DirectPlan plan = direct_plan(width);
   HM_CHECK(plan.slots <= 1 << 16, "width: ", width, ", expected a smaller one");
   Radices radices;
-  radices_of(plan.length, radices);
+  radices_of(plan.length, !plan.convolves(), radices);
   const Digits digits(radices);
   std::vector<unsigned char> out(plan.bytes);
   auto slot = [](int at) { return static_cast<std::uint16_t>(at); };
@@ -177,11 +199,13 @@ std::vector<unsigned char> direct_tables(int width, double weight, double w0, do
         slot(plan.convolves() ? digits.slot_of(x) : digits.spectral_slot_of(x)));
   }
   for (int i = 0; i < plan.stages; ++i) {
-    // Butterflies of a half-warp begin in different banks: in turns one of each bank.
+    // Butterflies of a half-warp begin in different banks: in turns one of each bank. Those of a
+    // prime are in order, as their twiddles follow from their numbers.
     std::vector<int> of_bank[kBanks];
+    const bool ordered = digits.radix[i] > kMostRadix;
     for (int index = 0; index < plan.length; ++index) {
       if (index / digits.natural[i] % digits.radix[i] != 0) continue;
-      of_bank[digits.slot_of(index) % kBanks].push_back(index);
+      of_bank[ordered ? 0 : digits.slot_of(index) % kBanks].push_back(index);
     }
     std::size_t at = plan.stage[i].table;
     for (std::size_t turn = 0; at < std::size_t(plan.stage[i].table + plan.stage[i].count);
@@ -194,6 +218,18 @@ std::vector<unsigned char> direct_tables(int width, double weight, double w0, do
         put(out, plan.root, at, pair_of(std::polar(1.0, -2 * kPi * j / length)));
         ++at;
       }
+    }
+  }
+  if (const int prime = plan.prime_radix()) {
+    const int half = prime / 2, whole = whole_pairs(half);
+    for (int t = 1; t <= half; ++t) {
+      for (int k = 1; k <= half; ++k) {
+        put(out, plan.prime, (t - 1) * whole + k - 1,
+            pair_of(std::polar(1.0, 2 * kPi * (t * k % prime) / prime)));
+      }
+    }
+    for (int n = 0; n < plan.length; ++n) {
+      put(out, plan.turns, n, pair_of(std::polar(1.0, -2 * kPi * n / plan.length)));
     }
   }
   const LineRadices line = line_radices(width);

@@ -9,6 +9,7 @@
 namespace pyharmony::gaussian_poisson {
 
 constexpr int kDirectStages = 4;  // of a transform, at most
+constexpr int kPrimePairs = 2;    // pairs of frequencies that a thread has of a prime radix
 
 // The radices of the stages of a line, a row whose width its kernels know; their product is half
 // the width.
@@ -59,7 +60,8 @@ struct DirectStage {
 };
 
 // How rows of a width are transformed. `length` is the width where it is a product of at most four
-// radices up to 16; otherwise the transform is a convolution of `length` values (Bluestein).
+// radices up to 16, the first of which may be a prime up to 73 as well; otherwise the transform is
+// a convolution of `length` values (Bluestein).
 struct DirectPlan {
   int width = 0, length = 0, stages = 0;
   int slots = 0;  // complex numbers that a row takes in shared memory
@@ -71,12 +73,16 @@ struct DirectPlan {
   int root = 0;      // float2, the first twiddle of each butterfly
   int twist = 0;     // float2 [width / 2 + 1], exp(-i pi k / 2 width)
   int column = 0;    // float2 [width], 1 - r and r / (2 alpha width)
+  int prime = 0;     // float2 [radix / 2][whole kPrimePairs], cosine and sine of 2 pi t k / radix
+  int turns = 0;     // float2 [length], exp(-2 i pi n / length): the twiddles of a prime radix
   int line = 0;      // float2, the first twiddle of each butterfly of a line's first two stages
   int natural = 0;   // uint16 [length], slots in the order of their indices: of a convolution
   int chirp = 0;     // float2 [width], exp(-i pi n^2 / width): of a convolution
   int kernel = 0;  // float2 [length], the filter's transform over length, in the order of `natural`
   int bytes = 0;
 
+  // The radix of the first stage where that is a prime above 16, otherwise 0.
+  int prime_radix() const { return stages > 0 && stage[0].radix > 16 ? stage[0].radix : 0; }
   HM_HOST_DEVICE bool convolves() const { return length != width; }
 };
 

@@ -57,6 +57,61 @@ __device__ __forceinline__ void butterflies(const RowParams& p, const DirectStag
   }
 }
 
+// The same of a radix above 16, a prime: sums over sums and differences of pairs. A thread has
+// kPairs pairs of frequencies k and radix - k; those of a butterfly read all of it before one of
+// them writes.
+template <bool kUp>
+__device__ __forceinline__ void prime_butterflies(const RowParams& p, const DirectStage& s,
+                                                  float2* z) {
+  constexpr int kPairs = kPrimePairs;
+  const std::uint16_t* const base = p.slots(p.plan.base) + s.table;
+  const float2* const roots = p.factors(p.plan.turns);
+  const int half = s.radix / 2, parts = (half + kPairs - 1) / kPairs;
+  const int at_once = static_cast<int>(blockDim.x) / parts;
+  const int part = static_cast<int>(threadIdx.x) / at_once, first = part * kPairs;
+#pragma unroll 1
+  for (int start = 0; start < s.count; start += at_once) {
+    const int b = start + static_cast<int>(threadIdx.x) % at_once;
+    const bool works = part < parts && b < s.count;
+    float2* const at = z + base[works ? b : 0];
+    float2 all = make_float2(0, 0), a[kPairs], d[kPairs];
+    if (works) {
+      auto value = [&](int t) {
+        const float2 v = at[t * s.step];
+        return kUp ? times(v, roots[b * t]) : v;
+      };
+      all = at[0];
+#pragma unroll
+      for (int i = 0; i < kPairs; ++i) a[i] = all, d[i] = make_float2(0, 0);
+      const float2* factors = p.factors(p.plan.prime) + first;
+#pragma unroll 1
+      for (int t = 1; t <= half; ++t, factors += parts * kPairs) {
+        const float2 x = value(t), y = value(s.radix - t), sum = x + y, difference = x - y;
+        all = all + sum;
+#pragma unroll
+        for (int i = 0; i < kPairs; ++i) {
+          const float2 f = factors[i];  // cosine and sine
+          a[i] = make_float2(fmaf(f.x, sum.x, a[i].x), fmaf(f.x, sum.y, a[i].y));
+          d[i] = make_float2(fmaf(f.y, difference.x, d[i].x), fmaf(f.y, difference.y, d[i].y));
+        }
+      }
+    }
+    HM_SYNC();
+    if (!works) continue;
+    auto put = [&](int k, float2 v) { at[k * s.step] = kUp ? v : times(v, roots[b * k]); };
+    if (part == 0) at[0] = all;
+    // Asked anew, as places of all frequencies would take the registers of the sums.
+    const int next = device::anew(first) + 1;
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      const int k = next + i;
+      if (k > half) continue;
+      put(k, make_float2(a[i].x + d[i].y, a[i].y - d[i].x));
+      put(s.radix - k, make_float2(a[i].x - d[i].y, a[i].y + d[i].x));
+    }
+  }
+}
+
 template <bool kUp>
 __device__ __forceinline__ void transform_rows(const RowParams& p, float2* z) {
 #pragma unroll 1
@@ -79,7 +134,7 @@ __device__ __forceinline__ void transform_rows(const RowParams& p, float2* z) {
       case 4: butterflies<4, kUp>(p, s, z); break;
       case 3: butterflies<3, kUp>(p, s, z); break;
       case 2: butterflies<2, kUp>(p, s, z); break;
-      default: break;
+      default: prime_butterflies<kUp>(p, s, z); break;
     }
   }
   HM_SYNC();
