@@ -106,7 +106,10 @@ def test_it_solves_the_equation_on_every_size(device: Device, weight: float) -> 
 
 
 #: Widths whose rows have kernels of their own: `kLines` of csrc/ops/gaussian_poisson/direct_plan.h.
-LINES = (1024, 1920, 2048, 3840, 4032, 4096, 7680, 8192)
+LINES = (
+    512, 1024, 1280, 1920, 2048, 2560, 3072, 3840, 4000, 4032, 4096, 4608, 4800, 5120, 5184, 5760, 6144, 6720, 7680, 8192,
+    8640,
+)  # fmt: skip
 
 
 def exact_wide(src: Any, dst: Any, mask: Any, base: Any, weight: float) -> Any:

@@ -37,14 +37,27 @@ struct LineRadices {
 // Widths of networks, videos, cameras and powers of two. Each takes a file direct_lines_*.cu to
 // compile it.
 constexpr LineRadices kLines[] = {
+    {4, 8, 8},     // 512
     {8, 8, 8},     // 1024
+    {8, 8, 10},    // 1280
     {10, 8, 12},   // 1920
     {8, 8, 16},    // 2048
+    {10, 16, 8},   // 2560
+    {12, 8, 16},   // 3072
     {12, 10, 16},  // 3840
+    {10, 20, 10},  // 4000
     {12, 12, 14},  // 4032
     {16, 8, 16},   // 4096
+    {12, 12, 16},  // 4608
+    {15, 16, 10},  // 4800
+    {16, 10, 16},  // 5120
+    {12, 12, 18},  // 5184
+    {15, 16, 12},  // 5760
+    {12, 16, 16},  // 6144
+    {15, 16, 14},  // 6720
     {15, 16, 16},  // 7680
     {16, 16, 16},  // 8192
+    {15, 16, 18},  // 8640
 };
 constexpr LineRadices line_radices(int width) {
   for (const LineRadices& radices : kLines) {
