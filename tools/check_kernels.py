@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 BUDGETS = CSRC / "kernel_budgets.txt"
 CACHE = ROOT / "build" / "kernels"
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_120")
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100", "sm_120")
 OPTIONS = (
     *("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-Xptxas", "-v", "-cubin"),
     *("--Werror", "all-warnings", f"-I{CSRC}"),

@@ -279,7 +279,9 @@ __global__ void __launch_bounds__(kThreads) color_grid_map_kernel(Params p) {
       const int line = line_of[y - top];
       const float share = share_of[y - top];
       const std::int64_t row = call.across.cells * depth * kCoefficients;
-      const float* const low = grid + line * row + s.column * depth * kCoefficients;
+      // Asked anew, as the place of the first column would take a register of all rows.
+      const int column = device::anew(s.column);
+      const float* const low = grid + line * row + column * depth * kCoefficients;
       // The row is between two rows, or at the first or the last one.
       const float* const high = share > 0.0f ? low + row : low;
       float* const to = reinterpret_cast<float*>(shared.row);
