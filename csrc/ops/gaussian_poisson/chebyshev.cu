@@ -129,10 +129,10 @@ struct Prepared : Setup {
   int items, channels;
 };
 
-template <int K, Kind kKind, bool kShared>
+template <int K, bool kMap, bool kShared>
 void cut_levels(Cut& cut) {
   cut.levels = K;
-  cut.warp_floats = March<K, kLane, kKind, kShared>::kFloats;
+  cut.warp_floats = March<K, kLane, kMap, kShared>::kFloats;
 }
 
 // Returns the cut for launches of this many items and channels.
@@ -140,13 +140,13 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
              int channels) {
   Cut cut{};
   if (map) {
-    cut_levels<kMapLevels, Kind::kMap, true>(cut);
+    cut_levels<kMapLevels, true, true>(cut);
   } else if (!repeat && most_levels <= kFewLevels) {
-    cut_levels<kFewLevels, Kind::kPinned, false>(cut);
+    cut_levels<kFewLevels, false, false>(cut);
   } else if (!repeat) {
-    cut_levels<kMoreLevels, Kind::kPinned, false>(cut);
+    cut_levels<kMoreLevels, false, false>(cut);
   } else {
-    cut_levels<kRepeatLevels, Kind::kPinned, true>(cut);
+    cut_levels<kRepeatLevels, false, true>(cut);
   }
   const int columns = 32 * kLane, halo = std::min(most_levels, cut.levels) + 2;
   cut.pad = (halo + kLane - 1) / kLane * kLane;
@@ -391,14 +391,14 @@ MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& pr
 
 int blocks_of(const Cut& cut, int tasks) { return (tasks + cut.warps - 1) / cut.warps; }
 
-template <int K, Kind kKind, bool kShared>
+template <int K, bool kMap, bool kShared>
 void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_t stream) {
-  using Work = March<K, kLane, kKind, kShared>;
+  using Work = March<K, kLane, kMap, kShared>;
   const std::size_t bytes = cut.warps * Work::kFloats * sizeof(float);
   if (bytes > (48 << 10)) {
-    HM_MAX_DYN_SMEM((gaussian_poisson_chebyshev_kernel<K, kLane, kKind, kShared>), kBlockBytes);
+    HM_MAX_DYN_SMEM((gaussian_poisson_chebyshev_kernel<K, kLane, kMap, kShared>), kBlockBytes);
   }
-  HM_LAUNCH((gaussian_poisson_chebyshev_kernel<K, kLane, kKind, kShared>), dim3(blocks),
+  HM_LAUNCH((gaussian_poisson_chebyshev_kernel<K, kLane, kMap, kShared>), dim3(blocks),
             dim3(32 * cut.warps), bytes, stream, p);
 }
 
@@ -408,17 +408,13 @@ void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaS
   p.tasks = cut.strips * cut.segments * p.its_channels * p.items;
   int blocks = blocks_of(cut, p.tasks);
   if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
-  if (map) return launch_levels<kMapLevels, Kind::kMap, true>(p, cut, blocks, stream);
-  if (p.control != nullptr) {
-    if (p.pinned) return launch_levels<kRepeatLevels, Kind::kPinned, true>(p, cut, blocks, stream);
-    return launch_levels<kRepeatLevels, Kind::kPlain, true>(p, cut, blocks, stream);
-  }
+  if (map) return launch_levels<kMapLevels, true, true>(p, cut, blocks, stream);
+  if (p.control != nullptr)
+    return launch_levels<kRepeatLevels, false, true>(p, cut, blocks, stream);
   if (cut.levels == kFewLevels) {
-    if (p.pinned) return launch_levels<kFewLevels, Kind::kPinned, false>(p, cut, blocks, stream);
-    return launch_levels<kFewLevels, Kind::kPlain, false>(p, cut, blocks, stream);
+    return launch_levels<kFewLevels, false, false>(p, cut, blocks, stream);
   }
-  if (p.pinned) return launch_levels<kMoreLevels, Kind::kPinned, false>(p, cut, blocks, stream);
-  launch_levels<kMoreLevels, Kind::kPlain, false>(p, cut, blocks, stream);
+  launch_levels<kMoreLevels, false, false>(p, cut, blocks, stream);
 }
 
 }  // namespace

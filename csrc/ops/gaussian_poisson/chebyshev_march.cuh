@@ -57,7 +57,7 @@ __device__ __forceinline__ Sides<N> sides_of(const Run<N>& x) {
 
 // K is the largest number of levels. kShared: the steps are in shared memory, because the host does
 // not know them or because there are too many.
-template <int K, int N, Kind kKind, bool kShared>
+template <int K, int N, bool kMap, bool kShared>
 class March {
  public:
   static constexpr int kColumns = 32 * N;
@@ -66,8 +66,8 @@ class March {
   static constexpr bool kLean = kShared || K > 9;
   static constexpr int kFieldRows = kLean ? 3 : 1;
   // The rows of r0 from the injected one to the finished one; with a map, one more row of c.
-  static constexpr int kGroups = (K + (kKind == Kind::kMap ? 3 : 2) + 2) / 3, kRing = 3 * kGroups;
-  static constexpr int kRings = kKind == Kind::kMap ? 3 : 2, kFields = 4;
+  static constexpr int kGroups = (K + (kMap ? 3 : 2) + 2) / 3, kRing = 3 * kGroups;
+  static constexpr int kRings = kMap ? 3 : 2, kFields = 4;
   static constexpr int kPlaceFloats = 12;  // room for kFields + 1 places of two floats each
   static constexpr int kFloats = (kRings * kRing + kFieldRows * kFields + 1) * kColumns +
                                  kPlaceFloats + (kShared ? 4 * K : 0);  // floats of shared memory
@@ -121,9 +121,7 @@ class March {
   __device__ __forceinline__ int count() const { return kShared ? count_ : p_.plan.count; }
   __device__ __forceinline__ int first() const { return K - count(); }
 
-  __device__ __forceinline__ bool is_pinned() const {
-    return kKind == Kind::kPinned || (kKind == Kind::kMap && p_.pinned);
-  }
+  __device__ __forceinline__ bool is_pinned() const { return p_.pinned; }
 
   __device__ __forceinline__ bool inside(int column) const { return column >= x0_ && column < x1_; }
 
@@ -257,7 +255,7 @@ class March {
       row[3] = cubic_row(field_row(kNext, 3));
       if (kLean) HM_SYNCWARP(kAll);  // the doubled row is written in its place
     }
-    if constexpr (kKind == Kind::kMap) {
+    if constexpr (kMap) {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         weights[j] = p_.weight;
@@ -432,13 +430,13 @@ class March {
       float left = __shfl_up_sync(kAll, right[N - 1], 1);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const float weight = kKind == Kind::kMap ? c_[1][j] : p_.weight;
+        const float weight = kMap ? c_[1][j] : p_.weight;
         b[j] = fmaf(weight, x_here[j], (left - right[j]) + (up_[j] - down[j]));
         left = right[j];
         up_[j] = down[j];
       }
       x0 = x_here;
-      if constexpr (kKind == Kind::kMap) {
+      if constexpr (kMap) {
         r0 = residual(x_before, x_here, next, b, c_[0], c_[1], weights);
       } else {
         r0 = residual(x_before, x_here, next, b);
@@ -465,8 +463,8 @@ class March {
         }
         level[j] = r0[j] * plan().inject;
       }
-      if (kKind != Kind::kPlain && !unknown) r0[j] = nan();
-      if (kKind != Kind::kPlain && !unknown) level[j] = 0;
+      if (is_pinned() && !unknown) r0[j] = nan();
+      if (is_pinned() && !unknown) level[j] = 0;
     }
     if constexpr (kLean) {
       write<N>(field_row(kNext, 3) + lane_ * N, next);
@@ -477,7 +475,7 @@ class March {
       x_[0] = x_[1];
       x_[1] = next;
     }
-    if constexpr (kKind == Kind::kMap) {
+    if constexpr (kMap) {
       c_[0] = c_[1];
       c_[1] = weights;
     }
@@ -502,7 +500,7 @@ class March {
           before = rows_[k >= 2 ? k - 2 : 0][kUp];
         }
         const LevelStep step = step_of<kChecked>(k);
-        if constexpr (kKind == Kind::kMap) {
+        if constexpr (kMap) {
           const Run<N> r = residual(up, here, current, b, read<N>(slot<U>(2, k + 1)),
                                     read<N>(slot<U>(2, k)), read<N>(slot<U>(2, k - 1)));
 #pragma unroll
@@ -526,7 +524,7 @@ class March {
         }
 #pragma unroll
         for (int j = 0; j < N; ++j) {
-          if (kKind != Kind::kPlain) next[j] = b[j] == b[j] ? next[j] : 0.0f;
+          if (is_pinned()) next[j] = b[j] == b[j] ? next[j] : 0.0f;
         }
         current = next;
       }
@@ -565,7 +563,7 @@ class March {
     float* to = rings_ + slot_ * kColumns + lane_ * N;
     write<N>(to, r0);
     write<N>(to + kRing * kColumns, x0);
-    if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
+    if constexpr (kMap) write<N>(to + 2 * kRing * kColumns, c_here);
     slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
 
     if (kShared || !steady) {
@@ -629,7 +627,7 @@ class March {
     const Run<N>&up = rows_[K][kUp], &e = rows_[K][kHere];
     const Run<N> b = read<N>(slot<U>(0, K + 1));
     Run<N> r, x0, c;
-    if constexpr (kKind == Kind::kMap) {
+    if constexpr (kMap) {
       c = read<N>(slot<U>(2, K + 1));
       r = residual(up, e, current, b, read<N>(slot<U>(2, K + 2)), c, read<N>(slot<U>(2, K)));
     } else {
@@ -640,13 +638,13 @@ class March {
       Run<N> x;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const bool known = kKind != Kind::kPlain && !(b[j] == b[j]);
+        const bool known = is_pinned() && !(b[j] == b[j]);
         x[j] = known ? x0[j] : x0[j] + fmaf(p_.damping, r[j], e[j]);
         if (known || !inside(xs_ + lane_ * N + j)) continue;
         const float size = fabsf(r[j]);
         measure_.residual = fmaxf(measure_.residual, size);
         measure_.correction = fmaxf(measure_.correction, fabsf(e[j]));
-        if (kKind == Kind::kMap) {
+        if (kMap) {
           measure_.scaled = fmaxf(measure_.scaled, size / (p_.slope * c[j]));
           if (p_.want_norm) measure_.norm += static_cast<double>(r[j]) * static_cast<double>(r[j]);
         }
@@ -815,7 +813,7 @@ class March {
       m.residual = warp_reduce(m.residual, Larger());
       m.scaled = warp_reduce(m.scaled, Larger());
       m.correction = warp_reduce(m.correction, Larger());
-      if (kKind == Kind::kMap) m.norm = warp_reduce(m.norm, device::Sum());
+      if (kMap) m.norm = warp_reduce(m.norm, device::Sum());
     }
     if (lane_ != 0) return;
     TileMeasure& to = p_.measures[task];
@@ -855,10 +853,10 @@ class March {
   TileMeasure measure_;
 };
 
-template <int K, int N, Kind kKind, bool kShared>
+template <int K, int N, bool kMap, bool kShared>
 __global__ void __launch_bounds__(128)
     gaussian_poisson_chebyshev_kernel(const __grid_constant__ MarchParams params) {
-  using Work = March<K, N, kKind, kShared>;
+  using Work = March<K, N, kMap, kShared>;
   HM_DYN_SMEM(float, shared);
   // The shuffle tells the compiler that the number is the same for the whole warp.
   const int warp = __shfl_sync(kAll, static_cast<int>(threadIdx.x) / 32, 0);

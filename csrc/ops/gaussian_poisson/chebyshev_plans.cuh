@@ -22,7 +22,6 @@ constexpr int kMostPlans = 64;  // how many are prepared for repeated runs
 constexpr int kDecideThreads = 128;
 constexpr float kLeastC1 = 1.0f / 16;
 
-enum class Kind { kPlain, kPinned, kMap };  // a map may have known pixels as well
 enum class Input { kImages, kRhs };
 
 // The coefficients are kappa, q, inverse; with a map they are momentum, step, 0.
