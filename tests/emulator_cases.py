@@ -474,44 +474,6 @@ _partial_conv_passes("planar bfloat16", "bfloat16", (1, 2, 90, 120), False)
 _partial_conv_passes("planar float16, of no packs", "float16", (1, 2, 41, 53), False)
 
 
-def _partial_conv_direct(dtype: str, shape: Sequence[int], kernel: int, outputs: int, last: bool) -> None:
-    """Registers it in two parts of the channels where a kernel is large; the mask leaves tiles without a pixel."""
-
-    @case(f"partial_conv_direct {dtype} {kernel}x{kernel}")
-    def run(native: Any, memory: Memory) -> Sequence[Array]:
-        n, c, h, w = shape
-        kind = np.uint16 if dtype == "bfloat16" else np.dtype(dtype)
-
-        def tensor(array: Array, channels_last: bool = False) -> Any:
-            values = (array.astype(np.float32) / 128 - 1).astype(np.float32)
-            bits = (values.view(np.uint32) >> 16).astype(np.uint16) if kind == np.uint16 else values.astype(kind)
-            buffer = memory.put(bits)
-            a, b, d, e = array.shape
-            strides = (b * d * e, 1, e * b, b) if channels_last else (b * d * e, d * e, e, 1)
-            return native.ArrayView(buffer.pointer, dtype, array.shape, strides, True)
-
-        valid = np.zeros((1, 1, h, w), bool)
-        valid[..., : w // 2] = True
-        size = [v - kernel + 1 for v in (h, w)]
-        coverage = np.lib.stride_tricks.sliding_window_view(valid[0, 0], (kernel, kernel)).any((2, 3))
-        mask, ratio = memory.put(valid), memory.put((1.5 * coverage)[None, None].astype(np.float32))
-        y = memory.empty((n, outputs, *size), kind)
-        strides = (outputs * size[0] * size[1], 1, size[1] * outputs, outputs)
-        if not last:
-            strides = (strides[0], size[0] * size[1], size[1], 1)
-        native.partial_conv_direct(
-            tensor(_images(shape), last), mask.view(), tensor(_images((outputs, c, kernel, kernel), seed=1)),
-            (kernel, kernel, 1, 1, 0, 0, 1, 1), ratio.view(), None, None, 0.7, None, 0.2,
-            native.ArrayView(y.pointer, dtype, y.shape, strides, True), **HOST_LAUNCH,
-        )  # fmt: skip
-        return [y.get()]
-
-
-_partial_conv_direct("float32", (2, 3, 12, 70), 3, 64, True)
-_partial_conv_direct("float16", (1, 4, 16, 60), 7, 66, False)
-_partial_conv_direct("bfloat16", (1, 1, 11, 40), 3, 8, True)
-
-
 def _partial_conv_rows(
     name: str, dtype: str, shape: Sequence[int], outputs: int, kernel: int, stride: int, images: int, cores: bool = True
 ) -> None:

@@ -60,14 +60,6 @@ DeviceEpilogueGrad epilogue_grad(const ArrayView& grad, const ArrayView* y, cons
   return {&grad, y, ratio, cover, {value, factor}, slope, &h, bias_grad, memory, workspace.second};
 }
 
-DeviceDirect direct(const ArrayView& x, const ArrayView* mask, const ArrayView& weight,
-                    const WindowValues& window, const ArrayView* ratio, const ArrayView* cover,
-                    const ArrayView* bias, double value, const ArrayView* factor, double slope,
-                    const ArrayView& y) {
-  const ConvWindow checked = conv_window(window);
-  return {&x, mask, &weight, checked, ratio, cover, bias, {value, factor}, slope, &y};
-}
-
 // Addresses of rows and totals, and of how many images they are.
 using RowListTuple = std::tuple<std::uintptr_t, std::uintptr_t, std::int64_t>;
 
@@ -115,10 +107,6 @@ bool rows_fit(int value_bytes, std::int64_t channels, std::int64_t outputs,
   return partial_conv_rows_fit(value_bytes, channels, outputs, conv_window(window));
 }
 
-bool direct_fits(std::int64_t channels, const WindowValues& window) {
-  return partial_conv_direct_fits(channels, conv_window(window));
-}
-
 }  // namespace
 
 void bind_partial_conv_cuda(py::module_& m) {
@@ -138,10 +126,6 @@ void bind_partial_conv_cuda(py::module_& m) {
                    chain(epilogue_grad, launch_partial_conv_epilogue_grad), "grad"_a, "y"_a,
                    "ratio"_a, "cover"_a, "value"_a, "factor"_a, slope, "h"_a, "bias_grad"_a,
                    "workspace"_a, named);
-  m.def("partial_conv_direct_fits", &direct_fits, "channels"_a, "window"_a);
-  define_on_device(m, "partial_conv_direct", chain(direct, launch_partial_conv_direct), "x"_a,
-                   "mask"_a, "weight"_a, "window"_a, "ratio"_a, "cover"_a, "bias"_a, "value"_a,
-                   "factor"_a, slope, "y"_a, named);
   m.def("partial_conv_rows_fit", &rows_fit, "value_bytes"_a, "channels"_a, "outputs"_a, "window"_a);
   m.def("partial_conv_rows_workspace", &partial_conv_rows_workspace, "y"_a);
   define_on_device(m, "partial_conv_rows", chain(rows, launch_partial_conv_rows), "x"_a, "mask"_a,

@@ -1,5 +1,4 @@
 // A layer of partial convolution on a device, described once: its calls give addresses alone.
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -11,8 +10,6 @@
 
 namespace pyharmony {
 namespace {
-
-using WindowValues = std::array<std::int64_t, 8>;
 
 // An address of memory like a view; without the view there is no such tensor.
 class MaybeNamed {
@@ -30,10 +27,9 @@ class MaybeNamed {
 // since most plans are used once.
 class PartialConvCalls {
  public:
-  PartialConvCalls(const ArrayView& x, const ArrayView& weight,
-                   const std::optional<ArrayView>& bias, const std::optional<ArrayView>& factor,
-                   const ArrayView& y, const WindowValues& window)
-      : x_(x), weight_(weight), y_(y), bias_(bias), factor_(factor), window_(conv_window(window)) {}
+  PartialConvCalls(const ArrayView& x, const std::optional<ArrayView>& bias,
+                   const std::optional<ArrayView>& factor, const ArrayView& y)
+      : x_(x), y_(y), bias_(bias), factor_(factor) {}
 
   void premask(const ArrayView* mask, std::uintptr_t x, std::uintptr_t out, int device,
                std::uintptr_t stream) const {
@@ -63,31 +59,9 @@ class PartialConvCalls {
                                  stream_of(stream));
   }
 
-  void direct(const ArrayView* mask, const ArrayView* ratio, const ArrayView* cover,
-              std::uintptr_t x, std::uintptr_t weight, std::uintptr_t bias, double value,
-              std::uintptr_t factor, double slope, std::uintptr_t y, int device,
-              std::uintptr_t stream) const {
-    const NamedView from(x, x_), taps(weight, weight_), into(y, y_);
-    const MaybeNamed offset(bias, bias_), scale(factor, factor_);
-    const GilRelease release;
-    const device::Guard guard(device);
-    launch_partial_conv_direct({&from.view(),
-                                mask,
-                                &taps.view(),
-                                window_,
-                                ratio,
-                                cover,
-                                offset.get(),
-                                {value, scale.get()},
-                                slope,
-                                &into.view()},
-                               stream_of(stream));
-  }
-
  private:
-  ArrayView x_, weight_, y_;
+  ArrayView x_, y_;
   std::optional<ArrayView> bias_, factor_;
-  ConvWindow window_;
 };
 
 // The forms and dtypes of the tensors of a layer's gradients. y and x have memory of their own, and
@@ -168,14 +142,12 @@ class PartialConvGradients {
 }  // namespace
 
 void bind_partial_conv_layer_cuda(py::module_& m) {
-  py::class_<PartialConvCalls>(m, "PartialConvCalls", py::module_local())
-      .def(py::init<const ArrayView&, const ArrayView&, const std::optional<ArrayView>&,
-                    const std::optional<ArrayView>&, const ArrayView&, const WindowValues&>(),
-           "x"_a, "weight"_a, "bias"_a, "factor"_a, "y"_a, "window"_a)
-      .def("premask", &PartialConvCalls::premask)
-      .def("epilogue", &PartialConvCalls::epilogue)
-      .def("direct", &PartialConvCalls::direct);
   using Optional = std::optional<ArrayView>;
+  py::class_<PartialConvCalls>(m, "PartialConvCalls", py::module_local())
+      .def(py::init<const ArrayView&, const Optional&, const Optional&, const ArrayView&>(), "x"_a,
+           "bias"_a, "factor"_a, "y"_a)
+      .def("premask", &PartialConvCalls::premask)
+      .def("epilogue", &PartialConvCalls::epilogue);
   py::class_<PartialConvGradients>(m, "PartialConvGradients", py::module_local())
       .def(py::init<const ArrayView&, bool, const Optional&, const ArrayView&, const Optional&,
                     const Optional&, const Optional&>(),

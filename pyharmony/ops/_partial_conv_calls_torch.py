@@ -44,43 +44,29 @@ class Memory:
 
 
 class LayerCalls:
-    """The description of a layer for native code.
+    """The description of a layer for native code, whose convolution is the library's.
 
     Args:
-        direct: whether one kernel computes the layer.
         last: the memory format of the result.
     """
 
     def __init__(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, factor: Tensor | None, layer: Any,
-        last: torch.memory_format, *, direct: bool,
+        last: torch.memory_format,
     ) -> None:  # fmt: skip
         plan, calls = layer.plan, DeviceCalls(x, "partial_conv2d")
         self.module = calls.module
-        self.shape, self.last, self.direct = (x.shape[0], weight.shape[0], *plan._shape[2:]), last, direct
-        self.conv: Any = (*layer.conv, layer.groups)
-        self.device, self.dtype = x.device, x.dtype
-        y = torch.empty(self.shape, dtype=x.dtype, device=x.device, memory_format=last)
-        self.native = calls.module.PartialConvCalls(
-            calls.view(x), calls.view(weight), calls.view(bias), calls.view(factor), calls.view(y), plan.window.values
-        )
+        self.last, self.conv = last, (*layer.conv, layer.groups)
+        shape = (x.shape[0], weight.shape[0], *plan._shape[2:])
+        y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
+        self.native = calls.module.PartialConvCalls(calls.view(x), calls.view(bias), calls.view(factor), calls.view(y))
 
     def run(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Any, value: float, factor: Tensor | None,
         slope: float, where: tuple[int, int],
     ) -> Tensor:  # fmt: skip
         """Computes the layer on a device and stream."""
-        maps = plan.map_views
-        offset = 0 if bias is None else bias.data_ptr()
-        scale = 0 if factor is None else factor.data_ptr()
         native = self.native
-        if self.direct:
-            y = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=self.last)
-            native.direct(
-                plan.mask_view, *maps, x.data_ptr(), weight.data_ptr(), offset, value, scale, slope, y.data_ptr(),
-                *where,
-            )  # fmt: skip
-            return y
         if plan.mask_view is not None:
             masked = torch.empty_like(x)
             native.premask(plan.mask_view, x.data_ptr(), masked.data_ptr(), *where)
@@ -89,7 +75,9 @@ class LayerCalls:
         y = F.conv2d(x, weight, bias if inside else None, *self.conv).contiguous(memory_format=self.last)
         if inside:
             return y if slope == 1 else F.leaky_relu_(y, slope)
-        native.epilogue(*maps, y.data_ptr(), offset, value, scale, slope, *where)
+        offset = 0 if bias is None else bias.data_ptr()
+        scale = 0 if factor is None else factor.data_ptr()
+        native.epilogue(*plan.map_views, y.data_ptr(), offset, value, scale, slope, *where)
         return y
 
 
@@ -98,14 +86,9 @@ _described = Memory()
 
 def run_described(
     x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, value: float, factor: Tensor | None, slope: float,
-    last: torch.memory_format, is_direct: Any,
+    last: torch.memory_format,
 ) -> Tensor:  # fmt: skip
-    """Computes a layer of tensors whose values are in memory.
-
-    Args:
-        bias: contiguous.
-        is_direct: a function of (x, weight, layer) that returns whether one kernel computes the layer.
-    """
+    """Computes a layer of tensors whose values are in memory, the bias without gaps."""
     plan = layer.plan
     form = (
         x.shape, x.stride(), x.dtype, x.device, weight.shape, weight.stride(), bias is None,
@@ -113,10 +96,9 @@ def run_described(
     )  # fmt: skip
     calls: LayerCalls | None = _described.get(form)
     if calls is None:
-        direct = is_direct(x, weight, layer)
-        if not direct and (copy := dense(x)) is not x:
-            return run_described(copy, weight, bias, layer, value, factor, slope, last, is_direct)
-        calls = LayerCalls(x, weight, bias, factor, layer, last, direct=direct)
+        if (copy := dense(x)) is not x:
+            return run_described(copy, weight, bias, layer, value, factor, slope, last)
+        calls = LayerCalls(x, weight, bias, factor, layer, last)
         _described.put(form, calls)
     result: Tensor = _run(calls, x, weight, bias, plan, value, factor, slope, where_of(x))
     return result

@@ -1,9 +1,8 @@
 """Partial convolution of torch tensors on a CUDA device.
 
-A plan of all layers is one launch if the bits of the mask fit into a block's shared memory. A layer is computed in one
-of three ways. With few channels one kernel does everything. By rows, one multiplies the active windows alone, with
-everything around the product, and so do the gradients. Otherwise it is the product of mask and x, the library's
-convolution, and one pass over its result with ratio, bias, scale and activation.
+A plan of all layers is one launch if the bits of the mask fit into a block's shared memory. A layer is the product of
+mask and x, the library's convolution, and one pass over its result with ratio, bias, scale and activation. By rows, a
+kernel multiplies the active windows alone, with everything around the product, and so do the gradients.
 
 The host reads no device values, not even a scale, so that calls can be captured in a CUDA graph. One exception:
 planning a mask of floats reads whether its values are in range, and waits for that, unless the stream is being
@@ -27,10 +26,6 @@ from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
 from ._partial_conv_calls_torch import Memory, form_of_plan, run_described, run_described_backward
-
-#: The largest number of products per output value for the direct kernel. Derived, not measured: on an H200 a product
-#: costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
-DIRECT_PRODUCTS = 32
 
 #: The largest share of active windows for products of rows. Derived, not measured: see docs/partial_conv.md.
 MAX_ACTIVE_SHARE = 0.6
@@ -305,17 +300,6 @@ def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
     return _premask(x, plan.mask_view, 1.0, torch.empty_like(x))
 
 
-def is_direct(x: Tensor, weight: Tensor, layer: Any) -> bool:
-    """Returns whether one kernel computes the layer."""
-    window = layer.plan.window
-    return (
-        layer.groups == 1
-        and layer.plan.groups == 1
-        and x.shape[1] * window.taps <= DIRECT_PRODUCTS
-        and bool(_cuda.kernels().partial_conv_direct_fits(x.shape[1], window.values))
-    )
-
-
 # ---- products of rows -----------------------------------------------------------------------------------------------
 
 
@@ -426,9 +410,9 @@ def run_layer(
     if torch.is_grad_enabled():
         x, weight, bias = x.detach(), weight.detach(), None if bias is None else bias.detach()
     x, weight, bias = _in_memory(x), _in_memory(weight), None if bias is None else _in_memory(bias).contiguous()
-    if by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer) and not is_direct(x, weight, layer):
+    if by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer):
         return _rows_forward(x, weight, bias, layer.plan, scale, slope).contiguous(memory_format=last)
-    return run_described(x, weight, bias, layer, *_factor(scale), slope, last, is_direct)
+    return run_described(x, weight, bias, layer, *_factor(scale), slope, last)
 
 
 def run_backward(

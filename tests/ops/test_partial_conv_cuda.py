@@ -12,11 +12,9 @@ import pytest
 
 from pyharmony import _native, ops
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
-from pyharmony.reference import partial_conv as reference
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony.networks.nn import PartialConv2d
 from pyharmony.ops import _native_torch
 from pyharmony.ops import _partial_conv_calls_torch as calls
 from pyharmony.ops import _partial_conv_cuda_torch as device
@@ -283,78 +281,34 @@ def test_the_gradient_of_the_epilogue(emulator: Any, dtype: Any, shape: Any, for
         del block
 
 
-# ---- the direct kernel ----------------------------------------------------------------------------------------------
-
-DIRECT = (
-    Case((2, 3, 21, 37), 64, stride=(2, 2)),
-    Case((1, 4, 19, 20), 70, kernel=(7, 7), padding=(3, 3)),  # two passes over the channels
-    Case((1, 1, 9, 40), 5, kernel=(2, 5), stride=(1, 3), padding=(0, 4), dilation=(3, 2)),
-    Case((2, 2, 5, 5), 8, kernel=(1, 1)),
-)
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", DIRECT, ids=str)
-def test_the_direct_kernel(emulator: Any, case: Case, dtype: Any) -> None:
-    window = [*case.kernel, *case.stride, *case.padding, *case.dilation]
-    assert emulator.partial_conv_direct_fits(case.shape[1], window)
-    for (planes, kind), form in itertools.product(((1, "hard"), (case.shape[1], "soft"), (1, "border")), FORMATS):
-        values = a_mask(kind, case, planes).astype(np.float32)
-        x, weight, bias = (torch.from_numpy(a).to(dtype) for a in arrays(case))
-        exact = [a.double().numpy() for a in (x, weight, bias)]
-        expected, new = reference.partial_conv2d(*exact, values, scale=0.7, negative_slope=0.2, **case.window)
-        x, weight = x.contiguous(memory_format=form), weight.contiguous(memory_format=form)
-        x[torch.from_numpy(np.broadcast_to(values == 0, case.shape).copy())] = float("nan")
-        r, c = (torch.from_numpy(a.astype(np.float32)) for a in reference.ratio(values, case.kernel, **case.window))
-        mask = torch.from_numpy(values if kind == "soft" else values > 0)
-        y = torch.full(expected.shape, float("nan"), dtype=dtype).contiguous(memory_format=form)
-        scale = torch.tensor([0.7])
-        emulator.partial_conv_direct(
-            view(emulator, x), view(emulator, mask), view(emulator, weight), window, view(emulator, r),
-            view(emulator, c) if kind == "soft" else None, view(emulator, bias), 1.0, view(emulator, scale), 0.2,
-            view(emulator, y, True), **HOST_LAUNCH,
-        )  # fmt: skip
-        # Products and sums are in float32; the ratio may be S.
-        depth = int(np.prod(case.weight[1:]))
-        terms = np.abs(reference.conv(np.abs(exact[0]), np.abs(exact[1]), values, **case.window)).max()
-        np.testing.assert_allclose(
-            y.double().numpy(), expected, rtol=eps(dtype), atol=(depth + 4) * 2.0**-24 * float(terms) + 1e-6
-        )
-
-
 @pytest.mark.parametrize("axis", range(4), ids=["items", "channels", "rows", "columns"])
 def test_offsets_beyond_two_gigavalues(on_emulator: Any, axis: int) -> None:
-    """Tests far strides of masks and of tensors that may have gaps; others are refused."""
+    """Tests far strides of masks; those of tensors are refused."""
     emulator, (n, c, h, w) = on_emulator, (2, 3, 9, 10)
 
     def far(x: Any, axis: int = axis) -> Any:
         return torch.from_numpy(far_apart(x.numpy(), axis, emulator))
 
     mask = torch.from_numpy(np.random.default_rng(3).random((n, c, h, w)) < 0.4)
-    layers, window = [(3, 2, 1), (3, 1, 1)], [3, 3, 1, 1, 1, 1, 1, 1]
+    layers = [(3, 2, 1), (3, 1, 1)]
     for values, soft in ((mask, False), (mask.float(), False), (mask.half() / 2, True)):
         for a, b in zip(*(ops.mask_plan(m, layers, soft=soft) for m in (far(values), values)), strict=True):
             assert torch.equal(a.ratio, b.ratio) and torch.equal(a.rows, b.rows)
 
     one = mask[:, :1].contiguous()
-    ratio = ops.mask_plan(one, [(3, 1, 1)])[0].ratio
-    x, weight = random((n, c, h, w), torch.float32, seed=1), random((5, c, 3, 3), torch.float32, seed=2)
+    x = random((n, c, h, w), torch.float32, seed=1)
     # Positions of a mask have one step.
     flat = far(one.flatten(2), min(axis, 2))
     image, plane, position = flat.stride()
     far_mask = flat.as_strided(one.shape, (image, plane, w * position, position))
     results = []
-    for x_in, w_in, m_in in ((x, weight, one), (far(x), far(weight), far_mask)):
-        y, masked = torch.empty(n, 5, h, w), torch.empty(n, c, h, w)
-        emulator.partial_conv_direct(
-            view(emulator, x_in), view(emulator, m_in), view(emulator, w_in), window, view(emulator, ratio), None,
-            None, 1.0, None, 1.0, view(emulator, y, True), **HOST_LAUNCH,
-        )  # fmt: skip
+    for m_in in (one, far_mask):
+        masked = torch.empty(n, c, h, w)
         emulator.partial_conv_premask(
             view(emulator, x), view(emulator, m_in), 1.0, None, view(emulator, masked, True), **HOST_LAUNCH
         )
-        results.append((y, masked))
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+        results.append(masked)
+    assert torch.equal(*results)
     with pytest.raises(ValueError, match="x: not of the layout of out"):
         emulator.partial_conv_premask(
             view(emulator, far(x)), None, 1.0, None, view(emulator, masked, True), **HOST_LAUNCH
@@ -364,21 +318,6 @@ def test_offsets_beyond_two_gigavalues(on_emulator: Any, axis: int) -> None:
             emulator.partial_conv_premask(
                 view(emulator, x), view(emulator, far(one)), 1.0, None, view(emulator, masked, True), **HOST_LAUNCH
             )
-
-
-def test_what_the_direct_kernel_is_not_made_for(emulator: Any) -> None:
-    for channels, window in (
-        (5, [3, 3, 1, 1, 0, 0, 1, 1]), (3, [9, 3, 1, 1, 0, 0, 1, 1]), (3, [3, 3, 50, 50, 0, 0, 1, 1]),
-    ):  # fmt: skip
-        assert not emulator.partial_conv_direct_fits(channels, window)
-        x = torch.zeros(1, channels, 60, 60)
-        y = torch.zeros(1, 2, 1, 1)
-        w = torch.zeros(2, channels, *window[:2])
-        with pytest.raises(ValueError, match="few channels"):
-            emulator.partial_conv_direct(
-                view(emulator, x), None, view(emulator, w), window, None, None, None, 1.0, None, 1.0,
-                view(emulator, y, True), **HOST_LAUNCH,
-            )  # fmt: skip
 
 
 # ---- layers ---------------------------------------------------------------------------------------------------------
@@ -442,25 +381,11 @@ def test_nothing_that_a_call_needs_is_read_on_the_host(
     assert device._cached_ones.cache_info().currsize <= 1
 
 
-def test_a_layer_of_few_channels_is_one_kernel(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = PartialConv2d(3, 64, 3, 2)
-    x, mask = torch.randn(1, 3, 20, 24), torch.rand(1, 1, 20, 24) > 0.8
-    ours, _ = layer(x, mask, negative_slope=0.2)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.nn.functional, "conv2d", lambda *_: pytest.fail("the library's convolution"))
-        again, _ = layer(x, mask, negative_slope=0.2)
-    assert torch.equal(ours, again)
-    monkeypatch.setattr(device, "DIRECT_PRODUCTS", 0)
-    other, _ = layer(x, mask, negative_slope=0.2)
-    torch.testing.assert_close(ours, other, rtol=1e-5, atol=30 * 9 * 2.0**-24 * float(ours.detach().abs().max()))
-
-
-@pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("scale", [None, 0.5, torch.tensor(0.7), torch.tensor(0.7, dtype=torch.float16)], ids=str)
 @pytest.mark.parametrize("slope", [None, 0.2])
 def test_a_layer_that_is_described_once_has_the_same_bits(
-    on_emulator: Any, monkeypatch: pytest.MonkeyPatch, direct: bool, soft: bool, scale: Any, slope: Any
+    on_emulator: Any, monkeypatch: pytest.MonkeyPatch, soft: bool, scale: Any, slope: Any
 ) -> None:
     monkeypatch.setattr(calls, "_described", calls.Memory())
     monkeypatch.setattr(device, "_checked", calls.Memory())
@@ -477,7 +402,6 @@ def test_a_layer_that_is_described_once_has_the_same_bits(
         # A new plan, as in each step of a training, needs no new description.
         x, mask = torch.randn(2, 2, 9, 8), torch.rand(2, 1, 9, 8)
         plan = ops.mask_plan(mask if soft else mask > 0.5, [(3, 2, 1)], soft=soft)[0]
-        monkeypatch.setattr(device, "DIRECT_PRODUCTS", 32 if direct else 0)
         call = functools.partial(
             ops.partial_conv2d, x, weight, bias, plan=plan, stride=2, padding=1, scale=scale, negative_slope=slope
         )

@@ -53,7 +53,7 @@ def method(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def net() -> Any:
-    """Returns three layers, of which the first is one kernel; the others follow the method of their plan."""
+    """Returns three layers, of which the first has no whole pieces; the others follow the method of their plan."""
     torch.manual_seed(0)
     layers = [PartialConv2d(a, b, 3, 2, padding=p) for a, b, p in ((3, 64, 0), (64, 96, 1), (96, 8, 0))]
     return torch.nn.ModuleList(layers).cuda().to(memory_format=torch.channels_last)

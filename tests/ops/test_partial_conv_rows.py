@@ -218,7 +218,7 @@ def test_only_active_windows_and_known_pixels_are_multiplied(by_rows: Any) -> No
     multiplied = expected_work = 0
     for i, plan in enumerate(plans):
         if i == 0:
-            continue  # of three channels, by the direct kernel
+            continue  # of three channels, by the library
         stride = plan.window.stride[0]
         size = (images, channels, *plan.mask_in.shape[2:])
         value = torch.zeros(size, dtype=torch.bfloat16, requires_grad=True)

@@ -1,5 +1,5 @@
-// Partial convolution on a device: everything around a library's convolution, and a convolution of
-// few channels. Formulae and shapes are in partial_conv.h.
+// Partial convolution on a device: everything around a library's convolution, and products of
+// the active windows alone. Formulae and shapes are in partial_conv.h.
 //
 // Tensors are float32, float16 or bfloat16 in the memory of the current device; ratios, biases'
 // gradients, soft masks and sums are float32. A launcher allocates nothing, waits for nothing,
@@ -80,21 +80,6 @@ void launch_partial_conv_epilogue_grad(const DeviceEpilogueGrad& call, cudaStrea
 
 // Returns workspace bytes for `sums` sums (2, or 1 for bias_grad) over a tensor like this.
 std::size_t partial_conv_sums_workspace(const ArrayView& tensor, int sums);
-
-// y = act(factor ratio conv(mask x, weight) + bias cover) in one launch, for few channels of x.
-struct DeviceDirect {
-  const ArrayView* x;       // [N, C, H, W], any strides
-  const ArrayView* mask;    // see premask
-  const ArrayView* weight;  // [O, C, kh, kw], any strides
-  ConvWindow window;
-  const ArrayView *ratio, *cover, *bias;  // [N or 1, 1, OH, OW]
-  DeviceFactor factor;
-  double negative_slope;
-  const ArrayView* y;  // [N, O, OH, OW], dense
-};
-void launch_partial_conv_direct(const DeviceDirect& call, cudaStream_t stream);
-// Returns whether direct fits: at most 4 channels, kernels of at most 7 x 7, and a tile that fits.
-bool partial_conv_direct_fits(std::int64_t channels, const ConvWindow& window);
 
 // The rows of a layer's plan.
 struct DeviceRowList {
