@@ -475,13 +475,12 @@ _partial_conv_passes("planar float16, of no packs", "float16", (1, 2, 41, 53), F
 
 
 def _partial_conv_rows(
-    name: str, dtype: str, shape: Sequence[int], outputs: int, kernel: int, stride: int, images: int, cores: bool = True
+    name: str, dtype: str, shape: Sequence[int], outputs: int, kernel: int, stride: int, images: int
 ) -> None:
     """Registers it forward, with the last quarter of the images known, and backward.
 
     Args:
         images: of the mask.
-        cores: whether the GPU has tensor cores that may be used.
     """
 
     @case(f"partial_conv_rows {name}")
@@ -533,30 +532,24 @@ def _partial_conv_rows(
         def space(nbytes: int) -> tuple[int, int]:
             return memory.empty(max(nbytes, 1), np.uint8).pointer, nbytes
 
-        native.set_tensor_cores(cores)
-        try:
-            native.partial_conv_rows(
-                x, mask.view(), weight, window, where, ratio.view(), None, None, 0.7, None, 0.2, cores, y_view,
-                space(native.partial_conv_rows_workspace(y_view)), **HOST_LAUNCH,
-            )  # fmt: skip
-            native.partial_conv_rows_input_grad(
-                h_, coverage_buffer.view(), transposed, window, mask.view(), 0.7, None, cores, dx_view,
-                space(native.partial_conv_rows_input_workspace(dx_view, window)), **HOST_LAUNCH,
-            )  # fmt: skip
-            native.partial_conv_rows_weight_grad(
-                h_, x, mask.view(), window, where, cores, dw_view,
-                space(native.partial_conv_rows_weight_workspace(h_, dw_view)), **HOST_LAUNCH,
-            )  # fmt: skip
-        finally:
-            native.set_tensor_cores(True)
+        native.partial_conv_rows(
+            x, mask.view(), weight, window, where, ratio.view(), None, None, 0.7, None, 0.2, y_view,
+            space(native.partial_conv_rows_workspace(y_view)), **HOST_LAUNCH,
+        )  # fmt: skip
+        native.partial_conv_rows_input_grad(
+            h_, coverage_buffer.view(), transposed, window, mask.view(), 0.7, None, dx_view,
+            space(native.partial_conv_rows_input_workspace(dx_view, window)), **HOST_LAUNCH,
+        )  # fmt: skip
+        native.partial_conv_rows_weight_grad(
+            h_, x, mask.view(), window, where, dw_view, space(native.partial_conv_rows_weight_workspace(h_, dw_view)),
+            **HOST_LAUNCH,
+        )  # fmt: skip
         return y.get(), dx.get(), dw.get()
 
 
 _partial_conv_rows("bfloat16", "bfloat16", (2, 24, 13, 17), 40, 3, 2, 2)
 _partial_conv_rows("float16, one mask, few taps", "float16", (3, 8, 9, 16), 72, 1, 1, 1)
 _partial_conv_rows("TF32", "float32", (2, 12, 9, 20), 20, 3, 1, 2)
-_partial_conv_rows("float32", "float32", (1, 8, 14, 21), 12, 3, 1, 1, cores=False)
-_partial_conv_rows("float16 before sm_80", "float16", (2, 16, 14, 12), 16, 3, 2, 2, cores=False)
 
 
 def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, iterations: int, order: str) -> None:

@@ -71,31 +71,27 @@ DeviceRowList list_of(const RowListTuple& list) {
 DeviceRows rows(const ArrayView& x, const ArrayView* mask, const ArrayView& weight,
                 const WindowValues& window, const RowListTuple& list, const ArrayView* ratio,
                 const ArrayView* cover, const ArrayView* bias, double value,
-                const ArrayView* factor, double slope, bool tensor_cores, const ArrayView& y,
-                const Block& workspace) {
+                const ArrayView* factor, double slope, const ArrayView& y, const Block& workspace) {
   void* const memory = pointer_of(workspace.first);
-  return {&x,           mask,  &weight, conv_window(window), list_of(list),
-          ratio,        cover, bias,    {value, factor},     slope,
-          tensor_cores, &y,    memory,  workspace.second};
+  return {
+      &x,    mask, &weight, conv_window(window), list_of(list), ratio, cover, bias, {value, factor},
+      slope, &y,   memory,  workspace.second};
 }
 
 DeviceRowsInputGrad rows_input_grad(const ArrayView& h, const ArrayView* cover,
                                     const ArrayView& weight, const WindowValues& window,
                                     const ArrayView* mask, double value, const ArrayView* factor,
-                                    bool tensor_cores, const ArrayView& dx,
-                                    const Block& workspace) {
+                                    const ArrayView& dx, const Block& workspace) {
   void* const memory = pointer_of(workspace.first);
-  return {&h,           cover, &weight, conv_window(window), mask, {value, factor},
-          tensor_cores, &dx,   memory,  workspace.second};
+  return {&h,  cover,  &weight,         conv_window(window), mask, {value, factor},
+          &dx, memory, workspace.second};
 }
 
 DeviceRowsWeightGrad rows_weight_grad(const ArrayView& h, const ArrayView& x, const ArrayView* mask,
                                       const WindowValues& window, const RowListTuple& list,
-                                      bool tensor_cores, const ArrayView& dw,
-                                      const Block& workspace) {
+                                      const ArrayView& dw, const Block& workspace) {
   void* const memory = pointer_of(workspace.first);
-  return {&h,           &x,  mask,   conv_window(window), list_of(list),
-          tensor_cores, &dw, memory, workspace.second};
+  return {&h, &x, mask, conv_window(window), list_of(list), &dw, memory, workspace.second};
 }
 
 std::size_t rows_input_workspace(const ArrayView& dx, const WindowValues& window) {
@@ -103,7 +99,8 @@ std::size_t rows_input_workspace(const ArrayView& dx, const WindowValues& window
 }
 
 bool rows_fit(int value_bytes, std::int64_t channels, std::int64_t outputs,
-              const WindowValues& window) {
+              const WindowValues& window, int device) {
+  const device::Guard guard(device);
   return partial_conv_rows_fit(value_bytes, channels, outputs, conv_window(window));
 }
 
@@ -126,20 +123,21 @@ void bind_partial_conv_cuda(py::module_& m) {
                    chain(epilogue_grad, launch_partial_conv_epilogue_grad), "grad"_a, "y"_a,
                    "ratio"_a, "cover"_a, "value"_a, "factor"_a, slope, "h"_a, "bias_grad"_a,
                    "workspace"_a, named);
-  m.def("partial_conv_rows_fit", &rows_fit, "value_bytes"_a, "channels"_a, "outputs"_a, "window"_a);
+  m.def("partial_conv_rows_fit", &rows_fit, "value_bytes"_a, "channels"_a, "outputs"_a, "window"_a,
+        "device"_a);
   m.def("partial_conv_rows_workspace", &partial_conv_rows_workspace, "y"_a);
   define_on_device(m, "partial_conv_rows", chain(rows, launch_partial_conv_rows), "x"_a, "mask"_a,
                    "weight"_a, "window"_a, "rows"_a, "ratio"_a, "cover"_a, "bias"_a, "value"_a,
-                   "factor"_a, slope, "tensor_cores"_a, "y"_a, "workspace"_a, named);
+                   "factor"_a, slope, "y"_a, "workspace"_a, named);
   m.def("partial_conv_rows_input_workspace", &rows_input_workspace, "dx"_a, "window"_a);
   define_on_device(m, "partial_conv_rows_input_grad",
                    chain(rows_input_grad, launch_partial_conv_rows_input_grad), "h"_a, "cover"_a,
-                   "weight"_a, "window"_a, "mask"_a, "value"_a, "factor"_a, "tensor_cores"_a,
-                   "dx"_a, "workspace"_a, named);
+                   "weight"_a, "window"_a, "mask"_a, "value"_a, "factor"_a, "dx"_a, "workspace"_a,
+                   named);
   m.def("partial_conv_rows_weight_workspace", &partial_conv_rows_weight_workspace, "h"_a, "dw"_a);
   define_on_device(m, "partial_conv_rows_weight_grad",
                    chain(rows_weight_grad, launch_partial_conv_rows_weight_grad), "h"_a, "x"_a,
-                   "mask"_a, "window"_a, "rows"_a, "tensor_cores"_a, "dw"_a, "workspace"_a, named);
+                   "mask"_a, "window"_a, "rows"_a, "dw"_a, "workspace"_a, named);
 }
 
 }  // namespace pyharmony

@@ -2,12 +2,11 @@
 
 A plan of all layers is one launch if the bits of the mask fit into a block's shared memory. A layer is the product of
 mask and x, the library's convolution, and one pass over its result with ratio, bias, scale and activation. By rows, a
-kernel multiplies the active windows alone, with everything around the product, and so do the gradients.
+kernel multiplies the active windows alone on tensor cores, with everything around the product, and so do the gradients.
 
 The host reads no device values, not even a scale, so that calls can be captured in a CUDA graph. One exception:
 planning a mask of floats reads whether its values are in range, and waits for that, unless the stream is being
-captured; a mask of bools needs no check. What it reads beside that is how many windows are active, by which a layer is
-computed by rows or not.
+captured; a mask of bools needs no check.
 """
 
 from __future__ import annotations
@@ -26,9 +25,6 @@ from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
 from ._partial_conv_calls_torch import Memory, form_of_plan, run_described, run_described_backward
-
-#: The largest share of active windows for products of rows. Derived, not measured: see docs/partial_conv.md.
-MAX_ACTIVE_SHARE = 0.6
 
 #: The largest number of positions that the products of rows can index.
 _MAX_POSITIONS = 1 << 30
@@ -73,14 +69,9 @@ class _Maps:
 
 
 class DeviceLayerPlan(LayerPlan):
-    """A layer's plan in the memory of a device. Only `rows` and `share` wait for the device.
-
-    Attributes:
-        known_share: `share`, if it was read when the mask was checked; otherwise None.
-    """
+    """A layer's plan in the memory of a device. Only `rows` and `share` wait for the device."""
 
     on_device = True
-    known_share: float | None = None
 
     def __init__(
         self, window: Window, mask: Tensor, maps: _Maps, memory: Tensor, totals: Tensor, *, dtype: Any, soft: bool,
@@ -237,11 +228,8 @@ def plan_layers(
           base + maps.parts["rows"][0]) for window, maps in zip(windows, layers, strict=True)],
         base, base + 4 * n * len(layers), (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
-    shares: list[float | None] = [None] * len(layers)
     if dtype != torch.bool and not full and not _native_torch.is_capturing(mask):
-        *found, of_images = totals.tolist()
-        flags = functools.reduce(int.__or__, of_images)
-        shares = [sum(rows) / (n * height * width) for rows, (height, width) in zip(found, sizes, strict=True)]
+        flags = functools.reduce(int.__or__, totals[-1].tolist())
         if flags & 2:
             raise MaskError("mask: values outside [0, 1]")
         if flags & 1 and not soft:
@@ -252,7 +240,6 @@ def plan_layers(
         plans.append(
             DeviceLayerPlan(window, current, maps, memory, totals[i], dtype=dtype, soft=soft, full=full and i == 0)
         )
-        plans[-1].known_share = shares[i]
         current = maps.tensor(memory, "cover")
     return tuple(plans)
 
@@ -303,22 +290,21 @@ def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
 # ---- products of rows -----------------------------------------------------------------------------------------------
 
 
-def by_rows(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: torch.dtype, layer: Any) -> bool:
-    """Returns whether to multiply the active windows alone: by the plan's method, or by their share if it is known."""
+def by_rows(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], like: Tensor, layer: Any) -> bool:
+    """Returns whether to multiply the active windows alone, for tensors of the dtype and the device of one of them."""
     plan: DeviceLayerPlan = layer.plan
-    if layer.groups > 1 or plan.groups > 1 or plan.full or plan.method == "dense":
-        return False
-    if plan.method == "auto" and (plan.known_share is None or plan.known_share > MAX_ACTIVE_SHARE):
+    if plan.method != "rows" or layer.groups > 1 or plan.groups > 1 or plan.full or not _rounds_operands(like.dtype):
         return False
     n, channels, height, width = x_shape
     positions = n * max(height * width, math.prod(plan._shape[2:]))
     fit = _cuda.kernels().partial_conv_rows_fit
-    return positions < _MAX_POSITIONS and bool(fit(dtype.itemsize, channels, weight_shape[0], plan.window.values))
+    window, index = plan.window.values, _native_torch.where_of(like)[0]
+    return positions < _MAX_POSITIONS and bool(fit(like.dtype.itemsize, channels, weight_shape[0], window, index))
 
 
-def _tensor_cores(x: Tensor) -> bool:
-    """Returns whether tensor cores may multiply x: float32 as TF32, where torch's convolutions may."""
-    if x.dtype != torch.float32:
+def _rounds_operands(dtype: torch.dtype) -> bool:
+    """Returns whether tensor cores may multiply values of a dtype: float32 as TF32, where torch's convolutions may."""
+    if dtype != torch.float32:
         return True
     convolutions = getattr(torch.backends.cudnn, "conv", None)  # from torch 2.9 on
     if convolutions is None:
@@ -357,8 +343,8 @@ def _rows_forward(
     scratch = _native_torch.scratch(calls.size("partial_conv_rows_workspace", into), x)
     calls.run(
         "partial_conv_rows", calls.view(x), mask, calls.view(taps), plan.window.values, plan.rows_where,
-        plan.ratio_view, plan.new_mask_view, calls.view(bias), value, calls.view(factor), slope, _tensor_cores(x),
-        into, (scratch.data_ptr(), scratch.numel()),
+        plan.ratio_view, plan.new_mask_view, calls.view(bias), value, calls.view(factor), slope, into,
+        (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
     return y
 
@@ -374,7 +360,7 @@ def _rows_input_grad(h: Tensor, weight: Tensor, plan: DeviceLayerPlan, shape: tu
     scratch = _native_torch.scratch(nbytes, h)
     calls.run(
         "partial_conv_rows_input_grad", calls.view(h), plan.known_views[1], calls.view(taps), plan.window.values,
-        None if planes else plan.mask_view, value, calls.view(factor), _tensor_cores(h), into,
+        None if planes else plan.mask_view, value, calls.view(factor), into,
         (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
     return _premask(dx, plan.mask_view, x_scale, dx) if planes else dx
@@ -390,7 +376,7 @@ def _rows_weight_grad(h: Tensor, x: Tensor, plan: DeviceLayerPlan, shape: tuple[
     scratch = _native_torch.scratch(calls.size("partial_conv_rows_weight_workspace", from_, into), h)
     calls.run(
         "partial_conv_rows_weight_grad", from_, calls.view(x), mask, plan.window.values, plan.rows_where,
-        _tensor_cores(h), into, (scratch.data_ptr(), scratch.numel()),
+        into, (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
     return dw.permute(0, 3, 1, 2)
 
@@ -410,7 +396,7 @@ def run_layer(
     if torch.is_grad_enabled():
         x, weight, bias = x.detach(), weight.detach(), None if bias is None else bias.detach()
     x, weight, bias = _in_memory(x), _in_memory(weight), None if bias is None else _in_memory(bias).contiguous()
-    if by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer):
+    if by_rows(tuple(x.shape), tuple(weight.shape), x, layer):
         return _rows_forward(x, weight, bias, layer.plan, scale, slope).contiguous(memory_format=last)
     return run_described(x, weight, bias, layer, *_factor(scale), slope, last)
 
@@ -432,7 +418,7 @@ def run_backward(
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
     grad = grad.detach()
-    rows = by_rows(shapes[0], shapes[1], grad.dtype, layer)
+    rows = by_rows(shapes[0], shapes[1], grad, layer)
     if rows:
         grad = grad.contiguous(memory_format=torch.channels_last)
     elif y is not None:

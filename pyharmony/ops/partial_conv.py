@@ -93,8 +93,7 @@ def mask_plan(
             is an integer or a pair for rows and columns.
         soft: accept values between 0 and 1.
         method: "rows" computes the active windows alone, where a layer allows it; "dense" computes all of them;
-            "auto" decides by their share. On a GPU the share is known only if planning waits for the device: for a
-            mask of floats, outside a capture. Otherwise "auto" is "dense" there.
+            "auto" decides by their share on a CPU, and is "dense" on a GPU.
 
     Returns:
         A plan with one LayerPlan for each layer, an argument of `partial_conv2d` and `nn.PartialConv2d`. Later changes

@@ -13,7 +13,7 @@ from pyharmony.networks.nn import PartialConv2d
 
 from ..shared import captured
 from .test_partial_conv import CASES, Case, check_layer
-from .test_partial_conv_rows import ARITHMETIC, MASKS, ROWS, TF32_ERROR, check_rows
+from .test_partial_conv_rows import ARITHMETIC, MASKS, ROWS, check_rows, error_of
 
 pytestmark = pytest.mark.gpu
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -37,13 +37,13 @@ def test_a_layer_and_its_gradients_follow_the_definition(case: Case, kind: str, 
         check_layer(case, kind, planes, dtype, memory, torch.tensor(0.7, device="cuda"), "cuda")
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "float16", "TF32", "float32"])
+@pytest.mark.parametrize("name", ARITHMETIC)
 @pytest.mark.parametrize("case", ROWS, ids=str)
 def test_a_layer_by_rows_and_its_gradients_follow_the_definition(case: Case, name: str) -> None:
-    dtype, tf32, _ = ARITHMETIC[name]
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
+    dtype = ARITHMETIC[name]
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
         for i, kind in enumerate(MASKS):
-            check_rows(case, i, kind, dtype, TF32_ERROR if tf32 and dtype == torch.float32 else 0.0, "cuda")
+            check_rows(case, i, kind, dtype, error_of(dtype), "cuda")
 
 
 @pytest.fixture(params=["dense", "rows"])

@@ -28,16 +28,8 @@ from ..emulator_cases import CASES as EMULATOR_CASES
 from .test_partial_conv import Case, a_mask, arrays
 from .test_partial_conv_cuda import HOST_LAUNCH, _known, on_emulator, penalty, random, scratch, view  # noqa: F401
 
-#: How values are multiplied: their dtype, whether float32 may be TF32, and whether the GPU has tensor cores.
-ARITHMETIC = {
-    "bfloat16": (torch.bfloat16, True, True),
-    "float16": (torch.float16, True, True),
-    "TF32": (torch.float32, True, True),
-    "float32": (torch.float32, False, True),
-    "bfloat16 before sm_80": (torch.bfloat16, True, False),
-    "float16 before sm_80": (torch.float16, True, False),
-    "float32 before sm_80": (torch.float32, True, False),
-}
+#: How values are multiplied, and their dtype.
+ARITHMETIC = {"bfloat16": torch.bfloat16, "float16": torch.float16, "TF32": torch.float32}
 
 #: The error of a product as TF32, which has 10 bits: each of two operands is rounded by at most 2^-11.
 TF32_ERROR = 2.0**-10 * (1 + 2.0**-10)
@@ -66,16 +58,13 @@ def by_rows(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: 
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", fail)
     monkeypatch.setattr(torch.ops.aten, "convolution_backward", fail)
-    yield on_emulator
-    on_emulator.set_tensor_cores(True)
+    monkeypatch.setattr(device, "_rounds_operands", lambda dtype: True)
+    return on_emulator
 
 
-def use(monkeypatch: pytest.MonkeyPatch, emulator: Any, name: str) -> Any:
-    """Sets the arithmetic, and returns its dtype and the error of a product, relative to its size."""
-    dtype, tf32, cores = ARITHMETIC[name]
-    emulator.set_tensor_cores(cores)
-    monkeypatch.setattr(device, "_tensor_cores", lambda x: x.dtype != torch.float32 or tf32)
-    return dtype, TF32_ERROR if dtype == torch.float32 and tf32 and cores else 0.0
+def error_of(dtype: Any) -> float:
+    """Returns the error of a product, relative to its size."""
+    return TF32_ERROR if dtype == torch.float32 else 0.0
 
 
 def limit(result: Any, size: Any, terms: int, each: float, dtype: Any) -> np.ndarray:
@@ -164,28 +153,23 @@ def integers(*shape: int) -> Any:
 @pytest.mark.parametrize("name", ARITHMETIC)
 @pytest.mark.parametrize("i", range(len(MASKS)), ids=MASKS.__getitem__)
 @pytest.mark.parametrize("case", ROWS, ids=str)
-def test_a_layer_and_its_gradients_follow_the_definition(
-    by_rows: Any, case: Case, i: int, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dtype, each = use(monkeypatch, by_rows, name)
-    check_rows(case, i, MASKS[i], dtype, each)
+def test_a_layer_and_its_gradients_follow_the_definition(by_rows: Any, case: Case, i: int, name: str) -> None:
+    dtype = ARITHMETIC[name]
+    check_rows(case, i, MASKS[i], dtype, error_of(dtype))
 
 
-@pytest.mark.parametrize("name", ["float32", "TF32"])
-def test_second_derivatives_are_those_of_the_processor(
-    emulator: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_derivatives_are_those_of_the_processor(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case((2, 8, 9, 10), 16, stride=(2, 2), padding=(1, 1))
     expected = penalty(case, torch.float64)
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(backend, "on_device", lambda x: True)
-    _, each = use(monkeypatch, emulator, name)
+    monkeypatch.setattr(device, "_rounds_operands", lambda dtype: True)
     for a, b in zip(penalty(case, torch.float32, method="rows"), expected, strict=True):
         # Each of five passes has sums of `depth` products in float32, which add up to the largest value; sin' of a
         # sum is off by as much as the sum.
         depth = math.prod(case.weight[1:]) * case.outputs
         size = float(b.detach().abs().max())
-        torch.testing.assert_close(a.double(), b, rtol=0, atol=5 * (depth * 2.0**-23 + 16 * each) * size)
+        torch.testing.assert_close(a.double(), b, rtol=0, atol=5 * (depth * 2.0**-23 + 16 * TF32_ERROR) * size)
 
 
 def test_a_mask_of_one_image_is_that_of_every_image(by_rows: Any) -> None:
@@ -252,7 +236,7 @@ def test_only_active_windows_and_known_pixels_are_multiplied(by_rows: Any) -> No
 
 @pytest.mark.emulated
 def test_fragments_are_read_without_conflicts_of_banks(emulator_check: Any, repository: Path) -> None:
-    words = ("load_matrices(", "load_transposed(", "piece_of<T>(rows_of", "static_cast<const Pack<T, 4>*>(from)")
+    words = ("load_matrices(", "load_transposed(", "piece_of<T>(rows_of")
     places = set()
     for name in ("rows.cu", "rows.cuh", "rows_weight.cu"):
         file = f"csrc/ops/partial_conv/{name}"
@@ -261,7 +245,7 @@ def test_fragments_are_read_without_conflicts_of_banks(emulator_check: Any, repo
     offsets = set()
     emulator_check.set_counting(True)
     try:
-        names = [f"partial_conv_rows {name}" for name in ("bfloat16", "TF32", "float32")]
+        names = [f"partial_conv_rows {name}" for name in ("bfloat16", "TF32")]
         for case in (case for case in EMULATOR_CASES if case.name in names):
             emulator_check.clear_access_sites()
             case.results(emulator_check)
@@ -307,17 +291,17 @@ def test_offsets_beyond_two_gigavalues(emulator: Any) -> None:
     blocks = [scratch(emulator.partial_conv_rows_workspace(y))]
     emulator.partial_conv_rows(
         x, view(emulator, bits), view(emulator, weight), window, where, view(emulator, plan.ratio.contiguous()), None,
-        None, 1.0, None, 1.0, True, y, blocks[-1][1], **HOST_LAUNCH,
+        None, 1.0, None, 1.0, y, blocks[-1][1], **HOST_LAUNCH,
     )  # fmt: skip
     transposed = weight.permute(3, 1, 2, 0).contiguous()
     blocks.append(scratch(emulator.partial_conv_rows_input_workspace(dx, window)))
     emulator.partial_conv_rows_input_grad(
-        h, view(emulator, coverage), view(emulator, transposed), window, view(emulator, bits), 1.0, None, True, dx,
+        h, view(emulator, coverage), view(emulator, transposed), window, view(emulator, bits), 1.0, None, dx,
         blocks[-1][1], **HOST_LAUNCH,
     )  # fmt: skip
     blocks.append(scratch(emulator.partial_conv_rows_weight_workspace(h, view(emulator, dw))))
     emulator.partial_conv_rows_weight_grad(
-        h, x, view(emulator, bits), window, where, True, view(emulator, dw, True), blocks[-1][1], **HOST_LAUNCH
+        h, x, view(emulator, bits), window, where, view(emulator, dw, True), blocks[-1][1], **HOST_LAUNCH
     )
     valid, coverage_of_mask = mask.double(), coverage.double()
     w = weight.double().permute(0, 3, 1, 2)
@@ -333,36 +317,37 @@ def test_offsets_beyond_two_gigavalues(emulator: Any) -> None:
 # ---- which layers are computed by rows ------------------------------------------------------------------------------
 
 
-def layer_of(mask: Any, *layer: int, method: str = "auto", groups: int = 1) -> Any:
+def layer_of(mask: Any, *layer: int, method: str = "rows", groups: int = 1) -> Any:
     return backend.Layer(ops.mask_plan(mask, [layer], method=method)[0], groups)
 
 
-def test_which_layers_are_computed_by_rows(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_which_layers_are_computed_by_rows(on_emulator: Any) -> None:  # noqa: F811
     few, many = torch.zeros(2, 1, 20, 20), torch.ones(2, 1, 20, 20)
     few[..., 8:12, 8:12] = 1
     many[0, ..., 0] = 0
+    halves = torch.empty(0, dtype=torch.float16)
 
     def chosen(mask: Any, dtype: Any = torch.bfloat16, c: int = 16, o: int = 8, kernel: int = 3, **more: Any) -> bool:
-        layer = layer_of(mask, kernel, **more)
-        return device.by_rows((2, c, 20, 20), (o, c, kernel, kernel), dtype, layer)
+        layer, like = layer_of(mask, kernel, **more), torch.empty(0, dtype=dtype)
+        return device.by_rows((2, c, 20, 20), (o, c, kernel, kernel), like, layer)
 
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        assert chosen(few, dtype) and not chosen(many, dtype)
-        assert chosen(many, dtype, method="rows") and not chosen(few, dtype, method="dense")
-    # The share of a mask of bools is known on the device only.
-    assert not chosen(few > 0) and chosen(few > 0, method="rows")
+        for mask in (few, few > 0, many):
+            assert chosen(mask, dtype)
+            assert not chosen(mask, dtype, method="auto") and not chosen(mask, dtype, method="dense")
     assert not chosen(few, c=12) and chosen(few, torch.float32, c=12) and not chosen(few, torch.float32, c=6)
     assert not chosen(few, o=3)
-    assert not chosen(few, kernel=9, method="rows") and chosen(few, kernel=8, method="rows")
-    assert not device.by_rows((2, 16, 20, 20), (8, 8, 3, 3), torch.float16, layer_of(few, 3, groups=2, method="rows"))
-    assert not device.by_rows((1 << 22, 16, 20, 20), (8, 16, 3, 3), torch.float16, layer_of(few[:1], 3, method="rows"))
-    assert not device.by_rows((2, 16, 20, 20), (8, 16, 3, 3), torch.float16, backend.Layer(
-        device.ones(torch.empty(2, 16, 20, 20), backend.Window((3, 3))), 1
-    ))  # fmt: skip
-    plan = ops.mask_plan(few, [(3,), (3,)])
-    assert [layer.known_share for layer in plan] == [layer.share for layer in plan]
-    monkeypatch.setattr(_native_torch, "is_capturing", lambda x: True)
-    assert not chosen(few) and chosen(few, method="rows")
+    assert not chosen(few, kernel=9) and chosen(few, kernel=8)
+    assert not device.by_rows((2, 16, 20, 20), (8, 8, 3, 3), halves, layer_of(few, 3, groups=2))
+    assert not device.by_rows((1 << 22, 16, 20, 20), (8, 16, 3, 3), halves, layer_of(few[:1], 3))
+    # Tensor cores round float32, which has to be allowed, and are there from sm_80 on.
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        assert not chosen(few, torch.float32) and chosen(few)
+    on_emulator.set_tensor_cores(False)
+    try:
+        assert not any(chosen(few, dtype) for dtype in (torch.float32, torch.float16, torch.bfloat16))
+    finally:
+        on_emulator.set_tensor_cores(True)
 
 
 def test_layers_of_a_chain_that_do_not_suit_rows_use_the_library(on_emulator: Any) -> None:  # noqa: F811
@@ -381,15 +366,6 @@ def test_layers_of_a_chain_that_do_not_suit_rows_use_the_library(on_emulator: An
     for a, b in zip(*results, strict=True):
         # Three layers, each with an error of its rounding to bfloat16 of its values, none of which is larger.
         torch.testing.assert_close(a, b, rtol=0, atol=4 * 2.0**-8 * float(b.detach().abs().max()))
-
-
-def test_float32_is_tf32_where_torch_allows_it() -> None:
-    cudnn = torch.backends.cudnn
-    for dtype in (torch.float16, torch.bfloat16):
-        assert device._tensor_cores(torch.empty(0, dtype=dtype))
-    for allows_tf32 in (True, False):
-        with cudnn.flags(enabled=True, allow_tf32=allows_tf32):
-            assert device._tensor_cores(torch.empty(0)) == allows_tf32
 
 
 def test_memory_that_is_not_aligned(by_rows: Any) -> None:
@@ -421,7 +397,7 @@ def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
     ) -> None:  # fmt: skip
         emulator.partial_conv_rows(
             view(emulator, x), view(emulator, mask), view(emulator, weight), window,
-            (rows.data_ptr(), totals.data_ptr(), images), view(emulator, ratio), None, None, 1.0, None, 1.0, True,
+            (rows.data_ptr(), totals.data_ptr(), images), view(emulator, ratio), None, None, 1.0, None, 1.0,
             view(emulator, y, writable), space, **HOST_LAUNCH,
         )  # fmt: skip
 

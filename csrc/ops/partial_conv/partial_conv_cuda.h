@@ -89,9 +89,9 @@ struct DeviceRowList {
 };
 
 // y as above, of the rows of the plan alone; it is zero elsewhere. Channels of x and y lie side by
-// side, in whole pieces of 16 bytes. float16, bfloat16, and float32 as TF32 with tensor_cores, are
-// multiplied by tensor cores from sm_80 on; sums are float32. All launches are of one size whatever
-// the mask is. A mask of more planes or of soft values is applied to x before.
+// side, in whole pieces of 16 bytes. Tensor cores multiply float16, bfloat16, and float32 as TF32;
+// sums are float32. All launches are of one size whatever the mask is. A mask of more planes or of
+// soft values is applied to x before.
 struct DeviceRows {
   const ArrayView* x;       // [N, C, H, W]
   const ArrayView* mask;    // [N or 1, 1, H, W] bool, or null
@@ -101,7 +101,6 @@ struct DeviceRows {
   const ArrayView *ratio, *cover, *bias;  // [N or 1, 1, OH, OW]
   DeviceFactor factor;
   double negative_slope;
-  bool tensor_cores;
   const ArrayView* y;  // [N, O, OH, OW]
   void* workspace;
   std::size_t workspace_bytes;
@@ -109,7 +108,7 @@ struct DeviceRows {
 void launch_partial_conv_rows(const DeviceRows& call, cudaStream_t stream);
 std::size_t partial_conv_rows_workspace(const ArrayView& y);
 // Returns whether x, weight and windows suit the products of rows, forward and backward: at most 64
-// taps, and strides whose product is at most 16.
+// taps, strides whose product is at most 16, and tensor cores of the current device, from sm_80 on.
 bool partial_conv_rows_fit(int value_bytes, std::int64_t channels, std::int64_t outputs,
                            const ConvWindow& window);
 
@@ -123,7 +122,6 @@ struct DeviceRowsInputGrad {
   ConvWindow window;
   const ArrayView* mask;  // [N or 1, 1, H, W] bool or float32; null: ones
   DeviceFactor factor;
-  bool tensor_cores;
   const ArrayView* dx;  // [N, C, H, W]
   void* workspace;
   std::size_t workspace_bytes;
@@ -139,7 +137,6 @@ struct DeviceRowsWeightGrad {
   const ArrayView* mask;  // [N or 1, 1, H, W] bool, or null
   ConvWindow window;
   DeviceRowList list;
-  bool tensor_cores;
   const ArrayView* dw;  // [O, kh, kw, C] contiguous
   void* workspace;
   std::size_t workspace_bytes;

@@ -149,7 +149,7 @@ __device__ __forceinline__ unsigned char* piece_of(unsigned char* rows, int row,
   return rows + row * kStepBytes + (piece ^ (row >> 1 & 3)) * kPieceBytes;
 }
 
-template <typename T, bool kTensor>
+template <typename T>
 __global__ void __launch_bounds__(kRowThreads, 3)
     partial_conv_rows_kernel(const __grid_constant__ RowsParams p) {
   constexpr int kPack = kPieceValues<T>, kPieces = kStepBytes / kPieceBytes;
@@ -228,69 +228,29 @@ __global__ void __launch_bounds__(kRowThreads, 3)
     };
     const int steps = smaller(cut.steps, steps_of<T>(p, part) - nth * cut.steps);
     float* const result = reinterpret_cast<float*>(memory);  // [128][68]
-    if (kTensor && device::has_tensor_cores()) {
-      WarpProduct product;
-      const int row = warp / 2 * kWarpRows, column = warp % 2 * kWarpColumns;
-      const int live = (some - row + 15) / 16;
-      run_steps(steps, copy, [&](int, int slot) {
-        unsigned char* const left = memory + slot * kTileBytes;
-        unsigned char* const right = left + kTileRows * kStepBytes;
+    WarpProduct product;
+    const int warp_row = warp / 2 * kWarpRows, warp_column = warp % 2 * kWarpColumns;
+    const int live = (some - warp_row + 15) / 16;
+    run_steps(steps, copy, [&](int, int slot) {
+      unsigned char* const left = memory + slot * kTileBytes;
+      unsigned char* const right = left + kTileRows * kStepBytes;
 #pragma unroll
-        for (int half = 0; half < kPieces / 2; ++half) {
-          product.add<T>(
-              live,
-              [&](int i, unsigned (&a)[4]) {
-                device::load_matrices(
-                    piece_of(left, row + i * 16 + lane % 16, half * 2 + lane / 16), a);
-              },
-              [&](int j, unsigned (&b)[4]) {
-                device::load_matrices(piece_of(right, column + j * 16 + lane / 16 * 8 + lane % 8,
-                                               half * 2 + lane / 8 % 2),
-                                      b);
-              });
-        }
-      });
-      HM_SYNC();
-      product.store(result, row, column);
-    } else {
-      float sum[kEachRow][kEachColumn] = {};
-      const int column = thread % kAcross, row = thread / kAcross;
-      const int live = (some + 15) / 16;
-      run_steps(steps, copy, [&](int, int slot) {
-        unsigned char* const left = memory + slot * kTileBytes;
-        unsigned char* const right = left + kTileRows * kStepBytes;
-        constexpr int kFours = kStepBytes / (4 * static_cast<int>(sizeof(T)));
-#pragma unroll 1
-        for (int four = 0; four < kFours; ++four) {
-          const int at = four * 4 * static_cast<int>(sizeof(T));
-          float b[kEachColumn][4];
-#pragma unroll
-          for (int j = 0; j < kEachColumn; ++j) {
-            load_four<T>(piece_of(right, column + j * kAcross, at / kPieceBytes) + at % kPieceBytes,
-                         b[j]);
-          }
-#pragma unroll
-          for (int i = 0; i < kEachRow; ++i) {
-            if (i >= live) continue;
-            float a[4];
-            load_four<T>(piece_of(left, row + i * 16, at / kPieceBytes) + at % kPieceBytes, a);
-#pragma unroll
-            for (int j = 0; j < kEachColumn; ++j) {
-#pragma unroll
-              for (int k = 0; k < 4; ++k) sum[i][j] = fmaf(a[k], b[j][k], sum[i][j]);
-            }
-          }
-        }
-      });
-      HM_SYNC();
-#pragma unroll
-      for (int i = 0; i < kEachRow; ++i) {
-#pragma unroll
-        for (int j = 0; j < kEachColumn; ++j) {
-          result[(row + i * 16) * kTilePitch + column + j * kAcross] = sum[i][j];
-        }
+      for (int half = 0; half < kPieces / 2; ++half) {
+        product.add<T>(
+            live,
+            [&](int i, unsigned (&a)[4]) {
+              device::load_matrices(
+                  piece_of(left, warp_row + i * 16 + lane % 16, half * 2 + lane / 16), a);
+            },
+            [&](int j, unsigned (&b)[4]) {
+              device::load_matrices(piece_of(right, warp_column + j * 16 + lane / 16 * 8 + lane % 8,
+                                             half * 2 + lane / 8 % 2),
+                                    b);
+            });
       }
-    }
+    });
+    HM_SYNC();
+    product.store(result, warp_row, warp_column);
     HM_SYNC();
     if (cut.cuts > 1) {
       float* const to =
@@ -464,17 +424,12 @@ void set_result(RowsParams& p, const ArrayView& y, const std::vector<Part>& part
   p.places = static_cast<int>(division.places);
 }
 
-void launch_rows(const RowsParams& p, DType dtype, const Division& division, bool tensor_cores,
-                 cudaStream_t stream) {
+void launch_rows(const RowsParams& p, DType dtype, const Division& division, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(division.blocks), 1, static_cast<unsigned>(p.part_count));
   const dim3 strips(static_cast<unsigned>(division.places / 2 * kStrips), 1, grid.z);
   device::dispatch_tensor(dtype, "x", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (sizeof(T) == 2 || tensor_cores) {
-      HM_LAUNCH((partial_conv_rows_kernel<T, true>), grid, dim3(kRowThreads), 0, stream, p);
-    } else {
-      HM_LAUNCH((partial_conv_rows_kernel<float, false>), grid, dim3(kRowThreads), 0, stream, p);
-    }
+    HM_LAUNCH((partial_conv_rows_kernel<T>), grid, dim3(kRowThreads), 0, stream, p);
     int most = 0;
     for (int i = 0; i < p.part_count; ++i) most = std::max(most, steps_of<T>(p, p.parts[i]));
     if (most >= 2 * kLeastSteps) {
@@ -512,7 +467,8 @@ bool partial_conv_rows_fit(int value_bytes, std::int64_t channels, std::int64_t 
                            const ConvWindow& w) {
   const std::int64_t each = kPieceBytes / value_bytes;
   return channels % each == 0 && outputs % each == 0 && channels <= 65535 && outputs <= 65535 &&
-         w.taps() <= kMaxTaps && w.stride[0] * w.stride[1] <= kMaxParts;
+         w.taps() <= kMaxTaps && w.stride[0] * w.stride[1] <= kMaxParts &&
+         device::has_tensor_cores(partial_conv_rows_kernel<float>);
 }
 
 std::size_t partial_conv_rows_workspace(const ArrayView& y) {
@@ -547,7 +503,7 @@ void launch_partial_conv_rows(const DeviceRows& call, cudaStream_t stream) {
   p.slope = static_cast<float>(call.negative_slope);
   p.result_step_y = p.result_step_x = 1;
   p.partial = static_cast<float*>(call.workspace);
-  launch_rows(p, x.dtype, division, call.tensor_cores, stream);
+  launch_rows(p, x.dtype, division, stream);
 }
 
 std::size_t partial_conv_rows_input_workspace(const ArrayView& dx, const ConvWindow& window) {
@@ -618,7 +574,7 @@ void launch_partial_conv_rows_input_grad(const DeviceRowsInputGrad& call, cudaSt
               dim3(static_cast<unsigned>(lists), static_cast<unsigned>(d.parts.size())),
               dim3(kListThreads), 0, stream, q);
   }
-  launch_rows(p, h.dtype, d.division, call.tensor_cores, stream);
+  launch_rows(p, h.dtype, d.division, stream);
 }
 
 }  // namespace pyharmony

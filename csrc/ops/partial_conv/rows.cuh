@@ -154,7 +154,7 @@ __device__ __forceinline__ void run_steps(int steps, Load load, Work work) {
   }
 }
 
-// ---- products of a tile, in the order of tensor cores and in that of single threads ------------
+// ---- products of a tile -------------------------------------------------------------------------
 
 struct WarpProduct {
   float sum[kWarpRows / 16][kWarpColumns / 8][4] = {};
@@ -200,16 +200,6 @@ struct WarpProduct {
     }
   }
 };
-
-// 8 x 8 values of a thread; threads lie 16 along rows and 8 along columns.
-constexpr int kAcross = 8, kEachRow = kTileRows / 16, kEachColumn = kTileColumns / kAcross;
-
-template <typename T>
-__device__ __forceinline__ void load_four(const void* from, float (&value)[4]) {
-  const auto pack = *static_cast<const Pack<T, 4>*>(from);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) value[i] = device::to_float(pack.value[i]);
-}
 
 // ---- on the host --------------------------------------------------------------------------------
 

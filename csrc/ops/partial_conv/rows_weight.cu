@@ -47,7 +47,7 @@ __device__ __forceinline__ unsigned char* piece_of(unsigned char* rows, int piec
   return rows + (row * pieces + (piece ^ turn)) * kPieceBytes;
 }
 
-template <typename T, bool kTensor>
+template <typename T>
 __global__ void __launch_bounds__(kRowThreads, 3)
     partial_conv_rows_weight_kernel(const __grid_constant__ WeightParams p) {
   constexpr int kPack = kPieceValues<T>, kStepRows = kStepBytes / static_cast<int>(sizeof(T));
@@ -123,97 +123,56 @@ __global__ void __launch_bounds__(kRowThreads, 3)
   HM_SYNC();
 
   float* const result = reinterpret_cast<float*>(memory);  // [128][68]
-  if (kTensor && device::has_tensor_cores()) {
-    WarpProduct product;
-    const int row = warp / 2 * kWarpRows, right_column = warp % 2 * kWarpColumns;
-    const int live = (p.outputs - o0 - row + 15) / 16;
-    constexpr int kDeep = 32 / static_cast<int>(sizeof(T));  // rows of a multiplication
-    run_steps(steps, copy, [&](int step, int slot) {
-      unsigned char* const left = memory + slot * kTileBytes;
-      unsigned char* const right = left + kTileRows * kStepBytes;
+  WarpProduct product;
+  const int row = warp / 2 * kWarpRows, right_column = warp % 2 * kWarpColumns;
+  const int live = (p.outputs - o0 - row + 15) / 16;
+  constexpr int kDeep = 32 / static_cast<int>(sizeof(T));  // rows of a multiplication
+  run_steps(steps, copy, [&](int step, int slot) {
+    unsigned char* const left = memory + slot * kTileBytes;
+    unsigned char* const right = left + kTileRows * kStepBytes;
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int k = half * kDeep;
-        if (step * kStepRows + k >= some) continue;
-        if constexpr (sizeof(T) == 2) {
-          product.add<T>(
-              live,
-              [&](int i, unsigned (&a)[4]) {
-                const int m = row + i * 16 + lane / 8 % 2 * 8;
-                device::load_transposed(
-                    piece_of<T>(left, kLeft, k + lane / 16 * 8 + lane % 8, m / kPack), a);
-              },
-              [&](int j, unsigned (&b)[4]) {
-                const int n = right_column + j * 16 + lane / 16 * 8;
-                device::load_transposed(
-                    piece_of<T>(right, kRight, k + lane / 8 % 2 * 8 + lane % 8, n / kPack), b);
-              });
-        } else {
-          const auto word = [&](unsigned char* rows_of, int pieces, int at, int value) {
-            return *reinterpret_cast<const unsigned*>(
-                piece_of<T>(rows_of, pieces, at, value / kPack) + value % kPack * 4);
-          };
-          product.add<T>(
-              live,
-              [&](int i, unsigned (&a)[4]) {
+    for (int half = 0; half < 2; ++half) {
+      const int k = half * kDeep;
+      if (step * kStepRows + k >= some) continue;
+      if constexpr (sizeof(T) == 2) {
+        product.add<T>(
+            live,
+            [&](int i, unsigned (&a)[4]) {
+              const int m = row + i * 16 + lane / 8 % 2 * 8;
+              device::load_transposed(
+                  piece_of<T>(left, kLeft, k + lane / 16 * 8 + lane % 8, m / kPack), a);
+            },
+            [&](int j, unsigned (&b)[4]) {
+              const int n = right_column + j * 16 + lane / 16 * 8;
+              device::load_transposed(
+                  piece_of<T>(right, kRight, k + lane / 8 % 2 * 8 + lane % 8, n / kPack), b);
+            });
+      } else {
+        const auto word = [&](unsigned char* rows_of, int pieces, int at, int value) {
+          return *reinterpret_cast<const unsigned*>(
+              piece_of<T>(rows_of, pieces, at, value / kPack) + value % kPack * 4);
+        };
+        product.add<T>(
+            live,
+            [&](int i, unsigned (&a)[4]) {
 #pragma unroll
-                for (int q = 0; q < 4; ++q) {
-                  a[q] = word(left, kLeft, k + lane % 4 + q / 2 * 4,
-                              row + i * 16 + q % 2 * 8 + lane / 4);
-                }
-              },
-              [&](int j, unsigned (&b)[4]) {
+              for (int q = 0; q < 4; ++q) {
+                a[q] = word(left, kLeft, k + lane % 4 + q / 2 * 4,
+                            row + i * 16 + q % 2 * 8 + lane / 4);
+              }
+            },
+            [&](int j, unsigned (&b)[4]) {
 #pragma unroll
-                for (int q = 0; q < 4; ++q) {
-                  b[q] = word(right, kRight, k + lane % 4 + q % 2 * 4,
-                              right_column + j * 16 + q / 2 * 8 + lane / 4);
-                }
-              });
-        }
-      }
-    });
-    HM_SYNC();
-    product.store(result, row, right_column);
-  } else {
-    // A thread has 8 values along an axis, of which four lie side by side.
-    float sum[kEachRow][kEachColumn] = {};
-    const int right_at = thread % kAcross * 4, left_at = thread / kAcross * 4;
-    run_steps(steps, copy, [&](int step, int slot) {
-      unsigned char* const left = memory + slot * kTileBytes;
-      unsigned char* const right = left + kTileRows * kStepBytes;
-      const int deep = smaller(kStepRows, some - step * kStepRows);
-#pragma unroll 1
-      for (int k = 0; k < deep; ++k) {
-        float a[kEachRow / 4][4], b[kEachColumn / 4][4];
-#pragma unroll
-        for (int i = 0; i < kEachRow / 4; ++i) {
-          const int m = left_at + i * (kTileRows / 2);
-          load_four<T>(piece_of<T>(left, kLeft, k, m / kPack) + m % kPack * sizeof(T), a[i]);
-        }
-#pragma unroll
-        for (int j = 0; j < kEachColumn / 4; ++j) {
-          const int n = right_at + j * (kTileColumns / 2);
-          load_four<T>(piece_of<T>(right, kRight, k, n / kPack) + n % kPack * sizeof(T), b[j]);
-        }
-#pragma unroll
-        for (int i = 0; i < kEachRow; ++i) {
-#pragma unroll
-          for (int j = 0; j < kEachColumn; ++j) {
-            sum[i][j] = fmaf(a[i / 4][i % 4], b[j / 4][j % 4], sum[i][j]);
-          }
-        }
-      }
-    });
-    HM_SYNC();
-#pragma unroll
-    for (int i = 0; i < kEachRow; ++i) {
-      float* const to = result + (left_at + i / 4 * (kTileRows / 2) + i % 4) * kTilePitch;
-#pragma unroll
-      for (int j = 0; j < kEachColumn; ++j) {
-        to[right_at + j / 4 * (kTileColumns / 2) + j % 4] = sum[i][j];
+              for (int q = 0; q < 4; ++q) {
+                b[q] = word(right, kRight, k + lane % 4 + q % 2 * 4,
+                            right_column + j * 16 + q / 2 * 8 + lane / 4);
+              }
+            });
       }
     }
-  }
+  });
+  HM_SYNC();
+  product.store(result, row, right_column);
   HM_SYNC();
   constexpr int kPacks = kTileColumns / kPack;
   const int live_rows = smaller(kTileRows, p.outputs - o0);
@@ -317,12 +276,7 @@ void launch_partial_conv_rows_weight_grad(const DeviceRowsWeightGrad& call, cuda
                   static_cast<unsigned>(p.divisions));
   device::dispatch_tensor(x.dtype, "x", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (sizeof(T) == 2 || call.tensor_cores) {
-      HM_LAUNCH((partial_conv_rows_weight_kernel<T, true>), grid, dim3(kRowThreads), 0, stream, p);
-    } else {
-      HM_LAUNCH((partial_conv_rows_weight_kernel<float, false>), grid, dim3(kRowThreads), 0, stream,
-                p);
-    }
+    HM_LAUNCH((partial_conv_rows_weight_kernel<T>), grid, dim3(kRowThreads), 0, stream, p);
     if (p.divisions > 1) {
       const std::int64_t packs = dw.size() / 4;
       HM_LAUNCH((partial_conv_rows_weight_sum_kernel<T>),
