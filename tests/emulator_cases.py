@@ -430,7 +430,7 @@ _partial_conv_plan("soft", (2, 2, 40, 70), 2, True, [(3, 2, 1), (3, 2, 1)])
 
 
 def _partial_conv_passes(name: str, dtype: str, shape: Sequence[int], last: bool) -> None:
-    """Registers the passes before and after a convolution, in place and into another tensor."""
+    """Registers the passes before and after a convolution, and the gradient of the second."""
 
     @case(f"partial_conv_passes {name}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -447,23 +447,20 @@ def _partial_conv_passes(name: str, dtype: str, shape: Sequence[int], last: bool
         valid = _images((n, 1, h, w), seed=1) < 120
         mask, ratio = memory.put(valid), memory.put((valid * 1.5).astype(np.float32))
         bias, scale = memory.put(values[0, :, 0, 0].copy()), memory.put(np.array([0.7], np.float32))
-        (x, x_view), (out, out_view), (h_, h_view) = tensor(bits), tensor(), tensor()
+        (x, x_view), (out, out_view), (h_, _) = tensor(bits), tensor(), tensor()
         native.partial_conv_premask(x_view, mask.view(), 1.0, None, out_view, **HOST_LAUNCH)
         native.partial_conv_premask(x_view, mask.view(), 1.0, scale.view(), x_view, **HOST_LAUNCH)
-        sums, each = memory.empty((2, 1, c)), memory.empty((2, n, c))
-        for target in (sums, each):
-            scratch = memory.empty(native.partial_conv_sums_workspace(out_view, 2), np.uint8)
-            native.partial_conv_epilogue(
-                x_view, ratio.view(), mask.view(), bias.view(), 1.0, scale.view(), 0.2, out_view, target.view(),
-                (scratch.pointer, scratch.bytes), **HOST_LAUNCH,
-            )  # fmt: skip
-        offset = memory.empty(c)
-        scratch = memory.empty(native.partial_conv_sums_workspace(out_view, 1), np.uint8)
-        native.partial_conv_epilogue_grad(
-            x_view, out_view, ratio.view(), None, 1.0, scale.view(), 0.2, h_view, offset.view(),
-            (scratch.pointer, scratch.bytes), **HOST_LAUNCH,
+        calls, offset = native.PartialConvCalls(x_view, bias.view(), scale.view(), out_view), memory.empty(c)
+        calls.epilogue(
+            ratio.view(), mask.view(), out.pointer, bias.pointer, 1.0, scale.pointer, 0.2, *HOST_LAUNCH.values()
+        )
+        gradients = native.PartialConvGradients(x_view, True, None, x_view, offset.view(), scale.view(), None)
+        scratch = memory.empty(gradients.workspace, np.uint8)
+        gradients.epilogue(
+            ratio.view(), None, x.pointer, out.pointer, 1.0, scale.pointer, 0.2, h_.pointer, offset.pointer,
+            scratch.pointer, *HOST_LAUNCH.values(),
         )  # fmt: skip
-        return [a.get() for a in (x, out, h_, sums, each, offset)]
+        return [a.get() for a in (x, out, h_, offset)]
 
 
 _partial_conv_passes("channels-last float32", "float32", (2, 40, 9, 30), True)

@@ -45,21 +45,6 @@ void premask(const ArrayView& x, const ArrayView* mask, double value, const Arra
   launch_partial_conv_premask(x, mask, {value, factor}, out, stream);
 }
 
-DeviceEpilogue epilogue(const ArrayView& acc, const ArrayView* ratio, const ArrayView* cover,
-                        const ArrayView* bias, double value, const ArrayView* factor, double slope,
-                        const ArrayView& y, const ArrayView* sums, const Block& workspace) {
-  void* const memory = pointer_of(workspace.first);
-  return {&acc, ratio, cover, bias, {value, factor}, slope, &y, sums, memory, workspace.second};
-}
-
-DeviceEpilogueGrad epilogue_grad(const ArrayView& grad, const ArrayView* y, const ArrayView* ratio,
-                                 const ArrayView* cover, double value, const ArrayView* factor,
-                                 double slope, const ArrayView& h, const ArrayView* bias_grad,
-                                 const Block& workspace) {
-  void* const memory = pointer_of(workspace.first);
-  return {&grad, y, ratio, cover, {value, factor}, slope, &h, bias_grad, memory, workspace.second};
-}
-
 // Addresses of rows and totals, and of how many images they are.
 using RowListTuple = std::tuple<std::uintptr_t, std::uintptr_t, std::int64_t>;
 
@@ -115,14 +100,6 @@ void bind_partial_conv_cuda(py::module_& m) {
                    "totals"_a, "flags"_a, "workspace"_a, named);
   define_on_device(m, "partial_conv_premask", premask, "x"_a, "mask"_a, "value"_a, "factor"_a,
                    "out"_a, named);
-  m.def("partial_conv_sums_workspace", &partial_conv_sums_workspace, "tensor"_a, "sums"_a);
-  define_on_device(m, "partial_conv_epilogue", chain(epilogue, launch_partial_conv_epilogue),
-                   "acc"_a, "ratio"_a, "cover"_a, "bias"_a, "value"_a, "factor"_a, slope, "y"_a,
-                   "sums"_a, "workspace"_a, named);
-  define_on_device(m, "partial_conv_epilogue_grad",
-                   chain(epilogue_grad, launch_partial_conv_epilogue_grad), "grad"_a, "y"_a,
-                   "ratio"_a, "cover"_a, "value"_a, "factor"_a, slope, "h"_a, "bias_grad"_a,
-                   "workspace"_a, named);
   m.def("partial_conv_rows_fit", &rows_fit, "value_bytes"_a, "channels"_a, "outputs"_a, "window"_a,
         "device"_a);
   m.def("partial_conv_rows_workspace", &partial_conv_rows_workspace, "y"_a);

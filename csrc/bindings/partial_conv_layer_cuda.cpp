@@ -46,17 +46,8 @@ class PartialConvCalls {
     const MaybeNamed offset(bias, bias_), scale(factor, factor_);
     const GilRelease release;
     const device::Guard guard(device);
-    launch_partial_conv_epilogue({&into.view(),
-                                  ratio,
-                                  cover,
-                                  offset.get(),
-                                  {value, scale.get()},
-                                  slope,
-                                  &into.view(),
-                                  nullptr,
-                                  nullptr,
-                                  0},
-                                 stream_of(stream));
+    launch_partial_conv_epilogue(
+        {ratio, cover, offset.get(), {value, scale.get()}, slope, &into.view()}, stream_of(stream));
   }
 
  private:
@@ -79,7 +70,7 @@ class PartialConvGradients {
         factor_(factor),
         x_factor_(x_factor),
         with_y_(with_y),
-        workspace_(bias_grad ? partial_conv_sums_workspace(grad, 1) : 0) {
+        workspace_(bias_grad ? partial_conv_sums_workspace(grad) : 0) {
     if (workspace_ == 0) return;
     workspace_view_.emplace();
     workspace_view_->dtype = DType::kUInt8;

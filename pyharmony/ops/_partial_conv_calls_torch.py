@@ -115,7 +115,7 @@ def _run(calls: Any, *arguments: Any) -> Any:
 
 
 class GradientCalls:
-    """The description of the gradients of a layer for native code, whose convolutions are the library's."""
+    """The description of the gradients of a layer for native code."""
 
     def __init__(
         self, grad: Tensor, y: Tensor | None, x: Tensor | None, layer: Any, shapes: Shapes, last: Formats,
@@ -139,7 +139,7 @@ class GradientCalls:
 
     def run(
         self, grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, plan: Any, value: float,
-        factor: Tensor | None, slope: float, for_bias: bool, x_value: float, x_factor: Tensor | None,
+        factor: Tensor | None, slope: float, for_bias: bool, x_value: float, x_factor: Tensor | None, rows: Any,
         where: tuple[int, int],
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
         """Computes the gradients of x (if weight is given), of weight (if x is given), and of bias."""
@@ -161,6 +161,8 @@ class GradientCalls:
             )  # fmt: skip
         if x is None and weight is None:
             return None, None, offset
+        if rows is not None:
+            return (*rows(h, x, weight), offset)
         needs, inputs = [weight is not None, x is not None, False], x
         if x is None:
             inputs = self.like(0)
@@ -185,12 +187,15 @@ _gradients = Memory()
 def run_described_backward(
     grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Any, shapes: Shapes, last: Formats,
     value: float, factor: Tensor | None, slope: float, for_bias: bool, x_value: float, x_factor: Tensor | None,
+    rows: Any,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
     """Computes a layer's gradients from tensors with memory.
 
     Args:
         grad, x: without gaps; y, which is missing where the slope is 1, has the strides of grad.
         x_value, x_factor: a number and a tensor by which the gradient of x is multiplied.
+        rows: a function of (h, x, weight) that returns the gradients of x and weight for the product's gradient h,
+            instead of the library; or None.
     """
     plan = layer.plan
     form = (
@@ -203,7 +208,7 @@ def run_described_backward(
         calls = GradientCalls(grad, y, x, layer, shapes, last, factor, x_factor, for_bias)
         _gradients.put(form, calls)
     gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = _run(
-        calls, grad, y, x, weight, plan, value, factor, slope, for_bias, x_value, x_factor, where_of(grad)
+        calls, grad, y, x, weight, plan, value, factor, slope, for_bias, x_value, x_factor, rows, where_of(grad)
     )
     return gradients
 

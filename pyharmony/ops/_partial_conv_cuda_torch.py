@@ -366,6 +366,19 @@ def _rows_input_grad(h: Tensor, weight: Tensor, plan: DeviceLayerPlan, shape: tu
     return _premask(dx, plan.mask_view, x_scale, dx) if planes else dx
 
 
+def _rows_gradients(
+    h: Tensor, x: Tensor | None, weight: Tensor | None, plan: DeviceLayerPlan, shapes: Shapes, last: Formats,
+    x_scale: Any,
+) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
+    """Returns the gradients of x (if weight is given) and of weight (if x is given) for that of the product."""
+    dx = None if weight is None else _rows_input_grad(h, weight, plan, shapes[0], x_scale)
+    dw = None if x is None else _rows_weight_grad(h, x, plan, shapes[1])
+    return (
+        None if dx is None else dx.contiguous(memory_format=last[0]),
+        None if dw is None else dw.contiguous(memory_format=last[1]),
+    )
+
+
 def _rows_weight_grad(h: Tensor, x: Tensor, plan: DeviceLayerPlan, shape: tuple[int, ...]) -> Tensor:
     calls = _calls(h)
     x, mask = _known(x, plan)
@@ -415,38 +428,20 @@ def run_backward(
     x_scale: Any = 1.0,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Computes `_partial_conv_torch.run_backward`; x_scale is a factor for the gradient of x only."""
-    plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
-    grad = grad.detach()
-    rows = by_rows(shapes[0], shapes[1], grad, layer)
-    if rows:
+    grad, rows = grad.detach(), None
+    if by_rows(shapes[0], shapes[1], grad, layer):
         grad = grad.contiguous(memory_format=torch.channels_last)
+        rows = functools.partial(_rows_gradients, plan=layer.plan, shapes=shapes, last=last, x_scale=x_scale)
     elif y is not None:
         y_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
         grad = grad.contiguous(memory_format=torch.channels_last if y_last else torch.contiguous_format)
     grad = dense(grad)
     y = None if y is None or slope == 1 else _in_layout_of(y.detach(), grad)
-    if not rows:
-        return run_described_backward(
-            grad, y, None if x is None else dense(x.detach()), None if weight is None else weight.detach(), layer,
-            shapes, last, value, factor, slope, for_bias, *_factor(x_scale),
-        )  # fmt: skip
-    calls, h = _calls(grad), torch.empty_like(grad)
-    into = calls.view(h, writable=True)
-    offset = torch.empty(grad.shape[1], dtype=grad.dtype, device=grad.device) if for_bias else None
-    nbytes = calls.size("partial_conv_sums_workspace", into, 1) if for_bias else 0
-    scratch = _native_torch.scratch(nbytes, grad)
-    calls.run(
-        "partial_conv_epilogue_grad", calls.view(grad), calls.view(y), plan.ratio_view, plan.new_mask_view, value,
-        calls.view(factor), slope, into, calls.view(offset, writable=True), (scratch.data_ptr(), scratch.numel()),
+    return run_described_backward(
+        grad, y, None if x is None else dense(x.detach()), None if weight is None else weight.detach(), layer, shapes,
+        last, value, factor, slope, for_bias, *_factor(x_scale), rows,
     )  # fmt: skip
-    dx = None if weight is None else _rows_input_grad(h, weight, plan, shapes[0], x_scale)
-    dw = None if x is None else _rows_weight_grad(h, x, plan, shapes[1])
-    return (
-        None if dx is None else dx.contiguous(memory_format=last[0]),
-        None if dw is None else dw.contiguous(memory_format=last[1]),
-        offset,
-    )
 
 
 def _in_layout_of(y: Tensor, grad: Tensor) -> Tensor:

@@ -213,10 +213,21 @@ def test_premask(emulator: Any, dtype: Any, shape: Any, form: Any) -> None:
     assert torch.equal(out, x * 2)
 
 
+def epilogue(
+    emulator: Any, y: Any, ratio: Any, coverage: Any = None, bias: Any = None, value: float = 1.0, scale: Any = None,
+    slope: float = 1.0,
+) -> None:  # fmt: skip
+    """Computes the pass after a convolution, in place."""
+    described = emulator.PartialConvCalls(*(view(emulator, t) for t in (y, bias, scale, y)))
+    addresses = [0 if t is None else t.data_ptr() for t in (bias, scale)]
+    maps_ = view(emulator, ratio), view(emulator, coverage)
+    described.epilogue(*maps_, y.data_ptr(), addresses[0], value, addresses[1], slope, *HOST_LAUNCH.values())
+
+
 @pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 40, 130, 8), (3, 6, 1, 1)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_the_epilogue_and_its_sums(emulator: Any, dtype: Any, shape: Any, form: Any) -> None:
+def test_the_epilogue(emulator: Any, dtype: Any, shape: Any, form: Any) -> None:
     n, c, h, w = shape
     acc, bias = random(shape, dtype, form), random((c,), dtype, seed=5)
     scale = torch.tensor(1.5)
@@ -228,32 +239,12 @@ def test_the_epilogue_and_its_sums(emulator: Any, dtype: Any, shape: Any, form: 
         ratio, coverage = maps((images, c, h, w), groups, soft)
         t = 0.7 * 1.5 * acc.double() * by_channel(ratio, c) + bias.double()[:, None, None] * by_channel(coverage, c)
         expected = torch.where(t > 0, t, slope * t)
-        inputs = acc.clone()
-        inputs[torch.broadcast_to(by_channel(ratio, c) == 0, shape)] = float("nan")
-        y, offset = torch.full_like(acc, float("nan")), view(emulator, bias)
-        for each_image in (False, True):
-            sums = torch.full((2, n if each_image else 1, c), float("nan"))
-            block, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, y), 2))
-            emulator.partial_conv_epilogue(
-                view(emulator, inputs), view(emulator, ratio), view(emulator, coverage) if soft else None, offset, 0.7,
-                view(emulator, scale), slope, view(emulator, y, True), view(emulator, sums, True), space, **HOST_LAUNCH,
-            )  # fmt: skip
-            # An fma costs half a rounding of the dtype, and one of the products' sizes in float32.
-            size = float(t.abs().max()) + float(bias.abs().max())
-            torch.testing.assert_close(y.double(), expected, rtol=eps(dtype), atol=4 * 2.0**-23 * size)
-            over = (0, 2, 3) if not each_image else (2, 3)
-            doubles = y.double()
-            expected_sums = torch.stack([doubles.sum(over).reshape(-1, c), (doubles**2).sum(over).reshape(-1, c)])
-            # The bound is for sums in any order, of float32, in blocks.
-            terms = n * h * w
-            limit = terms * 2.0**-24 * torch.stack([doubles.abs(), doubles**2]).sum((1, 3, 4)).max()
-            torch.testing.assert_close(sums.double(), expected_sums, rtol=0, atol=float(limit) + 1e-30)
-        emulator.partial_conv_epilogue(
-            view(emulator, inputs), view(emulator, ratio), view(emulator, coverage) if soft else None, offset, 0.7,
-            view(emulator, scale), slope, view(emulator, inputs, True), None, (0, 0), **HOST_LAUNCH,
-        )  # fmt: skip
-        assert torch.equal(inputs, y)
-        del block
+        y = acc.clone()
+        y[torch.broadcast_to(by_channel(ratio, c) == 0, shape)] = float("nan")
+        epilogue(emulator, y, ratio, coverage if soft else None, bias, 0.7, scale, slope)
+        # An fma costs half a rounding of the dtype, and one of the products' sizes in float32.
+        size = float(t.abs().max()) + float(bias.abs().max())
+        torch.testing.assert_close(y.double(), expected, rtol=eps(dtype), atol=4 * 2.0**-23 * size)
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
@@ -266,11 +257,14 @@ def test_the_gradient_of_the_epilogue(emulator: Any, dtype: Any, shape: Any, for
         ratio, coverage = maps((images, c, h, w), groups, soft)
         g = grad.double() * torch.where(y > 0, 1.0, slope).double()
         h_, offset = torch.full_like(grad, float("nan")), torch.full((c,), float("nan"), dtype=dtype)
-        block, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, grad), 1))
-        emulator.partial_conv_epilogue_grad(
-            view(emulator, grad), view(emulator, y) if slope != 1 else None, view(emulator, ratio),
-            view(emulator, coverage) if soft else None, 0.7, None, slope, view(emulator, h_, True),
-            view(emulator, offset, True), space, **HOST_LAUNCH,
+        described = emulator.PartialConvGradients(
+            view(emulator, grad), slope != 1, None, view(emulator, grad), view(emulator, offset), None, None
+        )
+        memory = torch.empty(described.workspace, dtype=torch.uint8)
+        described.epilogue(
+            view(emulator, ratio), view(emulator, coverage) if soft else None, grad.data_ptr(),
+            y.data_ptr() if slope != 1 else 0, 0.7, 0, slope, h_.data_ptr(), offset.data_ptr(), memory.data_ptr(),
+            *HOST_LAUNCH.values(),
         )  # fmt: skip
         expected = g * by_channel(ratio, c) * 0.7
         torch.testing.assert_close(h_.double(), expected, rtol=eps(dtype), atol=1e-7)
@@ -278,7 +272,6 @@ def test_the_gradient_of_the_epilogue(emulator: Any, dtype: Any, shape: Any, for
         expected_offset = (g * by_channel(coverage, c)).sum((0, 2, 3))
         atol = float(terms) * n * h * w * 2.0**-24
         torch.testing.assert_close(offset.double(), expected_offset, rtol=eps(dtype), atol=atol)
-        del block
 
 
 @pytest.mark.parametrize("axis", range(4), ids=["items", "channels", "rows", "columns"])
@@ -545,28 +538,13 @@ def test_clear_errors(on_emulator: Any) -> None:
 def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
     x = torch.randn(2, 4, 6, 6)
     ratio, bits = maps(x.shape)
-
-    def run(
-        acc: Any, y: Any, ratio: Any = ratio, coverage: Any = None, sums: Any = None, writable: bool = True
-    ) -> None:
-        emulator.partial_conv_epilogue(
-            view(emulator, acc), view(emulator, ratio), view(emulator, coverage), None, 1.0, None, 1.0,
-            view(emulator, y, writable), view(emulator, sums, True), (0, 0), **HOST_LAUNCH,
-        )  # fmt: skip
-
-    out = torch.empty_like(x)
-    for message, call in (
-        ("y: neither", lambda: run(x, torch.empty(2, 4, 6, 12)[..., ::2])),
-        ("acc: not of the layout", lambda: run(x.contiguous(memory_format=torch.channels_last), out)),
-        ("acc: dtype", lambda: run(x.half(), out)),
-        ("acc: size 3", lambda: run(x[:, :3].contiguous(), out)),
-        ("y: read-only", lambda: run(x, out, writable=False)),
-        ("ratio: not", lambda: run(x, out, ratio[..., 1:])),
-        ("ratio: dtype", lambda: run(x, out, ratio.half())),
-        ("cover: dtype", lambda: run(x, out, ratio, bits.half())),
-        ("sums: expected", lambda: run(x, out, sums=torch.empty(2, 3, 4))),
-        ("workspace: 0 bytes", lambda: run(x, out, sums=torch.empty(2, 2, 4))),
-        ("dtype float64", lambda: run(x.double(), out.double())),
+    for message, arguments in (
+        ("y: neither", (torch.empty(2, 4, 6, 12)[..., ::2], ratio)),
+        ("ratio: not", (x, ratio[..., 1:])),
+        ("ratio: dtype", (x, ratio.half())),
+        ("cover: dtype", (x, ratio, bits.half())),
+        ("bias: 3 values", (x, ratio, None, x[0, 0, 0, :3])),
+        ("dtype float64", (x.double(), ratio)),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            call()
+            epilogue(emulator, *arguments)

@@ -135,95 +135,79 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- sums ---------------------------------------------------------------------------------------
 
-// Writes partial [N strips][sums][C] from `sums` values of each of a thread's channels.
-template <int kPack, bool kLast, int kMost>
+// Writes partial [N strips][C] from the values of each of a thread's channels.
+template <int kPack, bool kLast>
 __device__ __forceinline__ void store_sums(const Walk& w, const Place& at,
-                                           float (&sum)[kMost][kPack], int sums, float* partial,
+                                           const float (&sum)[kPack], float* partial,
                                            float* shared) {
   const int thread = static_cast<int>(threadIdx.x);
-  float* const to =
-      partial + (std::int64_t(blockIdx.z) * w.strips + blockIdx.x) * sums * w.channels;
+  float* const to = partial + (std::int64_t(blockIdx.z) * w.strips + blockIdx.x) * w.channels;
   if constexpr (kLast) {
-    // shared [rows][sums][columns kPack]
+    // shared [rows][columns kPack]
     const int width = w.columns * kPack, rows = kThreads / w.columns;
     const int column = thread & (w.columns - 1), row = thread / w.columns;
 #pragma unroll
-    for (int s = 0; s < kMost; ++s) {
-#pragma unroll
-      for (int i = 0; i < kPack; ++i) {
-        if (s < sums) shared[(row * sums + s) * width + column * kPack + i] = sum[s][i];
-      }
-    }
+    for (int i = 0; i < kPack; ++i) shared[row * width + column * kPack + i] = sum[i];
     HM_SYNC();
-    for (int j = thread; j < sums * width; j += kThreads) {
+    for (int j = thread; j < width; j += kThreads) {
       float total = 0;
-      for (int r = 0; r < rows; ++r) total += shared[r * sums * width + j];
-      const int s = j / width, c = static_cast<int>(blockIdx.y) * width + (j - s * width);
-      if (c < w.channels) to[s * w.channels + c] = total;
+      for (int r = 0; r < rows; ++r) total += shared[r * width + j];
+      const int c = static_cast<int>(blockIdx.y) * width + j;
+      if (c < w.channels) to[c] = total;
     }
   } else {
+    float mine = 0;
 #pragma unroll
-    for (int s = 0; s < kMost; ++s) {
-      if (s < sums) {
-        float mine = 0;
-#pragma unroll
-        for (int i = 0; i < kPack; ++i) mine += sum[s][i];
-        mine = device::block_reduce<kThreads>(mine, device::Sum(), shared + s * (kThreads / 32));
-        if (thread == 0) to[s * w.channels + at.channel] = mine;
-      }
-    }
+    for (int i = 0; i < kPack; ++i) mine += sum[i];
+    mine = device::block_reduce<kThreads>(mine, device::Sum(), shared);
+    if (thread == 0) to[at.channel] = mine;
   }
 }
 
 struct SumsParams {
-  const float* partial;      // [images, strips, sums, C]
-  int channels, sums, rows;  // rows: how many partials a result adds
-  void* out;                 // [sums, results, C]
+  const float* partial;  // [rows, C]
+  int channels, rows;
+  void* out;  // [C]
   DType dtype;
 };
 
-// Adds partials; blocks lie along channels, results and sums.
+// Adds partials; blocks lie along channels.
 __global__ void __launch_bounds__(kSumColumns* kSumRows)
     partial_conv_sums_kernel(const __grid_constant__ SumsParams p) {
   __shared__ float part[kSumColumns][kSumRows + 1];
   const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  const int result = static_cast<int>(blockIdx.y), s = static_cast<int>(blockIdx.z);
   const int c = static_cast<int>(blockIdx.x) * kSumColumns + x;
-  const std::int64_t step = std::int64_t(p.sums) * p.channels;
   float sum = 0;
   if (c < p.channels) {
-    const float* const from =
-        p.partial + std::int64_t(result) * p.rows * step + std::int64_t(s) * p.channels + c;
 #pragma unroll 4
-    for (int row = y; row < p.rows; row += kSumRows) sum += from[row * step];
+    for (int row = y; row < p.rows; row += kSumRows) {
+      sum += p.partial[std::int64_t(row) * p.channels + c];
+    }
   }
   part[x][y] = sum;
   HM_SYNC();
   sum = device::warp_reduce(part[y][x], device::Sum());
   const int channel = static_cast<int>(blockIdx.x) * kSumColumns + y;
   if (x == 0 && channel < p.channels) {
-    const std::int64_t to = (std::int64_t(s) * gridDim.y + result) * p.channels + channel;
     if (p.dtype == DType::kFloat32) {
-      static_cast<float*>(p.out)[to] = sum;
+      static_cast<float*>(p.out)[channel] = sum;
     } else if (p.dtype == DType::kFloat16) {
-      static_cast<__half*>(p.out)[to] = device::from_float<__half>(sum);
+      static_cast<__half*>(p.out)[channel] = device::from_float<__half>(sum);
     } else {
-      static_cast<BFloat16*>(p.out)[to] = device::from_float<BFloat16>(sum);
+      static_cast<BFloat16*>(p.out)[channel] = device::from_float<BFloat16>(sum);
     }
   }
 }
 
-// ---- act(factor ratio acc + bias cover) ---------------------------------------------------------
+// ---- act(factor ratio y + bias cover) -----------------------------------------------------------
 
 struct EpilogueParamsOn {
   Walk walk;
-  const void* acc;
   void* y;
   Maps maps;
   AnyValues bias;
   Factor factor;
   float slope;
-  float* partial;  // null: no sums
 };
 
 template <typename T, int kPack, bool kLast>
@@ -231,7 +215,6 @@ __global__ void __launch_bounds__(kThreads, 2)
     partial_conv_epilogue_kernel(const __grid_constant__ EpilogueParamsOn p) {
   using Values = Pack<T, kPack>;
   constexpr int kBatch = kBatchOf<kPack, kLast>;
-  HM_DYN_SMEM(float, shared);
   const Place at = place_of<kPack, kLast>(p.walk);
   const float factor = load(p.factor);
   float bias[kLast ? kPack : 1];
@@ -239,7 +222,6 @@ __global__ void __launch_bounds__(kThreads, 2)
   for (int i = 0; i < (kLast ? kPack : 1); ++i) {
     bias[i] = p.bias.data != nullptr && at.inside ? load(p.bias, at.channel + i) : 0.0f;
   }
-  float sum[2][kPack] = {};
   const std::int64_t own =
       blockIdx.z * p.maps.image + std::int64_t(at.channel / p.maps.each) * p.walk.plane;
   for (int first = at.first; first < at.end; first += kBatch * at.step) {
@@ -253,7 +235,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int i = 0; i < (kLast ? 1 : kPack); ++i) {
         window[b][i] = window_at(p.maps, own + position + i);
       }
-      pack[b] = device::load_pack<T, kPack>(p.acc, offset_of<kLast>(p.walk, at, position));
+      pack[b] = device::load_pack<T, kPack>(p.y, offset_of<kLast>(p.walk, at, position));
     }
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
@@ -264,18 +246,14 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int i = 0; i < kPack; ++i) {
         const Window w = window[b][kLast ? 0 : i];
         const float more = bias[kLast ? i : 0] * w.cover;
-        // Where the ratio is zero, acc is not read.
+        // Where the ratio is zero, y before does not matter.
         const float value =
             w.ratio != 0 ? fmaf(device::to_float(pack[b].value[i]), w.ratio * factor, more) : more;
         out.value[i] = device::from_float<T>(activate(value, p.slope));
-        const float stored = device::to_float(out.value[i]);
-        sum[0][i] += stored;
-        sum[1][i] = fmaf(stored, stored, sum[1][i]);
       }
       device::store_pack(p.y, offset_of<kLast>(p.walk, at, position), out);
     }
   }
-  if (p.partial != nullptr) store_sums<kPack, kLast, 2>(p.walk, at, sum, 2, p.partial, shared);
 }
 
 // ---- its gradient -------------------------------------------------------------------------------
@@ -298,7 +276,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   HM_DYN_SMEM(float, shared);
   const Place at = place_of<kPack, kLast>(p.walk);
   const float factor = load(p.factor);
-  float sum[1][kPack] = {};
+  float sum[kPack] = {};
   const std::int64_t own =
       blockIdx.z * p.maps.image + std::int64_t(at.channel / p.maps.each) * p.walk.plane;
   for (int first = at.first; first < at.end; first += kBatch * at.step) {
@@ -327,12 +305,12 @@ __global__ void __launch_bounds__(kThreads, 2)
         float d = device::to_float(pack[b].value[i]);
         if (p.y != nullptr && !(device::to_float(result[b].value[i]) > 0)) d *= p.slope;
         out.value[i] = device::from_float<T>(d * (w.ratio * factor));
-        sum[0][i] = fmaf(d, w.cover, sum[0][i]);
+        sum[i] = fmaf(d, w.cover, sum[i]);
       }
       device::store_pack(p.h, offset_of<kLast>(p.walk, at, position), out);
     }
   }
-  if (p.partial != nullptr) store_sums<kPack, kLast, 1>(p.walk, at, sum, 1, p.partial, shared);
+  if (p.partial != nullptr) store_sums<kPack, kLast>(p.walk, at, sum, p.partial, shared);
 }
 
 // ---- on the host --------------------------------------------------------------------------------
@@ -374,41 +352,21 @@ void dispatch_walk(DType dtype, const Walk& w, Fn&& fn) {
   });
 }
 
-std::size_t shared_bytes(const Walk& w, int sums) {
-  return static_cast<std::size_t>(w.last ? kThreads * w.pack : kThreads / 32) * sums * 4;
-}
-
 // Returns the most bytes that any alignment needs: strips are shortest without packs.
-std::size_t sums_bytes(const ArrayView& a, bool last, int sums) {
+std::size_t sums_bytes(const ArrayView& a, bool last) {
   std::int64_t most = 0;
   for (bool aligned : {false, true}) {
     const Walk w = walk_of(a, last, aligned, static_cast<int>(a.shape[1]));
-    most = std::max(most, std::int64_t(w.images) * w.strips * sums * w.channels * 4);
+    most = std::max(most, std::int64_t(w.images) * w.strips * w.channels * 4);
   }
   return static_cast<std::size_t>(most);
 }
 
-void add_sums(const Walk& w, int sums, bool each_image, const float* partial, void* out,
-              DType dtype, cudaStream_t stream) {
-  const int results = each_image ? w.images : 1;
-  const SumsParams p{partial, w.channels, sums, (each_image ? 1 : w.images) * w.strips, out, dtype};
-  HM_LAUNCH(partial_conv_sums_kernel,
-            dim3(static_cast<unsigned>((w.channels + kSumColumns - 1) / kSumColumns),
-                 static_cast<unsigned>(results), static_cast<unsigned>(sums)),
-            dim3(kSumColumns, kSumRows), 0, stream, p);
-}
-
-float* workspace_of(void* workspace, std::size_t bytes, std::size_t needed) {
-  HM_CHECK(workspace != nullptr && bytes >= needed, "workspace: ", bytes, " bytes, expected ",
-           needed);
-  return static_cast<float*>(workspace);
-}
-
 }  // namespace
 
-std::size_t partial_conv_sums_workspace(const ArrayView& tensor, int sums) {
-  check_tensor_dtype(tensor, "tensor");
-  return sums_bytes(tensor, is_channels_last(tensor, "tensor"), sums);
+std::size_t partial_conv_sums_workspace(const ArrayView& grad) {
+  check_tensor_dtype(grad, "grad");
+  return sums_bytes(grad, is_channels_last(grad, "grad"));
 }
 
 void launch_partial_conv_premask(const ArrayView& x, const ArrayView* mask,
@@ -438,38 +396,19 @@ void launch_partial_conv_epilogue(const DeviceEpilogue& call, cudaStream_t strea
   const bool last = is_channels_last(y, "y");
   check_tensor_dtype(y, "y");
   check_writable(y, "y");
-  check_like(*call.acc, y, last, "acc", "y");
   EpilogueParamsOn p{};
   p.maps = maps_of(call.ratio, call.cover, y);
-  p.walk = walk_of(y, last, is_aligned(*call.acc, 16) && is_aligned(y, 16), p.maps.each);
-  p.acc = call.acc->data;
+  p.walk = walk_of(y, last, is_aligned(y, 16), p.maps.each);
   p.y = y.data;
   p.bias = values_of(call.bias, y.shape[1], "bias");
   p.factor = factor_of(call.factor);
   p.slope = static_cast<float>(call.negative_slope);
-  bool each_image = false;
-  if (call.sums != nullptr) {
-    const ArrayView& sums = *call.sums;
-    HM_CHECK(sums.ndim == 3 && sums.shape[0] == 2 && sums.shape[2] == y.shape[1] &&
-                 (sums.shape[1] == 1 || sums.shape[1] == y.shape[0]) &&
-                 sums.dtype == DType::kFloat32 && sums.writable,
-             "sums: expected float32 [2, N or 1, ", y.shape[1], "]");
-    HM_CHECK(sums.stride[2] == 1 && sums.stride[1] == y.shape[1] &&
-                 sums.stride[0] == sums.shape[1] * y.shape[1],
-             "sums: not contiguous");
-    each_image = sums.shape[1] > 1;
-    p.partial = workspace_of(call.workspace, call.workspace_bytes, sums_bytes(y, last, 2));
-  }
-  const std::size_t bytes = p.partial == nullptr ? 0 : shared_bytes(p.walk, 2);
   dispatch_walk(y.dtype, p.walk, [&](auto tag, auto pack, auto channels_last) {
     using T = typename decltype(tag)::type;
     HM_LAUNCH(
         (partial_conv_epilogue_kernel<T, decltype(pack)::value, decltype(channels_last)::value>),
-        p.walk.grid(), dim3(kThreads), bytes, stream, p);
+        p.walk.grid(), dim3(kThreads), 0, stream, p);
   });
-  if (call.sums != nullptr) {
-    add_sums(p.walk, 2, each_image, p.partial, call.sums->data, DType::kFloat32, stream);
-  }
 }
 
 void launch_partial_conv_epilogue_grad(const DeviceEpilogueGrad& call, cudaStream_t stream) {
@@ -495,9 +434,13 @@ void launch_partial_conv_epilogue_grad(const DeviceEpilogueGrad& call, cudaStrea
   if (call.bias_grad != nullptr) {
     values_of(call.bias_grad, h.shape[1], "bias_grad");
     check_writable(*call.bias_grad, "bias_grad");
-    p.partial = workspace_of(call.workspace, call.workspace_bytes, sums_bytes(h, last, 1));
+    const std::size_t needed = sums_bytes(h, last);
+    HM_CHECK(call.workspace != nullptr && call.workspace_bytes >= needed,
+             "workspace: ", call.workspace_bytes, " bytes, expected ", needed);
+    p.partial = static_cast<float*>(call.workspace);
   }
-  const std::size_t bytes = p.partial == nullptr ? 0 : shared_bytes(p.walk, 1);
+  const int floats = p.partial == nullptr ? 0 : last ? kThreads * p.walk.pack : kThreads / 32;
+  const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
   dispatch_walk(h.dtype, p.walk, [&](auto tag, auto pack, auto channels_last) {
     using T = typename decltype(tag)::type;
     HM_LAUNCH((partial_conv_epilogue_grad_kernel<T, decltype(pack)::value,
@@ -505,7 +448,12 @@ void launch_partial_conv_epilogue_grad(const DeviceEpilogueGrad& call, cudaStrea
               p.walk.grid(), dim3(kThreads), bytes, stream, p);
   });
   if (call.bias_grad != nullptr) {
-    add_sums(p.walk, 1, false, p.partial, call.bias_grad->data, call.bias_grad->dtype, stream);
+    const Walk& w = p.walk;
+    HM_LAUNCH(partial_conv_sums_kernel,
+              dim3(static_cast<unsigned>((w.channels + kSumColumns - 1) / kSumColumns)),
+              dim3(kSumColumns, kSumRows), 0, stream,
+              SumsParams{p.partial, w.channels, w.images * w.strips, call.bias_grad->data,
+                         call.bias_grad->dtype});
   }
 }
 

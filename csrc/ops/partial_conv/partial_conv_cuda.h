@@ -47,19 +47,14 @@ void launch_partial_conv_premask(const ArrayView& x, const ArrayView* mask,
                                  const DeviceFactor& factor, const ArrayView& out,
                                  cudaStream_t stream);
 
-// y = act(factor ratio acc + bias cover), all [N, C, H, W] of one layout; y may be acc.
+// y = act(factor ratio y + bias cover), in place.
 struct DeviceEpilogue {
-  const ArrayView* acc;
   const ArrayView* ratio;  // [N or 1, G, H, W] float32; null: 1
   const ArrayView* cover;  // same shape, bool or float32; null: 1 wherever ratio is not 0
   const ArrayView* bias;   // [C], a tensor's dtype; null: 0
   DeviceFactor factor;
   double negative_slope;  // 1: no activation
-  const ArrayView* y;
-  const ArrayView*
-      sums;         // [2, N or 1, C] float32: sums of y and of its squares, as stored, or null
-  void* workspace;  // needed for sums
-  std::size_t workspace_bytes;
+  const ArrayView* y;     // [N, C, H, W], channels-last or planar
 };
 void launch_partial_conv_epilogue(const DeviceEpilogue& call, cudaStream_t stream);
 
@@ -78,8 +73,8 @@ struct DeviceEpilogueGrad {
 };
 void launch_partial_conv_epilogue_grad(const DeviceEpilogueGrad& call, cudaStream_t stream);
 
-// Returns workspace bytes for `sums` sums (2, or 1 for bias_grad) over a tensor like this.
-std::size_t partial_conv_sums_workspace(const ArrayView& tensor, int sums);
+// Returns the bytes of workspace for the bias_grad of a gradient.
+std::size_t partial_conv_sums_workspace(const ArrayView& grad);
 
 // The rows of a layer's plan.
 struct DeviceRowList {
