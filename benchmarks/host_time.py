@@ -9,6 +9,7 @@ the CPU's allocator maps large ones anew, which that of CUDA does not.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import itertools
 import time
@@ -102,19 +103,18 @@ def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
     weight, bias = torch.randn(16, 8, 3, 3), torch.randn(16)
     plan = mask_plan(mask, [nn.PartialConv2d(8, 16, 3, padding=1)])[0]
 
-    def layer(**options: Any) -> Callable[[], Any]:
-        return lambda: ops.partial_conv2d(x, weight, bias, plan=plan, padding=1, **options)
+    def layer(bias: Any = bias) -> Callable[[], Any]:
+        return lambda: ops.partial_conv2d(x, weight, bias, plan=plan, padding=1, negative_slope=0.2)
 
     with torch.no_grad():
-        yield "partial convolution, no_grad", layer(negative_slope=0.2)
-    weight.requires_grad_()
-    yield "partial convolution, forward", layer(negative_slope=0.2)
-    inputs = [value.requires_grad_() for value in (x, weight, bias)]
-    result, grad = layer(negative_slope=0.2)()[0], torch.ones(1, 16, 6, 6)
+        yield "partial convolution, no_grad", layer()
+    inputs, grad = [value.requires_grad_() for value in (x, weight, bias)], torch.ones(1, 16, 6, 6)
+    backward: Any = functools.partial(torch.autograd.backward, grad_tensors=grad, retain_graph=True)
+    for name, offset in (("partial convolution", bias), ("the same without bias, composed", None)):
+        yield f"{name}, forward", layer(offset)
+        yield f"{name}, backward to all inputs", functools.partial(backward, layer(offset)()[0])
     convolved = F.conv2d(x, weight, bias, [1, 1], [1, 1])
-    backward: Any = torch.autograd.backward
-    yield "partial convolution, backward to x, weight and bias", lambda: backward(result, grad, retain_graph=True)
-    yield "- torch: the backward of its convolution", lambda: backward(convolved, grad, retain_graph=True)
+    yield "- torch: the backward of its convolution", functools.partial(backward, convolved)
     for value in inputs:
         value.requires_grad_(False)
     yield "- torch: its convolution and a result of premask", lambda: (
@@ -149,7 +149,7 @@ def main() -> None:
     torch.set_num_threads(1)
     module = emulator()
     with without_kernels(module):
-        for name, call in (*rows(), *blends()):
+        for name, call in itertools.chain(rows(), blends()):
             print(f"{name:55s} {least(call):8.1f} us")
 
 

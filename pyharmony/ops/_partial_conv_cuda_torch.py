@@ -3,6 +3,7 @@
 A plan of all layers is one launch if the bits of the mask fit into a block's shared memory. A layer is the product of
 mask and x, the library's convolution, and one pass over its result with ratio, bias, scale and activation. By rows, a
 kernel multiplies the active windows alone on tensor cores, with everything around the product, and so do the gradients.
+Few images are composed of torch's calls where autograd is on: a function of autograd takes the host longer.
 
 The host reads no device values, not even a scale, so that calls can be captured in a CUDA graph. One exception:
 planning a mask of floats reads whether its values are in range, and waits for that, unless the stream is being
@@ -16,6 +17,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _arrays, _cuda
@@ -25,6 +27,13 @@ from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
 from ._partial_conv_calls_torch import Memory, form_of_plan, run_described, run_described_backward
+
+#: Fewer images, with fewer pixels than these have at 256 x 256, are composed of torch's calls where autograd is on.
+COMPOSED_IMAGES = 8
+_PIXELS_OF_IMAGE = 256 * 256
+
+#: The largest number of a window's values whose ratio may be rounded to float16.
+_COMPOSED_SIZE = 4096
 
 #: The largest number of positions that the products of rows can index.
 _MAX_POSITIONS = 1 << 30
@@ -119,7 +128,7 @@ class DeviceLayerPlan(LayerPlan):
     def count(self) -> Tensor:
         return self._maps.tensor(self._memory, "count")
 
-    @property
+    @functools.cached_property
     def ratio(self) -> Tensor:
         return self._maps.tensor(self._memory, "ratio")
 
@@ -395,6 +404,36 @@ def _rows_weight_grad(h: Tensor, x: Tensor, plan: DeviceLayerPlan, shape: tuple[
 
 
 # ---- layers ---------------------------------------------------------------------------------------------------------
+
+
+def is_composed(x: Tensor, bias: Tensor | None, plan: Any) -> bool:
+    """Returns whether `compose` is faster for a layer that may be differentiated.
+
+    Kernels read less memory, and are faster where a GPU does not wait for Python: in a capture, and for many pixels. A
+    capture and its warm-up, which has to make the same calls, are not on the default stream.
+    """
+    images, _, height, width = x.shape
+    few = images < COMPOSED_IMAGES and images * height * width < COMPOSED_IMAGES * _PIXELS_OF_IMAGE
+    suits = bias is None and plan.method != "rows" and plan.groups == 1 and plan.size <= _COMPOSED_SIZE
+    # Autograd refuses to save what was made in inference mode, such as a cached plan.
+    return few and suits and not plan._memory.is_inference() and _native_torch.where_of(x)[1] == 0
+
+
+def compose(x: Tensor, weight: Tensor, layer: Any, scale: Any, slope: float, last: torch.memory_format) -> Tensor:
+    """Computes `run_layer` without a bias by torch's calls, which autograd differentiates."""
+    plan, dtype = layer.plan, x.dtype
+    if plan.soft:
+        x = torch.where(plan._mask != 0, x * plan._mask, 0).to(dtype)
+    elif not plan.full:
+        x = torch.where(plan._mask, x, 0)
+    stride, padding, dilation = layer.conv
+    y = F.conv2d(x, weight, None, stride, padding, dilation, layer.groups)
+    factor = None if plan.plain else plan.ratio.to(dtype)
+    if isinstance(scale, Tensor) or scale != 1:
+        scale = scale.reshape(()) if isinstance(scale, Tensor) else scale
+        factor = scale if factor is None else factor * scale
+    y = y if factor is None else y * factor
+    return (y if slope == 1 else F.leaky_relu(y, slope)).contiguous(memory_format=last)
 
 
 def run_layer(

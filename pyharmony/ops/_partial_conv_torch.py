@@ -625,8 +625,12 @@ def run_checked(
     layer = Layer(plan, groups)
     if not isinstance(scale, Tensor):
         scale = 1.0 if scale is None else float(scale)
-    if plan.on_device and not torch.is_grad_enabled() and _forward_ad._current_level < 0:
+    if not plan.on_device or _forward_ad._current_level >= 0:
+        y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
+    elif not torch.is_grad_enabled():
         y = run_layer(x, weight, bias, layer, scale, slope)  # nothing is to be differentiated
+    elif device.is_composed(x, bias, plan):
+        y = device.compose(x, weight, layer, scale, slope, _format(x, weight))
     else:
         y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
     return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])

@@ -54,9 +54,18 @@ def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     """Takes tensors of the CPU for tensors on the emulator's device."""
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(backend, "on_device", lambda x: True)
+    monkeypatch.setattr(device, "COMPOSED_IMAGES", 0)
     device._cached_ones.cache_clear()
     yield emulator
     device._cached_ones.cache_clear()
+
+
+@pytest.fixture
+def composed(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Composes layers of few images of torch's calls, and fails where a function of autograd computes one."""
+    monkeypatch.setattr(device, "COMPOSED_IMAGES", 8)
+    monkeypatch.setattr(backend, "_apply", lambda *_: pytest.fail("a function of autograd"))
+    return on_emulator
 
 
 def view(emulator: Any, x: Any, writable: bool = False) -> Any:
@@ -324,9 +333,9 @@ def test_a_layer_and_its_gradients_follow_the_definition(on_emulator: Any, case:
         check_layer(case, kind, planes, dtype, memory, scale)
 
 
-def penalty(case: Case, dtype: Any, method: Any = "auto") -> list[Any]:
-    """Returns a loss of gradients of a layer, and the gradients of that."""
-    inputs = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in arrays(case)]
+def penalty(case: Case, dtype: Any, method: Any = "auto", tensors: int = 3) -> list[Any]:
+    """Returns a loss of gradients of a layer, and the gradients of that; two tensors are x and the weight."""
+    inputs = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in arrays(case)[:tensors]]
     scale = torch.tensor(0.7, dtype=dtype, requires_grad=True)
     layer = (case.kernel, case.stride, case.padding, case.dilation, case.groups)
     plan = ops.mask_plan(torch.tensor(a_mask("hard", case, 1), dtype=dtype), [layer], method=method)[0]
@@ -350,18 +359,96 @@ def test_second_derivatives_are_those_of_the_processor(
         torch.testing.assert_close(a.double(), b, rtol=0, atol=5 * depth * 2.0**-23 * float(b.detach().abs().max()))
 
 
-@pytest.mark.parametrize("method", ["auto", "rows"])
+def value_and_gradients(leaves: list[Any], mask: Any, more: dict[str, Any]) -> list[Any]:
+    """Returns a layer of the first two leaves, and the gradients of all."""
+    x, weight = leaves[:2]
+    y, _ = ops.partial_conv2d(x, weight, None, mask, **more)
+    return [y, *torch.autograd.grad(y, leaves, random(y.shape, y.dtype, seed=3))]
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("scale", [None, 0.5, torch.tensor([0.7]), torch.tensor(0.7, dtype=torch.float16)], ids=str)
+@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[3], CASES[8]], ids=str)
+def test_a_composed_layer_is_that_of_the_kernels(
+    composed: Any, case: Case, scale: Any, soft: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for (planes, dtype), form in zip(itertools.product((1, case.shape[1]), DTYPES), itertools.cycle(FORMATS)):
+        if planes > 1 and case.groups > 1:
+            continue  # each group has a ratio
+        values = a_mask("soft" if soft else "hard", case, planes)
+        mask = None if scale == 0.5 and not soft else torch.tensor(values, dtype=torch.float32)
+        x, weight = (torch.tensor(a, dtype=dtype).contiguous(memory_format=form) for a in arrays(case)[:2])
+        if mask is not None:
+            x[torch.broadcast_to(mask == 0, case.shape)] = float("nan")
+        factor = scale.clone() if isinstance(scale, torch.Tensor) else scale
+        leaves = [x, weight, *([factor] if isinstance(factor, torch.Tensor) else [])]
+        for leaf in leaves:
+            leaf.requires_grad_()
+        more = {"groups": case.groups, "soft": soft, "scale": factor, "negative_slope": 0.2, **case.window}
+        results = value_and_gradients(leaves, mask, more)
+        with monkeypatch.context() as patch:
+            patch.setattr(device, "COMPOSED_IMAGES", 0)
+            patch.setattr(backend, "_apply", lambda function, *inputs: function.apply(*inputs))
+            expected = value_and_gradients(leaves, mask, more)
+        assert results[0].stride() == expected[0].stride()
+        for a, b in zip(results, expected, strict=True):
+            assert a.dtype == b.dtype
+            # Ratio, their product and its activation are rounded to the dtype; a scale's gradient adds the values.
+            size = float(b.detach().abs().max()) * (1 if a.ndim > 1 else results[0].numel() ** 0.5)
+            torch.testing.assert_close(a, b, rtol=0, atol=8 * eps(dtype) * size)
+
+
+def test_second_derivatives_of_a_composed_layer(composed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES[1]
+    results = penalty(case, torch.float32, tensors=2)
+    monkeypatch.undo()
+    for a, b in zip(results, penalty(case, torch.float64, tensors=2), strict=True):
+        depth = int(np.prod(case.weight[1:])) * case.outputs
+        torch.testing.assert_close(a.double(), b, rtol=0, atol=5 * depth * 2.0**-23 * float(b.detach().abs().max()))
+
+
+def test_which_layers_are_composed(composed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(shape: Any, bias: Any = None, method: Any = "auto", groups: int = 1, planes: int = 1) -> bool:
+        mask = torch.ones(1, planes, *shape[2:]) > 0
+        plan = ops.mask_plan(mask, [(3, 1, 1, 1, groups)], method=method)[0]
+        return device.is_composed(torch.empty(shape, device="meta"), bias, plan)
+
+    assert chosen((7, 8, 16, 16)) and chosen((7, 8, 16, 16), method="dense") and chosen((1, 8, 16, 16), groups=4)
+    assert not chosen((8, 8, 16, 16)) and not chosen((1, 8, 1024, 512)) and chosen((1, 8, 1024, 511))
+    assert not chosen((1, 8, 16, 16), torch.ones(8)) and not chosen((1, 8, 16, 16), method="rows")
+    assert not chosen((1, 8, 16, 16), groups=4, planes=8) and not chosen((1, 512, 16, 16), planes=512)
+    with torch.inference_mode():
+        assert not chosen((1, 8, 16, 16))
+    monkeypatch.setattr(_native_torch, "where_of", lambda x: (0, 7))  # a stream, as of a capture and its warm-up
+    assert not chosen((1, 8, 16, 16))
+
+
+def test_a_plan_that_was_cached_in_inference_mode_serves_gradients(
+    on_emulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "COMPOSED_IMAGES", 8)
+    x, weight = torch.randn(1, 8, 9, 9), torch.randn(16, 8, 3, 3)
+    with torch.inference_mode():
+        expected, _ = ops.partial_conv2d(x, weight, padding=1)
+    y, _ = ops.partial_conv2d(x, weight.requires_grad_(), padding=1)
+    assert torch.equal(y, expected) and torch.autograd.grad(y.sum(), weight)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["auto", "rows", "composed"])
 def test_nothing_that_a_call_needs_is_read_on_the_host(
     on_emulator: Any, method: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forward and backward run with a plan, or a mask of bools, with a scale on the device, as in a capture."""
-    case = CASES[0] if method == "auto" else Case((2, 16, 13, 11), 24, stride=(2, 2))
+    if method == "composed":
+        monkeypatch.setattr(device, "COMPOSED_IMAGES", 8)
+    case = Case((2, 16, 13, 11), 24, stride=(2, 2)) if method == "rows" else CASES[0]
     x, weight, bias = (torch.tensor(a, dtype=torch.float32, requires_grad=True) for a in arrays(case))
+    bias = None if method == "composed" else bias
     scale = torch.tensor(0.7, requires_grad=True)
     mask = torch.tensor(a_mask("hard", case, 1) > 0)
     for name in ("item", "tolist", "__float__", "__bool__", "__int__", "numpy", "cpu"):
         monkeypatch.setattr(torch.Tensor, name, lambda *_: pytest.fail("a value was read"))
-    plan = ops.mask_plan(mask, [(3, 2)], method=method)[0]
+    plan = ops.mask_plan(mask, [(3, 2)], method="rows" if method == "rows" else "auto")[0]
     for mask_options in ({"mask": mask}, {"plan": plan}, {}):
         for factor in (scale, 0.5):
             y, _ = ops.partial_conv2d(x, weight, bias, stride=2, scale=factor, negative_slope=0.2, **mask_options)

@@ -10,6 +10,7 @@ import pytest
 from pyharmony import ops
 from pyharmony.errors import DTypeError, MaskError
 from pyharmony.networks.nn import PartialConv2d
+from pyharmony.ops import _partial_conv_cuda_torch as device
 
 from ..shared import captured
 from .test_partial_conv import CASES, Case, check_layer
@@ -46,16 +47,19 @@ def test_a_layer_by_rows_and_its_gradients_follow_the_definition(case: Case, nam
             check_rows(case, i, kind, dtype, error_of(dtype), "cuda")
 
 
-@pytest.fixture(params=["dense", "rows"])
-def method(request: pytest.FixtureRequest) -> Any:
-    return request.param
+@pytest.fixture(params=["composed", "dense", "rows"])
+def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Returns a plan's method, with layers composed of torch's calls or not."""
+    monkeypatch.setattr(device, "COMPOSED_IMAGES", 8 if request.param == "composed" else 0)
+    return "dense" if request.param == "composed" else request.param
 
 
 @pytest.fixture
 def net() -> Any:
     """Returns three layers, of which the first has no whole pieces; the others follow the method of their plan."""
     torch.manual_seed(0)
-    layers = [PartialConv2d(a, b, 3, 2, padding=p) for a, b, p in ((3, 64, 0), (64, 96, 1), (96, 8, 0))]
+    sizes = ((3, 64, 0), (64, 96, 1), (96, 8, 0))
+    layers = [PartialConv2d(a, b, 3, 2, padding=p, bias=p > 0) for a, b, p in sizes]
     return torch.nn.ModuleList(layers).cuda().to(memory_format=torch.channels_last)
 
 
@@ -109,7 +113,8 @@ def test_a_call_runs_on_the_callers_stream_and_does_not_wait(net: Any, method: A
         result = run(net, x.clone(), mask.clone(), method)
         assert not stream.query()
     stream.synchronize()
-    torch.testing.assert_close(result, expected)
+    # Few images are composed of torch's calls on the default stream, whose roundings are others.
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_plan_is_that_of_the_processor(net: Any) -> None:
