@@ -448,13 +448,13 @@ def _partial_conv_passes(name: str, dtype: str, shape: Sequence[int], last: bool
         mask, ratio = memory.put(valid), memory.put((valid * 1.5).astype(np.float32))
         bias, scale = memory.put(values[0, :, 0, 0].copy()), memory.put(np.array([0.7], np.float32))
         (x, x_view), (out, out_view), (h_, _) = tensor(bits), tensor(), tensor()
-        native.partial_conv_premask(x_view, mask.view(), 1.0, None, out_view, **HOST_LAUNCH)
-        native.partial_conv_premask(x_view, mask.view(), 1.0, scale.view(), x_view, **HOST_LAUNCH)
         calls, offset = native.PartialConvCalls(x_view, bias.view(), scale.view(), out_view), memory.empty(c)
+        gradients = native.PartialConvGradients(x_view, True, None, x_view, offset.view(), scale.view(), scale.view())
+        calls.premask(mask.view(), x.pointer, out.pointer, *HOST_LAUNCH.values())
+        gradients.mask_gradient(mask.view(), x.pointer, 1.0, scale.pointer, *HOST_LAUNCH.values())
         calls.epilogue(
             ratio.view(), mask.view(), out.pointer, bias.pointer, 1.0, scale.pointer, 0.2, *HOST_LAUNCH.values()
         )
-        gradients = native.PartialConvGradients(x_view, True, None, x_view, offset.view(), scale.view(), None)
         scratch = memory.empty(gradients.workspace, np.uint8)
         gradients.epilogue(
             ratio.view(), None, x.pointer, out.pointer, 1.0, scale.pointer, 0.2, h_.pointer, offset.pointer,
@@ -530,7 +530,7 @@ def _partial_conv_rows(
             return memory.empty(max(nbytes, 1), np.uint8).pointer, nbytes
 
         native.partial_conv_rows(
-            x, mask.view(), weight, window, where, ratio.view(), None, None, 0.7, None, 0.2, y_view,
+            x, mask.view(), weight, window, where, ratio.view(), None, 0.7, None, 0.2, y_view,
             space(native.partial_conv_rows_workspace(y_view)), **HOST_LAUNCH,
         )  # fmt: skip
         native.partial_conv_rows_input_grad(

@@ -40,11 +40,6 @@ void plan(const ArrayView& mask, std::int64_t groups, bool soft,
                            pointer_of(workspace.first), workspace.second, stream);
 }
 
-void premask(const ArrayView& x, const ArrayView* mask, double value, const ArrayView* factor,
-             const ArrayView& out, cudaStream_t stream) {
-  launch_partial_conv_premask(x, mask, {value, factor}, out, stream);
-}
-
 // Addresses of rows and totals, and of how many images they are.
 using RowListTuple = std::tuple<std::uintptr_t, std::uintptr_t, std::int64_t>;
 
@@ -55,12 +50,11 @@ DeviceRowList list_of(const RowListTuple& list) {
 
 DeviceRows rows(const ArrayView& x, const ArrayView* mask, const ArrayView& weight,
                 const WindowValues& window, const RowListTuple& list, const ArrayView* ratio,
-                const ArrayView* cover, const ArrayView* bias, double value,
-                const ArrayView* factor, double slope, const ArrayView& y, const Block& workspace) {
+                const ArrayView* bias, double value, const ArrayView* factor, double slope,
+                const ArrayView& y, const Block& workspace) {
   void* const memory = pointer_of(workspace.first);
-  return {
-      &x,    mask, &weight, conv_window(window), list_of(list), ratio, cover, bias, {value, factor},
-      slope, &y,   memory,  workspace.second};
+  return {&x,    mask, &weight, conv_window(window), list_of(list), ratio, bias, {value, factor},
+          slope, &y,   memory,  workspace.second};
 }
 
 DeviceRowsInputGrad rows_input_grad(const ArrayView& h, const ArrayView* cover,
@@ -98,14 +92,12 @@ void bind_partial_conv_cuda(py::module_& m) {
         "windows"_a);
   define_on_device(m, "partial_conv_plan", plan, "mask"_a, "groups"_a, "soft"_a, "layers"_a,
                    "totals"_a, "flags"_a, "workspace"_a, named);
-  define_on_device(m, "partial_conv_premask", premask, "x"_a, "mask"_a, "value"_a, "factor"_a,
-                   "out"_a, named);
   m.def("partial_conv_rows_fit", &rows_fit, "value_bytes"_a, "channels"_a, "outputs"_a, "window"_a,
         "device"_a);
   m.def("partial_conv_rows_workspace", &partial_conv_rows_workspace, "y"_a);
   define_on_device(m, "partial_conv_rows", chain(rows, launch_partial_conv_rows), "x"_a, "mask"_a,
-                   "weight"_a, "window"_a, "rows"_a, "ratio"_a, "cover"_a, "bias"_a, "value"_a,
-                   "factor"_a, slope, "y"_a, "workspace"_a, named);
+                   "weight"_a, "window"_a, "rows"_a, "ratio"_a, "bias"_a, "value"_a, "factor"_a,
+                   slope, "y"_a, "workspace"_a, named);
   m.def("partial_conv_rows_input_workspace", &rows_input_workspace, "dx"_a, "window"_a);
   define_on_device(m, "partial_conv_rows_input_grad",
                    chain(rows_input_grad, launch_partial_conv_rows_input_grad), "h"_a, "cover"_a,

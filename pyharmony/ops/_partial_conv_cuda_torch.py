@@ -96,9 +96,8 @@ class DeviceLayerPlan(LayerPlan):
         self.plain = full and window.padding == (0, 0)
         self.mask_view = None if full else _calls(mask).view(mask)
         self.ratio_view = maps.view(memory, "ratio")
-        self.new_mask_view = maps.view(memory, "cover") if soft else None
-        #: The native views of ratio and new mask, or None where kernels need neither.
-        self.map_views = (None, None) if self.plain else (self.ratio_view, self.new_mask_view)
+        #: The native views of ratio and new mask, or None where kernels do not need them.
+        self.map_views = (None, None) if self.plain else (self.ratio_view, self.cover_view if soft else None)
         self._cover: Tensor | None = None
         #: The same for all plans that differ in their values alone.
         self.form = form_of_plan(self)
@@ -109,11 +108,9 @@ class DeviceLayerPlan(LayerPlan):
         return self._memory.data_ptr() + self._maps.parts["rows"][0], self._totals.data_ptr(), self._shape[0]
 
     @functools.cached_property
-    def known_views(self) -> tuple[Any, Any]:
-        """The mask and the new mask as planes of bools, or None if kernels have to multiply by the mask."""
-        if self.soft or self.channels > 1:
-            return None, None if self.soft else self._maps.view(self._memory, "cover")
-        return self.mask_view, self._maps.view(self._memory, "cover")
+    def cover_view(self) -> Any:
+        """The native view of the new mask."""
+        return self._maps.view(self._memory, "cover")
 
     def __repr__(self) -> str:
         n, _, oh, ow = self._shape
@@ -281,28 +278,14 @@ def _factor(scale: Any) -> tuple[float, Tensor | None]:
     return 1.0, scale if scale.dtype in DEVICE_DTYPES else scale.float()
 
 
-def _premask(x: Tensor, mask: Any, scale: Any, out: Tensor) -> Tensor:
-    value, factor = _factor(scale)
-    calls = _calls(x)
-    calls.run("partial_conv_premask", calls.view(x), mask, value, calls.view(factor), calls.view(out, writable=True))
-    return out
-
-
-def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
-    """Returns m x; x itself without a mask."""
-    if plan.mask_view is None:
-        return x
-    x = dense(x)
-    return _premask(x, plan.mask_view, 1.0, torch.empty_like(x))
-
-
 # ---- products of rows -----------------------------------------------------------------------------------------------
 
 
 def by_rows(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], like: Tensor, layer: Any) -> bool:
     """Returns whether to multiply the active windows alone, for tensors of the dtype and the device of one of them."""
     plan: DeviceLayerPlan = layer.plan
-    if plan.method != "rows" or layer.groups > 1 or plan.groups > 1 or plan.full or not _rounds_operands(like.dtype):
+    suits = layer.groups == 1 and plan._mask.shape[1] == 1 and not plan.soft and not plan.full
+    if plan.method != "rows" or not suits or not _rounds_operands(like.dtype):
         return False
     n, channels, height, width = x_shape
     positions = n * max(height * width, math.prod(plan._shape[2:]))
@@ -333,17 +316,11 @@ def _taps(weight: Tensor, *order: int) -> Tensor:
     return taps if taps.data_ptr() % _PIECE_BYTES == 0 else taps.clone()
 
 
-def _known(x: Tensor, plan: DeviceLayerPlan) -> tuple[Tensor, Any]:
-    """Returns x in pieces, and the mask that kernels apply to it; None if it is applied already."""
-    mask = plan.known_views[0]
-    return _in_pieces(x if mask is not None else _masked(x.detach(), plan)), mask
-
-
 def _rows_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, plan: DeviceLayerPlan, scale: Any, slope: float
 ) -> Tensor:
     calls = _calls(x)
-    x, mask = _known(x, plan)
+    x = _in_pieces(x)
     taps = _taps(weight, 0, 2, 3, 1)
     shape = (x.shape[0], weight.shape[0], *plan._shape[2:])
     y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
@@ -351,8 +328,8 @@ def _rows_forward(
     value, factor = _factor(scale)
     scratch = _native_torch.scratch(calls.size("partial_conv_rows_workspace", into), x)
     calls.run(
-        "partial_conv_rows", calls.view(x), mask, calls.view(taps), plan.window.values, plan.rows_where,
-        plan.ratio_view, plan.new_mask_view, calls.view(bias), value, calls.view(factor), slope, into,
+        "partial_conv_rows", calls.view(x), plan.mask_view, calls.view(taps), plan.window.values, plan.rows_where,
+        plan.ratio_view, calls.view(bias), value, calls.view(factor), slope, into,
         (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
     return y
@@ -363,16 +340,14 @@ def _rows_input_grad(h: Tensor, weight: Tensor, plan: DeviceLayerPlan, shape: tu
     h, taps = _in_pieces(h), _taps(weight, 1, 2, 3, 0)
     dx = torch.empty(shape, dtype=h.dtype, device=h.device, memory_format=torch.channels_last)
     into = calls.view(dx, writable=True)
-    planes = plan.channels > 1  # such a mask is applied afterwards
-    value, factor = (1.0, None) if planes else _factor(x_scale)
+    value, factor = _factor(x_scale)
     nbytes = calls.size("partial_conv_rows_input_workspace", into, plan.window.values)
     scratch = _native_torch.scratch(nbytes, h)
     calls.run(
-        "partial_conv_rows_input_grad", calls.view(h), plan.known_views[1], calls.view(taps), plan.window.values,
-        None if planes else plan.mask_view, value, calls.view(factor), into,
-        (scratch.data_ptr(), scratch.numel()),
+        "partial_conv_rows_input_grad", calls.view(h), plan.cover_view, calls.view(taps), plan.window.values,
+        plan.mask_view, value, calls.view(factor), into, (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
-    return _premask(dx, plan.mask_view, x_scale, dx) if planes else dx
+    return dx
 
 
 def _rows_gradients(
@@ -390,14 +365,13 @@ def _rows_gradients(
 
 def _rows_weight_grad(h: Tensor, x: Tensor, plan: DeviceLayerPlan, shape: tuple[int, ...]) -> Tensor:
     calls = _calls(h)
-    x, mask = _known(x, plan)
-    h = _in_pieces(h)
+    x, h = _in_pieces(x), _in_pieces(h)
     o, c, kh, kw = shape
     dw = torch.empty((o, kh, kw, c), dtype=h.dtype, device=h.device)
     from_, into = calls.view(h), calls.view(dw, writable=True)
     scratch = _native_torch.scratch(calls.size("partial_conv_rows_weight_workspace", from_, into), h)
     calls.run(
-        "partial_conv_rows_weight_grad", from_, calls.view(x), mask, plan.window.values, plan.rows_where,
+        "partial_conv_rows_weight_grad", from_, calls.view(x), plan.mask_view, plan.window.values, plan.rows_where,
         into, (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
     return dw.permute(0, 3, 1, 2)

@@ -85,15 +85,14 @@ struct DeviceRowList {
 
 // y as above, of the rows of the plan alone; it is zero elsewhere. Channels of x and y lie side by
 // side, in whole pieces of 16 bytes. Tensor cores multiply float16, bfloat16, and float32 as TF32;
-// sums are float32. All launches are of one size whatever the mask is. A mask of more planes or of
-// soft values is applied to x before.
+// sums are float32. All launches are of one size whatever the mask is.
 struct DeviceRows {
   const ArrayView* x;       // [N, C, H, W]
-  const ArrayView* mask;    // [N or 1, 1, H, W] bool, or null
+  const ArrayView* mask;    // [N or 1, 1, H, W] bool
   const ArrayView* weight;  // [O, kh, kw, C] contiguous
   ConvWindow window;
   DeviceRowList list;
-  const ArrayView *ratio, *cover, *bias;  // [N or 1, 1, OH, OW]
+  const ArrayView *ratio, *bias;  // [N or 1, 1, OH, OW], and see the epilogue
   DeviceFactor factor;
   double negative_slope;
   const ArrayView* y;  // [N, O, OH, OW]
@@ -112,10 +111,10 @@ bool partial_conv_rows_fit(int value_bytes, std::int64_t channels, std::int64_t 
 // taps.
 struct DeviceRowsInputGrad {
   const ArrayView* h;       // [N, O, OH, OW]
-  const ArrayView* cover;   // [N or 1, 1, OH, OW] bool: where h is read; null: everywhere
+  const ArrayView* cover;   // [N or 1, 1, OH, OW] bool: where h is read
   const ArrayView* weight;  // [C, kh, kw, O] contiguous
   ConvWindow window;
-  const ArrayView* mask;  // [N or 1, 1, H, W] bool or float32; null: ones
+  const ArrayView* mask;  // [N or 1, 1, H, W] bool
   DeviceFactor factor;
   const ArrayView* dx;  // [N, C, H, W]
   void* workspace;
@@ -129,7 +128,7 @@ std::size_t partial_conv_rows_input_workspace(const ArrayView& dx, const ConvWin
 struct DeviceRowsWeightGrad {
   const ArrayView* h;     // [N, O, OH, OW]
   const ArrayView* x;     // [N, C, H, W]
-  const ArrayView* mask;  // [N or 1, 1, H, W] bool, or null
+  const ArrayView* mask;  // [N or 1, 1, H, W] bool
   ConvWindow window;
   DeviceRowList list;
   const ArrayView* dw;  // [O, kh, kw, C] contiguous

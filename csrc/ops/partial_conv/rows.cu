@@ -39,7 +39,7 @@ struct RowsParams {
   std::int64_t result_image, result_position;
   int images, outputs, plane, width;
   bool packed;  // whether 16 bytes of the result are written at once
-  Cover own;    // zero where no row is; null: every position is one
+  Cover own;    // zero where no row is
   std::int64_t own_image;
   Maps maps;
   AnyValues bias;
@@ -51,10 +51,8 @@ struct RowsParams {
 
 __device__ __forceinline__ RowList list_of(const RowsParams& p, int part) {
   RowList list = p.list;
-  if (list.rows != nullptr) {
-    list.rows += std::int64_t(part) * list.lists * list.length;
-    list.totals += part * list.lists;
-  }
+  list.rows += std::int64_t(part) * list.lists * list.length;
+  list.totals += part * list.lists;
   return list;
 }
 
@@ -127,7 +125,6 @@ __device__ __forceinline__ void add_floats(const float* from, float (&sum)[kPack
 template <typename T>
 __device__ __forceinline__ void clear_others(const RowsParams& p, int block, int blocks) {
   constexpr int kPack = kPieceValues<T>;
-  if (p.own.data == nullptr) return;
   const int packs = (p.outputs + kPack - 1) / kPack;
   int across = 1;
   while (across < packs && across < kRowThreads) across *= 2;
@@ -162,8 +159,7 @@ __global__ void __launch_bounds__(kRowThreads, 3)
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
   const Part part = p.parts[blockIdx.z];
   const RowList list = list_of(p, static_cast<int>(blockIdx.z));
-  const int size = part.height * part.width;
-  const Cut cut = cut_of<T>(p, part, count_rows(list, size));
+  const Cut cut = cut_of<T>(p, part, count_rows(list));
   const int unit = static_cast<int>(blockIdx.x);
   if (unit / cut.cuts < cut.tiles) {
     const int columns = (p.outputs + kTileColumns - 1) / kTileColumns;
@@ -172,7 +168,7 @@ __global__ void __launch_bounds__(kRowThreads, 3)
     const int some = smaller(kTileRows, cut.rows - row0);
     {
       int image = 0, at = 0;
-      find_row(list, size, row0 + smaller(thread, some - 1), image, at);
+      find_row(list, row0 + smaller(thread, some - 1), image, at);
       const int y = at / part.width, x = at - y * part.width;
       offsets[thread] = offset_of(p.source, image, y, x);
       known[thread] =
@@ -284,8 +280,7 @@ __global__ void __launch_bounds__(kRowThreads)
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
   const Part part = p.parts[blockIdx.z];
   const RowList list = list_of(p, static_cast<int>(blockIdx.z));
-  const int size = part.height * part.width;
-  const Cut cut = cut_of<T>(p, part, count_rows(list, size));
+  const Cut cut = cut_of<T>(p, part, count_rows(list));
   const int tile = static_cast<int>(blockIdx.x) / kStrips;
   const int strip = static_cast<int>(blockIdx.x) % kStrips * kStripRows;
   const int columns = (p.outputs + kTileColumns - 1) / kTileColumns;
@@ -293,7 +288,7 @@ __global__ void __launch_bounds__(kRowThreads)
   const int some = smaller(kStripRows, cut.rows - row0);
   if (cut.cuts == 1 || tile >= cut.tiles || some <= 0) return;
   int image = 0, at = 0;
-  find_row(list, size, row0 + smaller(lane % kStripRows, some - 1), image, at);
+  find_row(list, row0 + smaller(lane % kStripRows, some - 1), image, at);
   const int y = at / part.width, x = at - y * part.width;
   const int place =
       (part.result_y + y * p.result_step_y) * p.width + part.result_x + x * p.result_step_x;
@@ -490,7 +485,7 @@ void launch_partial_conv_rows(const DeviceRows& call, cudaStream_t stream) {
   const Division division = division_of(parts, y.shape[0], y.shape[1]);
   check_workspace(call.workspace, call.workspace_bytes, division.partial_bytes);
   HM_CHECK(call.ratio != nullptr, "ratio: missing");
-  p.maps = maps_of(call.ratio, call.cover, y);
+  p.maps = maps_of(call.ratio, nullptr, y);
   HM_CHECK(p.maps.each == y.shape[1], "ratio: of groups, expected one map for all channels");
   set_result(p, y, parts, division, "y");
   p.list = list_of(call.list, y);
@@ -520,11 +515,8 @@ void launch_partial_conv_rows_input_grad(const DeviceRowsInputGrad& call, cudaSt
   p.source = source_of(h, call.cover, "h");
   p.source.step_y = p.source.step_x = 1;
   check_weight(*call.weight, h.dtype, dx.shape[1], w, h.shape[1], "weight");
-  const MaskOf mask = mask_of(call.mask, dx);
-  if (call.mask != nullptr) {
-    HM_CHECK(call.mask->shape[1] == 1 && mask.position == 1, "mask: not one plane without gaps");
-  }
-  const std::int64_t lists = call.mask == nullptr ? 0 : call.mask->shape[0];
+  const MaskOf mask = bits_of(call.mask, dx, "dx");
+  const std::int64_t lists = call.mask->shape[0];
   GradDivision d = grad_division(dx, w, lists);
   check_workspace(call.workspace, call.workspace_bytes, d.bytes);
   // A pixel and a tap belong together where a stride divides the distance to the tap's window.
@@ -554,26 +546,19 @@ void launch_partial_conv_rows_input_grad(const DeviceRowsInputGrad& call, cudaSt
   p.slope = 1;
   auto* const memory = static_cast<unsigned char*>(call.workspace);
   p.partial = reinterpret_cast<float*>(memory);
-  p.list = {nullptr, nullptr, 0, p.images, static_cast<int>(d.length)};
-  if (call.mask != nullptr) {
-    PixelsParams q{};
-    q.mask = p.own = mask.values;
-    q.image = p.own_image = mask.image;
-    if (!mask.values.bits) {
-      p.maps.ratio = call.mask->as<const float>();
-      p.maps.image = mask.image;
-    }
-    q.width = p.width;
-    q.step_y = p.result_step_y, q.step_x = p.result_step_x;
-    q.length = static_cast<int>(d.length);
-    std::copy(d.parts.begin(), d.parts.end(), q.parts);
-    q.rows = reinterpret_cast<std::int32_t*>(memory + d.rows);
-    q.totals = reinterpret_cast<std::int32_t*>(memory + d.totals);
-    p.list.rows = q.rows, p.list.totals = q.totals, p.list.lists = static_cast<int>(lists);
-    HM_LAUNCH(partial_conv_pixels_kernel,
-              dim3(static_cast<unsigned>(lists), static_cast<unsigned>(d.parts.size())),
-              dim3(kListThreads), 0, stream, q);
-  }
+  PixelsParams q{};
+  q.mask = p.own = mask.values;
+  q.image = p.own_image = mask.image;
+  q.width = p.width;
+  q.step_y = p.result_step_y, q.step_x = p.result_step_x;
+  q.length = static_cast<int>(d.length);
+  std::copy(d.parts.begin(), d.parts.end(), q.parts);
+  q.rows = reinterpret_cast<std::int32_t*>(memory + d.rows);
+  q.totals = reinterpret_cast<std::int32_t*>(memory + d.totals);
+  p.list = {q.rows, q.totals, static_cast<int>(lists), p.images, q.length};
+  HM_LAUNCH(partial_conv_pixels_kernel,
+            dim3(static_cast<unsigned>(lists), static_cast<unsigned>(d.parts.size())),
+            dim3(kListThreads), 0, stream, q);
   launch_rows(p, h.dtype, d.division, stream);
 }
 

@@ -41,7 +41,7 @@ struct Tap {
 
 // Rows in each of `lists` images; where that is 1, all images have the same.
 struct RowList {
-  const std::int32_t* rows;    // [lists, length] positions in [lists, length]; null: all positions
+  const std::int32_t* rows;    // [lists, length] positions in [lists, length]
   const std::int32_t* totals;  // [lists]: how many
   int lists, images, length;
 };
@@ -49,15 +49,14 @@ struct RowList {
 struct Source {
   const void* data;
   std::int64_t image, row, column;  // strides; channels lie side by side
-  const std::uint8_t* mask;         // [N or 1, H, W]; null: every pixel is known
+  const std::uint8_t* mask;         // [N or 1, H, W]
   std::int64_t mask_image;
   int height, width, channels;
   int step_y, step_x;  // from a row's window to the next one's
 };
 
 // Returns the number of rows of a list. All lanes of a warp call it.
-__device__ __forceinline__ int count_rows(const RowList& list, int size) {
-  if (list.rows == nullptr) return list.images * size;
+__device__ __forceinline__ int count_rows(const RowList& list) {
   if (list.lists == 1) return list.images * list.totals[0];
   const int lane = static_cast<int>(threadIdx.x) % 32;
   int mine = 0;
@@ -66,14 +65,8 @@ __device__ __forceinline__ int count_rows(const RowList& list, int size) {
 }
 
 // Finds the image and the position of a lane's row, which is one of the list. All lanes of a warp
-// call it. size: the positions of an image.
-__device__ __forceinline__ void find_row(const RowList& list, int size, int row, int& image,
-                                         int& position) {
-  if (list.rows == nullptr) {
-    image = row / size;
-    position = row - image * size;
-    return;
-  }
+// call it.
+__device__ __forceinline__ void find_row(const RowList& list, int row, int& image, int& position) {
   int first = 0, index = row;  // the list, and the index in it
   if (list.lists == 1) {
     const int total = list.totals[0];
@@ -115,10 +108,8 @@ __device__ __forceinline__ std::uint64_t known_taps(const Source& s, const Tap* 
   std::uint64_t bits = 0;
   for (int i = 0; i < count; ++i) {
     const int sy = y * s.step_y + taps[i].y, sx = x * s.step_x + taps[i].x;
-    bool known = sy >= 0 && sy < s.height && sx >= 0 && sx < s.width;
-    if (known && s.mask != nullptr) {
-      known = s.mask[image * s.mask_image + std::int64_t(sy) * s.width + sx] != 0;
-    }
+    const bool known = sy >= 0 && sy < s.height && sx >= 0 && sx < s.width &&
+                       s.mask[image * s.mask_image + std::int64_t(sy) * s.width + sx] != 0;
     bits |= std::uint64_t(known) << i;
   }
   return bits;
@@ -224,7 +215,15 @@ inline std::int64_t position_step(const ArrayView& a, const char* name) {
   return step;
 }
 
-// Returns a source with its mask, [N or 1, 1, H, W] of bools or null.
+// Returns a mask [N or 1, 1, H, W] of bools without gaps.
+inline MaskOf bits_of(const ArrayView* mask, const ArrayView& a, const char* name) {
+  HM_CHECK(mask != nullptr, name, ": its mask is missing");
+  const MaskOf bits = mask_of(mask, a);
+  HM_CHECK(bits.values.bits && mask->shape[1] == 1 && bits.position == 1, name,
+           ": its mask is not one plane of bools without gaps");
+  return bits;
+}
+
 inline Source source_of(const ArrayView& a, const ArrayView* mask, const char* name) {
   check_tensor_dtype(a, name);
   HM_CHECK(has_pieces(a), name, ": its channels are no whole pieces of 16 bytes side by side");
@@ -233,13 +232,9 @@ inline Source source_of(const ArrayView& a, const ArrayView* mask, const char* n
   s.image = a.stride[0], s.row = a.stride[2], s.column = a.stride[3];
   s.channels = checked(a.shape[1], 65535, name);
   s.height = checked(a.shape[2], 1 << 30, name), s.width = checked(a.shape[3], 1 << 30, name);
-  if (mask != nullptr) {
-    const MaskOf of = mask_of(mask, a);
-    HM_CHECK(of.values.bits && mask->shape[1] == 1 && of.position == 1, name,
-             ": its mask is not one plane of bools without gaps");
-    s.mask = static_cast<const std::uint8_t*>(mask->data);
-    s.mask_image = of.image;
-  }
+  const MaskOf bits = bits_of(mask, a, name);
+  s.mask = static_cast<const std::uint8_t*>(bits.values.data);
+  s.mask_image = bits.image;
   return s;
 }
 

@@ -21,8 +21,8 @@ struct WeightParams {
   Source source;
   RowList list;
   Tap taps[kMaxTaps];
-  int tap_count, size, width;  // of the rows' grid: positions, and positions of a line
-  const void* h;               // [N, outputs, OH, OW], channels side by side
+  int width;      // positions of a line of the rows' grid
+  const void* h;  // [N, outputs, OH, OW], channels side by side
   std::int64_t h_image, h_position;
   int outputs, columns;  // columns: of all taps' channels
   void* result;          // [outputs, columns]
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kRowThreads, 3)
   const int o0 = static_cast<int>(blockIdx.y) * kTileRows;
   const int column0 = static_cast<int>(blockIdx.x) * kTileColumns;
   const int nth = static_cast<int>(blockIdx.z);
-  const int rows = count_rows(p.list, p.size), each = steps_of<T>(p, rows);
+  const int rows = count_rows(p.list), each = steps_of<T>(p, rows);
   const std::int64_t begin = std::int64_t(nth) * each * kStepRows;
   const int row0 = begin < rows ? static_cast<int>(begin) : rows;
   const int some = smaller(rows - row0, each * kStepRows);
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kRowThreads, 3)
   const auto find = [&](int run) {
     const int row = run * kRowThreads + thread;
     int image = 0, at = 0;
-    find_row(p.list, p.size, row0 + smaller(row, some - 1), image, at);
+    find_row(p.list, row0 + smaller(row, some - 1), image, at);
     const int y = at / p.width, x = at - y * p.width, to = run & 1;
     offsets[to][thread] = offset_of(p.source, image, y, x);
     h_offsets[to][thread] =
@@ -202,7 +202,7 @@ template <typename T>
 __global__ void __launch_bounds__(kSumThreads)
     partial_conv_rows_weight_sum_kernel(const __grid_constant__ WeightParams p) {
   constexpr int kStepRows = kStepBytes / static_cast<int>(sizeof(T));
-  const int rows = count_rows(p.list, p.size), each = steps_of<T>(p, rows) * kStepRows;
+  const int rows = count_rows(p.list), each = steps_of<T>(p, rows) * kStepRows;
   const int divisions = each > 0 ? (rows + each - 1) / each : 0;
   const std::int64_t all = std::int64_t(p.outputs) * p.columns;
   const std::int64_t at = (std::int64_t(blockIdx.x) * kSumThreads + threadIdx.x) * 4;
@@ -257,8 +257,6 @@ void launch_partial_conv_rows_weight_grad(const DeviceRowsWeightGrad& call, cuda
   p.source.step_x = static_cast<int>(w.stride[1]);
   p.list = list_of(call.list, h);
   set_taps(w, p.taps);
-  p.tap_count = static_cast<int>(w.taps());
-  p.size = static_cast<int>(h.shape[2] * h.shape[3]);
   p.width = static_cast<int>(h.shape[3]);
   p.h = h.data;
   p.h_image = h.stride[0];
