@@ -448,15 +448,15 @@ def _partial_conv_passes(name: str, dtype: str, shape: Sequence[int], last: bool
         mask, ratio = memory.put(valid), memory.put((valid * 1.5).astype(np.float32))
         bias, scale = memory.put(values[0, :, 0, 0].copy()), memory.put(np.array([0.7], np.float32))
         (x, x_view), (out, out_view), (h_, _) = tensor(bits), tensor(), tensor()
-        calls, offset = native.PartialConvCalls(x_view, bias.view(), scale.view(), out_view), memory.empty(c)
-        gradients = native.PartialConvGradients(x_view, True, None, x_view, offset.view(), scale.view(), scale.view())
+        offset = memory.empty(c)
+        calls = native.PartialConvCalls(x_view, out_view, bias.view(), scale.view(), x_view, scale.view())
         calls.premask(mask.view(), x.pointer, out.pointer, *HOST_LAUNCH.values())
-        gradients.mask_gradient(mask.view(), x.pointer, 1.0, scale.pointer, *HOST_LAUNCH.values())
+        calls.mask_gradient(mask.view(), x.pointer, 1.0, scale.pointer, *HOST_LAUNCH.values())
         calls.epilogue(
             ratio.view(), mask.view(), out.pointer, bias.pointer, 1.0, scale.pointer, 0.2, *HOST_LAUNCH.values()
         )
-        scratch = memory.empty(gradients.workspace, np.uint8)
-        gradients.epilogue(
+        scratch = memory.empty(calls.workspace, np.uint8)
+        calls.epilogue_grad(
             ratio.view(), None, x.pointer, out.pointer, 1.0, scale.pointer, 0.2, h_.pointer, offset.pointer,
             scratch.pointer, *HOST_LAUNCH.values(),
         )  # fmt: skip

@@ -59,7 +59,7 @@ class LayerCalls:
         self.last, self.conv = last, (*layer.conv, layer.groups)
         shape = (x.shape[0], weight.shape[0], *plan._shape[2:])
         y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
-        self.native = calls.module.PartialConvCalls(calls.view(x), calls.view(bias), calls.view(factor), calls.view(y))
+        self.native = calls.module.PartialConvCalls(calls.view(x), calls.view(y), calls.view(bias), calls.view(factor))
 
     def run(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Any, value: float, factor: Tensor | None,
@@ -118,8 +118,8 @@ class GradientCalls:
     """The description of the gradients of a layer for native code."""
 
     def __init__(
-        self, grad: Tensor, y: Tensor | None, x: Tensor | None, layer: Any, shapes: Shapes, last: Formats,
-        factor: Tensor | None, x_factor: Tensor | None, for_bias: bool,
+        self, grad: Tensor, x: Tensor | None, layer: Any, shapes: Shapes, last: Formats, factor: Tensor | None,
+        x_factor: Tensor | None, for_bias: bool,
     ) -> None:  # fmt: skip
         calls = DeviceCalls(grad, "partial_conv2d")
         self.module, self.shapes, self.last = calls.module, shapes, last
@@ -127,8 +127,8 @@ class GradientCalls:
         self.device, self.dtype, self.channels = grad.device, grad.dtype, grad.shape[1]
         dx = self.like(0)
         bias_grad = torch.empty(self.channels, dtype=self.dtype, device=self.device) if for_bias else None
-        self.native = calls.module.PartialConvGradients(
-            calls.view(grad), y is not None, calls.view(x), calls.view(dx), calls.view(bias_grad), calls.view(factor),
+        self.native = calls.module.PartialConvCalls(
+            calls.view(x), calls.view(grad), calls.view(bias_grad), calls.view(factor), calls.view(dx),
             calls.view(x_factor),
         )  # fmt: skip
         self.workspace = max(self.native.workspace, 1)
@@ -154,7 +154,7 @@ class GradientCalls:
                 offset = torch.empty(self.channels, dtype=self.dtype, device=self.device)
                 memory = torch.empty(self.workspace, dtype=torch.uint8, device=self.device)
                 address, scratch = offset.data_ptr(), memory.data_ptr()
-            native.epilogue(
+            native.epilogue_grad(
                 *plan.map_views, grad.data_ptr(),
                 0 if y is None else y.data_ptr(), value, 0 if factor is None else factor.data_ptr(), slope,
                 h.data_ptr(), address, scratch, *where,
@@ -199,13 +199,13 @@ def run_described_backward(
     """
     plan = layer.plan
     form = (
-        grad.shape, grad.stride(), grad.dtype, grad.device, y is None, None if x is None else (x.stride(), x.dtype),
+        grad.shape, grad.stride(), grad.dtype, grad.device, None if x is None else (x.stride(), x.dtype),
         shapes, last, None if factor is None else factor.dtype, None if x_factor is None else x_factor.dtype, for_bias,
         layer.groups, plan.form, id(_cuda.kernels()),
     )  # fmt: skip
     calls: GradientCalls | None = _gradients.get(form)
     if calls is None:
-        calls = GradientCalls(grad, y, x, layer, shapes, last, factor, x_factor, for_bias)
+        calls = GradientCalls(grad, x, layer, shapes, last, factor, x_factor, for_bias)
         _gradients.put(form, calls)
     gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = _run(
         calls, grad, y, x, weight, plan, value, factor, slope, for_bias, x_value, x_factor, rows, where_of(grad)

@@ -193,9 +193,8 @@ def premask(
     emulator: Any, x: Any, mask: Any, out: Any = None, value: float = 1.0, scale: Any = None
 ) -> None:  # fmt: skip
     """Multiplies x by a mask, into another tensor or in place with a factor."""
-    described = emulator.PartialConvGradients(
-        view(emulator, x), False, view(emulator, x), view(emulator, x), None, None, view(emulator, scale)
-    )
+    x_view = view(emulator, x)
+    described = emulator.PartialConvCalls(x_view, x_view, None, None, x_view, view(emulator, scale))
     if out is None:
         address = 0 if scale is None else scale.data_ptr()
         described.mask_gradient(view(emulator, mask), x.data_ptr(), value, address, *HOST_LAUNCH.values())
@@ -230,7 +229,7 @@ def epilogue(
     slope: float = 1.0,
 ) -> None:  # fmt: skip
     """Computes the pass after a convolution, in place."""
-    described = emulator.PartialConvCalls(*(view(emulator, t) for t in (y, bias, scale, y)))
+    described = emulator.PartialConvCalls(*(view(emulator, t) for t in (None, y, bias, scale)))
     addresses = [0 if t is None else t.data_ptr() for t in (bias, scale)]
     maps_ = view(emulator, ratio), view(emulator, coverage)
     described.epilogue(*maps_, y.data_ptr(), addresses[0], value, addresses[1], slope, *HOST_LAUNCH.values())
@@ -269,11 +268,9 @@ def test_the_gradient_of_the_epilogue(emulator: Any, dtype: Any, shape: Any, for
         ratio, coverage = maps((images, c, h, w), groups, soft)
         g = grad.double() * torch.where(y > 0, 1.0, slope).double()
         h_, offset = torch.full_like(grad, float("nan")), torch.full((c,), float("nan"), dtype=dtype)
-        described = emulator.PartialConvGradients(
-            view(emulator, grad), slope != 1, None, view(emulator, grad), view(emulator, offset), None, None
-        )
+        described = emulator.PartialConvCalls(None, view(emulator, grad), view(emulator, offset), None)
         memory = torch.empty(described.workspace, dtype=torch.uint8)
-        described.epilogue(
+        described.epilogue_grad(
             view(emulator, ratio), view(emulator, coverage) if soft else None, grad.data_ptr(),
             y.data_ptr() if slope != 1 else 0, 0.7, 0, slope, h_.data_ptr(), offset.data_ptr(), memory.data_ptr(),
             *HOST_LAUNCH.values(),
