@@ -12,9 +12,8 @@ namespace pyharmony {
 namespace {
 
 using WindowValues = std::array<std::int64_t, 8>;
-// A layer: window, count or None, ratio, cover, and the address of rows or 0.
-using LayerTuple =
-    std::tuple<WindowValues, const ArrayView*, const ArrayView*, const ArrayView*, std::uintptr_t>;
+// A layer: window, count, ratio, cover, and the address of rows.
+using LayerTuple = std::tuple<WindowValues, ArrayView, ArrayView, ArrayView, std::uintptr_t>;
 
 std::int32_t* integers(std::uintptr_t address) {
   return static_cast<std::int32_t*>(pointer_of(address));
@@ -32,9 +31,7 @@ void plan(const ArrayView& mask, std::int64_t groups, bool soft,
           const Block& workspace, cudaStream_t stream) {
   std::vector<PartialConvLayer> each;
   for (const auto& [window, count, ratio, cover, rows] : layers) {
-    HM_CHECK(ratio != nullptr && cover != nullptr, "layers: no ratio, or no cover");
-    each.push_back({conv_window(window), count == nullptr ? ArrayView{} : *count, *ratio, *cover,
-                    integers(rows)});
+    each.push_back({conv_window(window), count, ratio, cover, integers(rows)});
   }
   launch_partial_conv_plan(mask, groups, soft, each, integers(totals), integers(flags),
                            pointer_of(workspace.first), workspace.second, stream);

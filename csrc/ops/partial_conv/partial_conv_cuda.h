@@ -21,10 +21,10 @@ namespace pyharmony {
 enum PartialConvMaskFlags : std::int32_t { kMaskNotBits = 1, kMaskOutOfRange = 2 };
 
 // Plans a chain of layers: counts, ratios, new masks, and the windows with u > 0. Those of image n
-// are in order in rows [N, OH OW] from n OH OW on, and totals [layers, N] says how many. A layer's
-// `count` may have no data, and `rows` may be null. A hard mask whose bits fit into a block's
-// shared memory, 63 KB for what a layer reads and writes, takes one launch with one block per
-// image; others take one for the sum over channels, one per layer and one for all rows.
+// are in order in rows [N, OH OW] from n OH OW on, and totals [layers, N] says how many. A hard
+// mask whose bits fit into a block's shared memory, 63 KB for what a layer reads and writes, takes
+// one launch with one block per image; others take one for the sum over channels, one per layer and
+// one for all rows.
 //
 // mask [N, C, H, W]: bool or a tensor's dtype, any strides. flags [N].
 void launch_partial_conv_plan(const ArrayView& mask, std::int64_t groups, bool soft,

@@ -11,12 +11,15 @@
 #include "device/reduce.h"
 #include "device/tensor.h"
 #include "ops/partial_conv/partial_conv_cuda.h"
+#include "ops/partial_conv/tensors.cuh"
 
 namespace pyharmony {
 namespace {
 
 using device::Pack;
 using device::smaller;
+using partial_conv::kListThreads;
+using partial_conv::list_places;
 
 constexpr int kMaxLayers = 32;
 constexpr int kMaxBits = 63 << 10;  // bytes; any GPU gives a block 64 KB
@@ -174,7 +177,7 @@ __global__ void __launch_bounds__(kPlanThreads)
         if (lane == 0) out[g * plane + i] = bits;
         if (inside) {
           const std::int64_t at = (std::int64_t(n) * m.groups + g) * size + y * q.out_width + x;
-          if (q.count != nullptr) q.count[at] = static_cast<float>(u);
+          q.count[at] = static_cast<float>(u);
           q.ratio[at] = ratio_of(q.size, static_cast<float>(u));
           static_cast<std::uint8_t*>(q.cover)[at] = u > 0;
         }
@@ -185,17 +188,15 @@ __global__ void __launch_bounds__(kPlanThreads)
     HM_SYNC();
     int before = device::warp_reduce(lane < warp ? found[l % 2][lane] : 0, device::Sum());
     if (warp == kPlanWarps - 1 && lane == 0) p.totals[l * m.images + n] = before + mine;
-    if (q.rows != nullptr) {
-      for (int i = first; i < last; ++i) {
-        unsigned any = 0;
-        for (int g = 0; g < m.groups; ++g) any |= out[g * plane + i];
-        if (any >> lane & 1u) {
-          const int y = i / q.out_pitch, x = (i - y * q.out_pitch) * 32 + lane;
-          const int at = before + __popc(any & ((1u << lane) - 1));
-          q.rows[n * size + at] = n * size + y * q.out_width + x;
-        }
-        before += __popc(any);
+    for (int i = first; i < last; ++i) {
+      unsigned any = 0;
+      for (int g = 0; g < m.groups; ++g) any |= out[g * plane + i];
+      if (any >> lane & 1u) {
+        const int y = i / q.out_pitch, x = (i - y * q.out_pitch) * 32 + lane;
+        const int at = before + __popc(any & ((1u << lane) - 1));
+        q.rows[n * size + at] = n * size + y * q.out_width + x;
       }
+      before += __popc(any);
     }
     unsigned* const swap = in;
     in = out;
@@ -273,7 +274,7 @@ __global__ void __launch_bounds__(kPointThreads)
       }
     }
     const std::int64_t to = i * size + at;
-    if (q.count != nullptr) q.count[to] = u;
+    q.count[to] = u;
     q.ratio[to] = ratio_of(q.size, u);
     if (p.soft) {
       static_cast<float*>(q.cover)[to] = fminf(u, 1.0f);
@@ -293,37 +294,18 @@ struct RowsParams {
   } layer[kMaxLayers];
 };
 
-// Lists an image and layer per block; a warp has a run of windows.
-__global__ void __launch_bounds__(kPlanThreads)
+// Lists an image and layer per block.
+__global__ void __launch_bounds__(kListThreads)
     partial_conv_plan_rows_kernel(const __grid_constant__ RowsParams p) {
-  __shared__ int found[kPlanWarps];
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int n = static_cast<int>(blockIdx.x), l = static_cast<int>(blockIdx.y);
   const auto& q = p.layer[l];
   const float* const ratio = q.ratio + std::int64_t(n) * p.groups * q.size;
-  const int share = ((q.size + 31) / 32 + kPlanWarps - 1) / kPlanWarps * 32;
-  const int first = smaller(q.size, warp * share), last = smaller(q.size, first + share);
-  const auto bits_from = [&](int i) {
+  const auto is_active = [&](int i) {
     bool any = false;
-    for (int g = 0; g < p.groups && i + lane < last; ++g) {
-      any |= ratio[std::int64_t(g) * q.size + i + lane] > 0;
-    }
-    return __ballot_sync(0xffffffffu, any);
+    for (int g = 0; g < p.groups; ++g) any |= ratio[std::int64_t(g) * q.size + i] > 0;
+    return any;
   };
-  int mine = 0;
-  for (int i = first; i < last; i += 32) mine += __popc(bits_from(i));
-  if (lane == 0) found[warp] = mine;
-  HM_SYNC();
-  int before = device::warp_reduce(lane < warp ? found[lane] : 0, device::Sum());
-  if (warp == kPlanWarps - 1 && lane == 0) p.totals[l * p.images + n] = before + mine;
-  if (q.rows == nullptr) return;
-  for (int i = first; i < last; i += 32) {
-    const unsigned bits = bits_from(i);
-    if (bits >> lane & 1u) {
-      q.rows[n * q.size + before + __popc(bits & ((1u << lane) - 1))] = n * q.size + i + lane;
-    }
-    before += __popc(bits);
-  }
+  list_places(q.size, n * q.size, is_active, q.rows + n * q.size, p.totals + l * p.images + n);
 }
 
 // ---- on the host --------------------------------------------------------------------------------
@@ -473,7 +455,7 @@ void plan_planes(const PlanMask& mask, DType dtype, bool soft, const std::vector
   }
   HM_LAUNCH(partial_conv_plan_rows_kernel,
             dim3(static_cast<unsigned>(mask.images), static_cast<unsigned>(rows.layers)),
-            dim3(kPlanThreads), 0, stream, rows);
+            dim3(kListThreads), 0, stream, rows);
 }
 
 std::size_t planes_bytes(const ArrayView& mask, std::int64_t groups) {
@@ -507,7 +489,8 @@ void launch_partial_conv_plan(const ArrayView& mask, std::int64_t groups, bool s
              shape[2], ", ", shape[3], "]");
     check_map(layer.ratio, layer.ratio, DType::kFloat32, "ratio");
     check_map(layer.cover, layer.ratio, soft ? DType::kFloat32 : DType::kBool, "cover");
-    if (layer.count.data != nullptr) check_map(layer.count, layer.ratio, DType::kFloat32, "count");
+    check_map(layer.count, layer.ratio, DType::kFloat32, "count");
+    HM_CHECK(layer.rows != nullptr, "layers: no rows");
     all.push_back(layer_of(layer, sizes[i], sizes[i + 1], i == 0 ? mask.shape[1] / groups : 1));
   }
   PlanMask from{mask.data,

@@ -16,7 +16,6 @@ namespace {
 
 using namespace partial_conv;  // NOLINT: it belongs to this op
 
-constexpr int kListThreads = 1024, kListWarps = kListThreads / 32;
 constexpr int kLeastSteps = 4, kMostCuts = 16;
 constexpr int kStripRows = 16, kStrips = kTileRows / kStripRows;  // of a block that adds sums
 
@@ -320,39 +319,19 @@ struct PixelsParams {
   std::int32_t *rows, *totals;  // [parts, images, length], [parts, images]
 };
 
-// Lists the pixels of an image and a part whose mask is not zero; a warp has a run of them.
+// Lists the pixels of an image and a part whose mask is not zero.
 __global__ void __launch_bounds__(kListThreads)
     partial_conv_pixels_kernel(const __grid_constant__ PixelsParams p) {
-  __shared__ int found[kListWarps];
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int n = static_cast<int>(blockIdx.x), lists = static_cast<int>(gridDim.x);
   const Part part = p.parts[blockIdx.y];
-  const int size = part.height * part.width, list = static_cast<int>(blockIdx.y) * lists + n;
-  const int share = ((size + 31) / 32 + kListWarps - 1) / kListWarps * 32;
-  const int first = smaller(size, warp * share), last = smaller(size, first + share);
-  const auto bits_from = [&](int i) {
-    bool is_known = false;
-    if (i + lane < last) {
-      const int y = (i + lane) / part.width, x = i + lane - y * part.width;
-      const int pixel = (part.result_y + y * p.step_y) * p.width + part.result_x + x * p.step_x;
-      is_known = load(p.mask, n * p.image + pixel) != 0;
-    }
-    return __ballot_sync(0xffffffffu, is_known);
+  const int list = static_cast<int>(blockIdx.y) * lists + n;
+  const auto is_known = [&](int i) {
+    const int y = i / part.width, x = i - y * part.width;
+    const int pixel = (part.result_y + y * p.step_y) * p.width + part.result_x + x * p.step_x;
+    return load(p.mask, n * p.image + pixel) != 0;
   };
-  int mine = 0;
-  for (int i = first; i < last; i += 32) mine += __popc(bits_from(i));
-  if (lane == 0) found[warp] = mine;
-  HM_SYNC();
-  int before = device::warp_reduce(lane < warp ? found[lane] : 0, device::Sum());
-  if (warp == kListWarps - 1 && lane == 0) p.totals[list] = before + mine;
-  for (int i = first; i < last; i += 32) {
-    const unsigned bits = bits_from(i);
-    if (bits >> lane & 1u) {
-      p.rows[std::int64_t(list) * p.length + before + __popc(bits & ((1u << lane) - 1))] =
-          n * p.length + i + lane;
-    }
-    before += __popc(bits);
-  }
+  list_places(part.height * part.width, n * p.length, is_known,
+              p.rows + std::int64_t(list) * p.length, p.totals + list);
 }
 
 // ---- on the host --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include "device/launch.h"
 #include "device/math.h"
 #include "device/pack.h"
+#include "device/reduce.h"
 #include "device/tensor.h"
 #include "ops/partial_conv/partial_conv_cuda.h"
 
@@ -72,6 +73,33 @@ __device__ __forceinline__ Window window_at(const Maps& maps, std::int64_t i) {
 
 __device__ __forceinline__ float activate(float value, float slope) {
   return value > 0 ? value : value * slope;
+}
+
+constexpr int kListThreads = 1024, kListWarps = kListThreads / 32;
+
+// Lists in order, from base on, the places below size for which is_set(place), and their total. A
+// block of kListThreads threads calls it; a warp has a run of the places.
+template <typename IsSet>
+__device__ __forceinline__ void list_places(int size, int base, IsSet is_set, std::int32_t* rows,
+                                            std::int32_t* total) {
+  __shared__ int counts[kListWarps];
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int share = ((size + 31) / 32 + kListWarps - 1) / kListWarps * 32;
+  const int first = smaller(size, warp * share), last = smaller(size, first + share);
+  const auto bits_from = [&](int i) {
+    return __ballot_sync(0xffffffffu, i + lane < last && is_set(i + lane));
+  };
+  int mine = 0;
+  for (int i = first; i < last; i += 32) mine += __popc(bits_from(i));
+  if (lane == 0) counts[warp] = mine;
+  HM_SYNC();
+  int before = device::warp_reduce(lane < warp ? counts[lane] : 0, device::Sum());
+  if (warp == kListWarps - 1 && lane == 0) *total = before + mine;
+  for (int i = first; i < last; i += 32) {
+    const unsigned bits = bits_from(i);
+    if (bits >> lane & 1u) rows[before + __popc(bits & ((1u << lane) - 1))] = base + i + lane;
+    before += __popc(bits);
+  }
 }
 
 // ---- on the host --------------------------------------------------------------------------------
