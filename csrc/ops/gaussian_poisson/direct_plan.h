@@ -34,8 +34,8 @@ struct LineRadices {
            (2 * slots() * int(sizeof(float) * 2) + channels * threads() / 32 * int(sizeof(double)));
   }
 };
-// Widths of networks, videos, cameras and powers of two. Each takes a file direct_lines_*.cu to
-// compile it.
+// Widths of networks, videos, cameras and powers of two. The files direct_lines_*.cu compile three
+// of them each, from the one in their name on.
 constexpr LineRadices kLines[] = {
     {4, 8, 8},     // 512
     {8, 8, 8},     // 1024

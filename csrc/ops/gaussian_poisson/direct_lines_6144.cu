@@ -1,7 +1,0 @@
-#include "ops/gaussian_poisson/direct_lines.cuh"
-
-namespace pyharmony::gaussian_poisson {
-
-template void launch_lines<6144>(const RowParams&, const LineLaunch&, cudaStream_t);
-
-}  // namespace pyharmony::gaussian_poisson
