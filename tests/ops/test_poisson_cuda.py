@@ -47,6 +47,7 @@ class Solver:
     box: tuple[int, int, int, int] | None = None
     tail_cells: int = 256
     shared_tiles: int = 2048
+    staged_blocks: int = -1
     plan: Any = field(init=False)
     memory: Device = field(init=False)
 
@@ -55,7 +56,7 @@ class Solver:
         self.plan = m.PoissonPlan(
             *self.shape, box=self.box, items=1 if self.mask is None else len(self.mask), pinned=self.mask is not None,
             weight=self.weight, weight_map=self.weight_map is not None, w0=self.w0, w1=self.w1,
-            tail_cells=self.tail_cells, shared_tiles=self.shared_tiles,
+            tail_cells=self.tail_cells, shared_tiles=self.shared_tiles, staged_blocks=self.staged_blocks,
         )  # fmt: skip
         self.memory = Device(m, self.plan.bytes)
         m.poisson_hierarchy(self.plan, view(m, self.mask), self._map(), self.memory.block, device=0, stream=0)
@@ -459,20 +460,40 @@ def test_the_same_bits_in_any_order_of_threads(emulator: Any, tail_cells: int) -
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("w1", [0.0, 0.1], ids=["five points", "nine points"])
 def test_a_block_does_one_channel_or_all_with_the_same_bits(emulator: Any, w1: float, channels: int) -> None:
-    """Also where a channel is done before the others."""
+    """Also where a channel is done before the others, and with coefficients in shared memory."""
     n, h, w = 2, 61, 150
     mask = np.stack([masks(h, w)["comb"], masks(h, w)["opposite corner"]])
     src, dst = noise(33, (n, h, w, channels)), noise(34, (n, h, w, channels))
     src[..., 0] *= 1e-3
     dst[..., 0] *= 1e-3
     results = []
-    for shared_tiles in (1, 2048):
+    for shared_tiles, staged_blocks in ((1, 0), (2048, 0), (1, 1000), (2048, 1000)):
         weights = {"weight": 0.01, "w0": 1 - 2 * w1, "w1": w1} if w1 else {}
-        solver = Solver(emulator, mask, (h, w), shared_tiles=shared_tiles, **weights)
+        solver = Solver(emulator, mask, (h, w), shared_tiles=shared_tiles, staged_blocks=staged_blocks, **weights)
         results.append(solver.solve(src, dst, tolerance=1e-4, certify=True))
-    (together, infos), (apart, others) = results
-    assert np.array_equal(together, apart) and infos == others
+    together, infos = results[0]
+    for other, others in results[1:]:
+        assert np.array_equal(together, other) and infos == others
     assert all(info["converged"] for info in infos)
+
+
+def test_tiles_with_room_read_their_coefficients_once(emulator_check: Any) -> None:
+    """A launch of few blocks copies them to shared memory; the others read them in each stage."""
+    h, w = 61, 150
+    src, dst, mask = noise(35, (1, h, w, 1)), noise(36, (1, h, w, 1)), masks(h, w)["comb"][None]
+    reads, results = [], []
+    for staged_blocks in (0, 1000):
+        solver = Solver(emulator_check, mask, (h, w), staged_blocks=staged_blocks)
+        emulator_check.clear_access_sites()
+        emulator_check.set_counting(True)
+        results.append(solver.solve(src, dst, tolerance=1e-3, certify=True))
+        emulator_check.set_counting(False)
+        sites = [site for site in emulator_check.access_sites() if "poisson_down" in site["kernel"]]
+        reads.append(sum(site["requests"] for site in sites if site["space"] == "global" and not site["write"]))
+    (plain, infos), (staged, others) = results
+    assert np.array_equal(plain, staged) and infos == others
+    assert reads[1] < 0.8 * reads[0], reads
+    assert emulator_check.reports() == []
 
 
 def test_a_film_starts_from_the_frame_before(emulator: Any) -> None:

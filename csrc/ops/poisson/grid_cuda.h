@@ -1,6 +1,7 @@
 // A level of the hierarchy as kernels see it: tiles in shared memory, stencils, transfers.
 #pragma once
 
+#include "device/async_copy.h"
 #include "device/pack.h"
 #include "ops/poisson/poisson_cuda.h"
 
@@ -175,6 +176,8 @@ class NinePoint {
       : sw_(coefficient_plane(grid, memory, kSW) + origin),
         plane_(grid.plane),
         pitch_(grid.pitch) {}
+  __device__ NinePoint(const float* coefficients, int plane, int pitch)
+      : sw_(coefficients), plane_(plane), pitch_(pitch) {}
 
   __device__ unsigned unknowns(int local) const {
     const Quad own = inverse(local, 0);
@@ -246,6 +249,32 @@ class NinePoint {
   const float* sw_;
   const std::int64_t plane_;
   const int pitch_;
+};
+
+// The same with the coefficients of a tile in shared memory, in rows of kPitch. All copies are
+// under way at once, where reads in each stage would wait for memory one after the other.
+class StagedNinePoint : public NinePoint {
+ public:
+  // A thread copies its own quads. Those of others are there after the next barrier.
+  template <typename View>
+  __device__ StagedNinePoint(const Grid& grid, const unsigned char* memory, const View& v,
+                             float* shared)
+      : NinePoint(shared, View::kRows * kPitch, kPitch) {
+    const float* first = coefficient_plane(grid, memory, kSW);
+#pragma unroll
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.rows(k, 0, View::kRows - 1)) continue;
+      const bool there = v.in_level(k);
+      const float* from = first + (there ? v.origin + v.local(k) : 0);
+#pragma unroll
+      for (int which = 0; which <= kInverse; ++which) {
+        device::async_copy_or_zero<16>(shared + which * View::kRows * kPitch + v.at(k),
+                                       from + which * grid.plane, there);
+      }
+    }
+    device::async_commit();
+    device::async_wait<0>();
+  }
 };
 
 // Returns the values of P x at quads of the block's tile, read from a plane of the coarse level

@@ -16,6 +16,8 @@ constexpr int kFewThreads = 256, kManyThreads = 1024, kManyTiles = 1024;
 // The least number of blocks of a tile kernel on one multiprocessor, which limits its registers.
 template <typename Op>
 constexpr int kTileBlocks = std::is_same_v<Op, FivePoint> ? 3 : 2;
+template <typename Op>
+constexpr bool kStaged = std::is_same_v<Op, StagedNinePoint>;
 
 // The quads of a thread of a tile kernel: four columns of every kThreadRows-th row of the tile and
 // of its halo, beginning kAbove rows above the tile. Threads have neighbouring quads of shared
@@ -58,14 +60,21 @@ struct TileView {
   }
   // Returns whether quad k belongs to the tile without its halo.
   __device__ bool own(int k) const { return middle && rows(k, kFirstRow, kLastRow); }
+  __device__ bool in_level(int k) const {
+    return inside && rows(k, 0, kRows - 1) && y(k) >= 0 && y(k) < height;
+  }
+  // Returns where the operator has its coefficients of quad k.
+  template <typename Op>
+  __device__ int place(int k) const {
+    return kStaged<Op> ? at(k) : local(k);
+  }
   // Returns the unknowns of all quads, four bits each.
   template <typename Op>
   __device__ unsigned unknowns(const Op& op) const {
     unsigned all = 0;
 #pragma unroll
     for (int k = 0; k < kQuads; ++k) {
-      const bool there = inside && rows(k, 0, kRows - 1) && y(k) >= 0 && y(k) < height;
-      if (there) all |= op.unknowns(local(k)) << (kQuad * k);
+      if (in_level(k)) all |= op.unknowns(place<Op>(k)) << (kQuad * k);
     }
     return all;
   }
@@ -105,7 +114,7 @@ class KeptQuads {
 
   template <typename View>
   __device__ void load(const View& v, unsigned unknowns, const float* from) {
-#pragma unroll kUnroll < Op>
+#pragma unroll(kStaged<Op> ? kQuads : kUnroll<Op>)
     for (int k = 0; k < kQuads; ++k) {
       if (of_quad(unknowns, k) != 0) set(k, load_quad(from + v.local(k)));
     }
@@ -121,11 +130,26 @@ constexpr std::size_t kRowBytes = kPitch * sizeof(float);
 template <typename Op>
 constexpr int kPlanes = kInRegisters<Op> ? 2 : 3;
 template <typename Op>
-constexpr std::size_t kDownBytes = kPlanes<Op> * TileView<kHalo>::kRows * kRowBytes;
+constexpr int kAllPlanes = kPlanes<Op> + (kStaged<Op> ? kInverse + 1 : 0);
 template <typename Op>
-constexpr std::size_t kUpBytes = kPlanes<Op> * TileView<2>::kRows * kRowBytes;
+constexpr std::size_t kDownBytes = kAllPlanes<Op> * TileView<kHalo>::kRows * kRowBytes;
+template <typename Op>
+constexpr std::size_t kUpBytes = kAllPlanes<Op> * TileView<2>::kRows * kRowBytes;
 constexpr std::size_t kDirectionBytes = TileView<1>::kRows * kRowBytes;
 static_assert(kDownBytes<NinePoint> <= 48 << 10, "more needs the device's consent");
+
+// Returns the operator of a tile; a staged one has its coefficients behind the tile's planes in
+// `s`.
+template <typename Op, typename View>
+__device__ __forceinline__ Op tile_operator(const Grid& grid,
+                                            const typename Op::Constants& constants,
+                                            const unsigned char* memory, const View& v, float* s) {
+  if constexpr (kStaged<Op>) {
+    return Op(grid, memory, v, s + kPlanes<Op> * View::kRows * kPitch);
+  } else {
+    return Op(grid, constants, memory, v.origin);
+  }
+}
 
 // ---- one V-cycle --------------------------------------------------------------------------------
 
@@ -149,12 +173,14 @@ struct LevelParams {
   }
 };
 
-template <typename Op>
-struct DownParams : LevelParams {
-  typename Op::Constants constants;
+struct DownPlanes : LevelParams {
   Planes r, r_out, p, x, z;
   Planes coarse_x;  // for kProlong, kStart
   Planes coarse_r;
+};
+template <typename Op>
+struct DownParams : DownPlanes {
+  typename Op::Constants constants;
 };
 
 // Writes the restriction of a tile's residual `t` to the coarse plane: four nodes of a row a
@@ -210,7 +236,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   if (first_plane < 0) return;
   const View v(p.grid);
   const unsigned char* memory = p.hierarchies.of_plane(first_plane);
-  const Op op(p.grid, p.constants, memory, v.origin);
+  const Op op = tile_operator<Op>(p.grid, p.constants, memory, v, s);
   const unsigned unknowns = v.unknowns(op);
   KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
 
@@ -229,7 +255,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
       if (of_quad(unknowns, k) != 0) {
         if constexpr (kKind == DownKind::kPlain) {
           const Quad rest = r.get(k);
-          const Quad inverse = op.inverse(v.local(k), of_quad(unknowns, k));
+          const Quad inverse = op.inverse(v.template place<Op>(k), of_quad(unknowns, k));
 #pragma unroll
           for (int c = 0; c < kQuad; ++c) {
             value.value[c] = kFirst * (inverse.value[c] * rest.value[c]);
@@ -256,9 +282,10 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
         if (of_quad(unknowns, k) != 0) {
           const float* at = s + v.at(k);
           const int local = v.local(k);
-          const Quad product = kKind == DownKind::kProlong ? op.apply(at, local, v.y(k), v.x)
-                                                           : op.exact(at, local, v.y(k), v.x);
-          const Quad inverse = op.inverse(local, of_quad(unknowns, k));
+          const Quad product = kKind == DownKind::kProlong
+                                   ? op.apply(at, v.template place<Op>(k), v.y(k), v.x)
+                                   : op.exact(at, v.template place<Op>(k), v.y(k), v.x);
+          const Quad inverse = op.inverse(v.template place<Op>(k), of_quad(unknowns, k));
           Quad rest = r.get(k);
 #pragma unroll
           for (int c = 0; c < kQuad; ++c) {
@@ -291,8 +318,9 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
       if (of_quad(unknowns, k) != 0) {
         const float* at = t + v.at(k);
         const int local = v.local(k);
-        const Quad product = op.apply(at, local, v.y(k), v.x), own = load_quad(at);
-        const Quad inverse = op.inverse(local, of_quad(unknowns, k));
+        const Quad product = op.apply(at, v.template place<Op>(k), v.y(k), v.x),
+                   own = load_quad(at);
+        const Quad inverse = op.inverse(v.template place<Op>(k), of_quad(unknowns, k));
         Quad sum, rest = r.get(k);
 #pragma unroll
         for (int c = 0; c < kQuad; ++c) {
@@ -311,7 +339,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
       if (!v.rows(k, kFirstRow - 1, kLastRow)) continue;
       Quad rest = {};
       if (of_quad(unknowns, k) != 0) {
-        const Quad product = op.apply(s + v.at(k), v.local(k), v.y(k), v.x);
+        const Quad product = op.apply(s + v.at(k), v.template place<Op>(k), v.y(k), v.x);
         rest = r.get(k);
 #pragma unroll
         for (int c = 0; c < kQuad; ++c) rest.value[c] -= product.value[c];
@@ -324,12 +352,14 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   }
 }
 
-template <typename Op>
-struct UpParams : LevelParams {
-  typename Op::Constants constants;
+struct UpPlanes : LevelParams {
   Planes r, z, coarse_z, out;
   bool add;               // adds to `out` instead
   TilePartial* partials;  // kMeasure: r . z and the largest |z|
+};
+template <typename Op>
+struct UpParams : UpPlanes {
+  typename Op::Constants constants;
 };
 
 // Computes out = z + P coarse_z and two smoothing steps.
@@ -345,7 +375,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   if (first_plane < 0) return;
   const View v(p.grid);
   const unsigned char* memory = p.hierarchies.of_plane(first_plane);
-  const Op op(p.grid, p.constants, memory, v.origin);
+  const Op op = tile_operator<Op>(p.grid, p.constants, memory, v, s);
   const unsigned unknowns = v.unknowns(op);
   KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
 
@@ -374,8 +404,8 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
       if (!v.rows(k, kFirstRow - 1, kLastRow + 1)) continue;
       Quad d = {};
       if (of_quad(unknowns, k) != 0) {
-        const Quad product = op.apply(s + v.at(k), v.local(k), v.y(k), v.x);
-        const Quad inverse = op.inverse(v.local(k), of_quad(unknowns, k));
+        const Quad product = op.apply(s + v.at(k), v.template place<Op>(k), v.y(k), v.x);
+        const Quad inverse = op.inverse(v.template place<Op>(k), of_quad(unknowns, k));
         Quad rest = r.get(k);
 #pragma unroll
         for (int c = 0; c < kQuad; ++c) {
@@ -393,8 +423,8 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.own(k) || of_quad(unknowns, k) == 0) continue;
       const int local = v.local(k);
-      const Quad product = op.apply(t + v.at(k), local, v.y(k), v.x);
-      const Quad inverse = op.inverse(local, of_quad(unknowns, k));
+      const Quad product = op.apply(t + v.at(k), v.template place<Op>(k), v.y(k), v.x);
+      const Quad inverse = op.inverse(v.template place<Op>(k), of_quad(unknowns, k));
       const Quad sum = load_quad(s + v.at(k)), step = load_quad(t + v.at(k)), rest = r.get(k);
       Quad value;
 #pragma unroll
@@ -689,8 +719,8 @@ template <typename FineOp>
 class Launches {
  public:
   Launches(const Plan& plan, const SolveMemory& memory, const typename FineOp::Constants& constants,
-           cudaStream_t stream)
-      : plan_(plan), m_(memory), constants_(constants), stream_(stream) {}
+           const Staging& staging, cudaStream_t stream)
+      : plan_(plan), m_(memory), constants_(constants), staging_(staging), stream_(stream) {}
 
   void run(const GradientsOptions& options, Follower& follower) {
     start();
@@ -777,8 +807,27 @@ class Launches {
     p.coarse_r = level_planes(m_.layout.b, k + 1);
     return p;
   }
+  // Returns whether tiles of a level are staged: where each block has a multiprocessor to itself,
+  // as it then leaves no room for a second one, and the device has the memory.
+  template <typename Params>
+  bool staged(const Params& params, std::size_t bytes) const {
+    const dim3 tiles = tiles_of(params);
+    return static_cast<std::int64_t>(tiles.x) * tiles.y * tiles.z <= staging_.blocks &&
+           bytes <= staging_.shared_per_block;
+  }
   template <typename Op, DownKind kKind>
   void down(const DownParams<Op>& params) {
+    if constexpr (kKind == DownKind::kPlain || kKind == DownKind::kProlong) {
+      constexpr std::size_t kBytes = kDownBytes<StagedNinePoint>;
+      if (staged(params, kBytes)) {
+        DownParams<StagedNinePoint> same{};
+        static_cast<DownPlanes&>(same) = params;
+        HM_MAX_DYN_SMEM((poisson_down_kernel<StagedNinePoint, kKind>), kBytes);
+        HM_LAUNCH((poisson_down_kernel<StagedNinePoint, kKind>), tiles_of(params),
+                  dim3(kTileThreads), kBytes, stream_, same);
+        return;
+      }
+    }
     HM_LAUNCH((poisson_down_kernel<Op, kKind>), tiles_of(params), dim3(kTileThreads),
               kDownBytes<Op>, stream_, params);
   }
@@ -794,6 +843,17 @@ class Launches {
   }
   template <typename Op, bool kMeasure>
   void up(const UpParams<Op>& params) {
+    if constexpr (!kMeasure) {
+      constexpr std::size_t kBytes = kUpBytes<StagedNinePoint>;
+      if (staged(params, kBytes)) {
+        UpParams<StagedNinePoint> same{};
+        static_cast<UpPlanes&>(same) = params;
+        HM_MAX_DYN_SMEM((poisson_up_kernel<StagedNinePoint, false>), kBytes);
+        HM_LAUNCH((poisson_up_kernel<StagedNinePoint, false>), tiles_of(params), dim3(kTileThreads),
+                  kBytes, stream_, same);
+        return;
+      }
+    }
     HM_LAUNCH((poisson_up_kernel<Op, kMeasure>), tiles_of(params), dim3(kTileThreads), kUpBytes<Op>,
               stream_, params);
   }
@@ -849,6 +909,7 @@ class Launches {
   const Plan& plan_;
   const SolveMemory& m_;
   const typename FineOp::Constants constants_;
+  const Staging staging_;
   cudaStream_t stream_;
 };
 
@@ -876,9 +937,11 @@ void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
                               const GradientsOptions& options, Follower& follower,
                               cudaStream_t stream) {
   if (plan.nine()) {
-    Launches<NinePoint>(plan, memory, NinePointConstants(), stream).run(options, follower);
+    Launches<NinePoint>(plan, memory, NinePointConstants(), options.staging, stream)
+        .run(options, follower);
   } else {
-    Launches<FivePoint>(plan, memory, five_point(plan), stream).run(options, follower);
+    Launches<FivePoint>(plan, memory, five_point(plan), options.staging, stream)
+        .run(options, follower);
   }
 }
 

@@ -178,6 +178,7 @@ class Follower {
 struct GradientsOptions {
   double tolerance = 0, reduction = kFloatReduction;
   int max_iterations = 8;
+  Staging staging;
 };
 void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
                               const GradientsOptions& options, Follower& follower,
