@@ -106,7 +106,7 @@ def _test_case(name: str, sizes: tuple[int, int] = (2048, 2048)) -> None:
 
 for _name in (
     *("stencil", "block_sum", "transpose", "transpose_padded", "copy_vector", "copy_stride", "histogram"),
-    *("last_block", "divergent_exchange", "pipeline", "bytes", "any"),
+    *("last_block", "divergent_exchange", "pipeline", "bytes", "any", "cluster", "early"),
     *("product_half", "product_bfloat16", "product_tf32"),
 ):
     _test_case(_name)

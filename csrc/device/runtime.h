@@ -56,6 +56,12 @@ class Guard {
   int before_ = -1;
 };
 
+// How a launch runs, beside its grid and its block. Both need has_forms().
+struct LaunchForm {
+  bool early = false;    // before the launch before it ends: every thread comes to HM_LAUNCH_WAIT()
+  unsigned cluster = 1;  // blocks of a cluster, in x
+};
+
 // A moment in the work of a stream, for which other streams and the host wait. Unlike the handle of
 // a stream it stays valid after the stream was destroyed.
 class Event {

@@ -63,6 +63,7 @@ struct Views {
 struct Lane {
   std::uint32_t clock = 1;
   std::array<std::uint32_t, 32> seen{};  // the clocks of its warp that are over for it
+  bool waited = false;                   // for the launch before
   Views views;
 };
 
@@ -128,8 +129,12 @@ struct State {
   bool checking = true, counting = false;
   Sectors sectors;  // of this launch
   std::map<std::string, Traffic> traffic;
-  std::uint32_t serial = 0, first_serial = 1;  // number of the block; of the launch's first one
-  std::uint32_t epoch = 0;
+  // The number of the block, of the launch's first one, and of the first one of the launch before.
+  std::uint32_t serial = 0, first_serial = 1, serial_before = 1;
+  // The number of barriers so far; that of the last one, of all blocks of a cluster and of each.
+  std::uint32_t epoch = 0, common_epoch = 0;
+  std::vector<std::uint32_t> own_epoch;
+  Access last_remote;  // to the shared memory of another block
   LaunchInfo launch;
   BlockInfo block{};
   Range dynamic, statics;
@@ -208,7 +213,8 @@ bool ordered(const State& s, const Access& a) {
   const Thread& me = *current;
   const Lane& lane = s.lanes[me.linear];
   if (a.serial == s.serial) {
-    if (a.thread == me.linear || a.epoch < s.epoch) return true;
+    if (a.thread == me.linear || a.epoch < s.common_epoch) return true;
+    if (a.thread / s.block.each == me.rank && a.epoch < s.own_epoch[me.rank]) return true;
     if (a.thread / 32 == me.warp && a.clock <= lane.seen[a.thread % 32]) return true;
   }
   return covers(lane.views.acquired, a);
@@ -275,6 +281,15 @@ void remember(const State& s, Access (&kept)[2], const Access& a, bool shared) {
 }
 
 void check_history(State& s, History& h, const Now& now) {
+  if (!now.shared && s.launch.early && !s.lanes[current->linear].waited) {
+    for (const Access& old : h.writes) {
+      if (now.write || (old.serial >= s.serial_before && old.serial < s.first_serial)) {
+        report(s, "early", now.space, "an access that does not wait for the launch before",
+               now.access.pc, old.serial > 0 ? &old : nullptr);
+        break;
+      }
+    }
+  }
   const bool atomic = (now.access.flags & kAtomic) != 0;
   const auto conflict = [&](const Access& old, bool old_write) {
     if (!counts(s, old, now.shared)) return;
@@ -393,7 +408,7 @@ bool check_global(State& s, Address a, std::size_t bytes, bool write, bool atomi
 void count_request(State& s, Address a, std::size_t bytes, bool write, bool shared,
                    const void* pc) {
   const Thread& me = *current;
-  const std::uint32_t n = s.times[address_of(pc) * 1024 + me.linear]++;
+  const std::uint32_t n = s.times[address_of(pc) * 16384 + me.linear]++;
   Request& request = s.requests[{pc, me.warp, n}];
   request.address[me.lane] = a;
   request.bytes[me.lane] = static_cast<std::uint16_t>(bytes);
@@ -477,6 +492,12 @@ void note(State& s, const void* p, std::size_t bytes, bool write, unsigned flags
   now.write = write;
   now.shared = shared;
   now.space = shared ? "shared" : "global";
+  if (s.dynamic.holds(a) && (a - s.dynamic.begin) / s.block.shared_step != me.rank) {
+    if (s.common_epoch == 0) {
+      report(s, "cluster", now.space, "another block may not have started", pc, nullptr);
+    }
+    s.last_remote = now.access;
+  }
   for (Address word = a & ~Address(3); word < a + bytes; word += 4) {
     unsigned mask = 0xf;
     if (word < a) mask &= 0xfu << (a - word);
@@ -567,6 +588,7 @@ void begin_launch(const LaunchInfo& launch) {
   state_mutex.lock();
   State& s = state();
   s.launch = launch;
+  s.serial_before = s.first_serial;
   s.first_serial = s.serial + 1;
   s.published.clear();
   constexpr std::size_t kMostPages = 2000;
@@ -597,6 +619,9 @@ void begin_block(const BlockInfo& block) {
   State& s = state();
   ++s.serial;
   s.epoch = 1;
+  s.common_epoch = 0;
+  s.own_epoch.assign(block.count / block.each, 0);
+  s.last_remote = {};
   s.block = block;
   const Address shared = address_of(block.shared);
   s.dynamic = {shared, shared + block.shared_bytes};
@@ -606,17 +631,31 @@ void begin_block(const BlockInfo& block) {
 
 void end_block() {
   in_kernel = false;
-  finish_requests(state());
+  State& s = state();
+  if (s.last_remote.pc != nullptr && s.last_remote.epoch >= s.common_epoch) {
+    report(s, "cluster", "shared", "another block may have ended", s.last_remote.pc, nullptr);
+  }
+  finish_requests(s);
 }
 
-void block_barrier() {
+void barrier(bool of_cluster) {
   State& s = state();
   ++s.epoch;
+  const unsigned rank = current->rank;
+  if (of_cluster) {
+    s.common_epoch = s.epoch;
+  } else {
+    s.own_epoch[rank] = s.epoch;
+  }
   if (!s.any_view) return;
+  const auto first = s.lanes.begin() + (of_cluster ? 0 : rank * s.block.each);
+  const auto end = of_cluster ? s.lanes.end() : first + s.block.each;
   Views all;
-  for (const Lane& lane : s.lanes) join(all, lane.views);
-  for (Lane& lane : s.lanes) lane.views = all;
+  std::for_each(first, end, [&](const Lane& lane) { join(all, lane.views); });
+  std::for_each(first, end, [&](Lane& lane) { lane.views = all; });
 }
+
+void launch_wait() { state().lanes[current->linear].waited = true; }
 
 void warp_barrier(unsigned warp, unsigned lanes) {
   State& s = state();

@@ -19,13 +19,15 @@ struct LaunchInfo {
   const void* arguments;
   std::size_t argument_bytes;
   std::uint64_t blocks;
+  bool early;
 };
 
+// A block, or the blocks of a cluster.
 struct BlockInfo {
   const Thread* threads;
-  unsigned count;
+  unsigned count, each;  // threads: all, those of a block
   const void* shared;
-  std::size_t shared_bytes;
+  std::size_t shared_bytes, shared_step;  // of all, and from a block to the next
   const Stacks* stacks;
 };
 
@@ -66,7 +68,8 @@ void begin_block(const BlockInfo& block);
 void end_block();
 void enter_kernel();
 void leave_kernel();
-void block_barrier();
+void barrier(bool of_cluster);  // else of the current thread's block
+void launch_wait();
 void warp_barrier(unsigned warp, unsigned lanes);
 void fence();
 void access(const void* p, std::size_t bytes, bool write, const void* pc);
@@ -116,7 +119,8 @@ inline void begin_block(const BlockInfo&) {}
 inline void end_block() {}
 inline void enter_kernel() {}
 inline void leave_kernel() {}
-inline void block_barrier() {}
+inline void barrier(bool) {}
+inline void launch_wait() {}
 inline void warp_barrier(unsigned, unsigned) {}
 inline void fence() {}
 inline void access(const void*, std::size_t, bool, const void*) {}

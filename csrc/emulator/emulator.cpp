@@ -26,6 +26,7 @@ namespace {
 constexpr unsigned kMaxBlock = 1024, kMaxBlockZ = 64, kMaxGridYZ = 65535;
 constexpr unsigned kMaxGridX = (1u << 31) - 1;
 constexpr std::size_t kDefaultShared = 48 << 10, kMaxShared = 227 << 10;
+constexpr unsigned kMaxCluster = 16;
 
 enum class State : std::uint8_t { kFresh, kReady, kAtBlock, kAtWarp, kDone };
 
@@ -91,6 +92,14 @@ struct Failure {
   std::vector<std::pair<std::string, Wait>> where;  // words before a place, and the place
 };
 
+// A barrier at which threads wait, of a block or of a cluster.
+struct Barrier {
+  unsigned alive = 0, waiting = 0;
+  Place place = {nullptr, 0};
+  int any = 0, result = 0;
+};
+
+// The blocks of a cluster, whose threads take turns; most often it is one.
 struct Block {
   Stacks stacks;
   Context launcher;
@@ -101,13 +110,15 @@ struct Block {
   std::vector<Wait> wait;
   std::vector<Warp> warps;
   std::vector<Copies> copies;
+  std::vector<bool> waited;  // for the launch before
   std::vector<unsigned> order, ready;
   std::unique_ptr<unsigned char[]> shared_memory;
   unsigned char* shared = nullptr;
-  std::size_t shared_bytes = 0;
-  unsigned count = 0, alive = 0, waiting = 0, next_fresh = 0, running = 0;
-  Place barrier = {nullptr, 0};
-  int any = 0, result = 0;
+  std::size_t shared_bytes = 0, shared_step = 0;  // of a block, and from one to the next
+  std::size_t all_shared_bytes = 0;
+  unsigned count = 0, each = 0, next_fresh = 0, running = 0;  // threads: all, those of a block
+  Barrier all;
+  std::vector<Barrier> own;  // of the blocks
   Random random;
   const Launch* launch = nullptr;
   std::string kernel;
@@ -208,8 +219,9 @@ std::string text_of(const Three& v) {
 Failure deadlock() {
   Block& b = *block;
   Failure failure;
-  failure.text = "block " + text_of(b.threads[0].block) + ": deadlock, " + std::to_string(b.alive) +
-                 " of " + std::to_string(b.count) + " threads wait for ever";
+  failure.text = "block " + text_of(b.threads[0].block) + ": deadlock, " +
+                 std::to_string(b.all.alive) + " of " + std::to_string(b.count) +
+                 " threads wait for ever";
   constexpr std::size_t kMost = 6;
   std::map<std::pair<const void*, int>, std::pair<unsigned, unsigned>> groups;  // first, number
   for (unsigned t = 0; t < b.count; ++t) {
@@ -302,10 +314,15 @@ void fiber_entry() {
     b.launch->body(b.launch->arguments);
     checker::leave_kernel();
     b.state[t] = State::kDone;
-    --b.alive;
-    if (b.waiting > 0) {
-      fail_block("a barrier that not all threads reach: this thread has exited, others wait",
-                 {{" at ", {b.barrier}}});
+    for (Barrier* barrier : {&b.all, &b.own[current->rank]}) {
+      --barrier->alive;
+      if (barrier->waiting > 0) {
+        fail_block("a barrier that not all threads reach: this thread has exited, others wait",
+                   {{" at ", {barrier->place}}});
+      }
+    }
+    if (b.launch->form.early && !b.waited[t]) {
+      fail_block("the end of a thread that has not waited for the launch before");
     }
     Warp& warp = b.warps[current->warp];
     warp.exited |= 1u << current->lane;
@@ -369,6 +386,38 @@ Exchange& meet(unsigned mask, Meeting kind, const void* value, unsigned bytes, c
        [&](unsigned t) { return t != me && ((needed >> (t - base)) & 1) != 0; });
   yield_after_waking();
   return *e;
+}
+
+// Waits for the threads [first, end) at their barrier; returns whether any predicate holds.
+int meet_at(Barrier& barrier, unsigned first, unsigned end, Place place, int predicate) {
+  Block& b = *block;
+  const unsigned count = end - first, me = current->linear;
+  if (barrier.alive != count) {
+    fail_block("a barrier that not all threads reach: " + std::to_string(count - barrier.alive) +
+                   " have exited",
+               {{", this one is at ", {place}}});
+  }
+  if (barrier.waiting == 0) {
+    barrier.place = place;
+  } else if (barrier.place.line != place.line ||
+             (barrier.place.file != place.file &&
+              std::strcmp(barrier.place.file, place.file) != 0)) {
+    fail_block("threads of a block at different barriers",
+               {{": this one at ", {place}}, {", others at ", {barrier.place}}});
+  }
+  barrier.any |= predicate;
+  b.wait[me] = {place, nullptr, 0, "the barrier"};
+  if (++barrier.waiting < count) {
+    park(State::kAtBlock);
+    return barrier.result;
+  }
+  barrier.waiting = 0;
+  const int result = barrier.result = barrier.any;
+  barrier.any = 0;
+  checker::barrier(&barrier == &b.all);
+  wake(first, end, [&](unsigned t) { return t != me; });
+  yield_after_waking();
+  return result;
 }
 
 void leave(Exchange& e) {
@@ -440,6 +489,12 @@ void check_launch(const Launch& what) {
     refuse(what.name, "invalid configuration argument: grid " + text_of(g) +
                           ", expected 1 to (2^31 - 1, 65535, 65535)");
   }
+  const unsigned cluster = what.form.cluster;
+  if (cluster == 0 || cluster > kMaxCluster || g.x % cluster != 0 ||
+      (cluster > 1 && threads % 32 != 0)) {
+    refuse(what.name, "invalid cluster size: " + std::to_string(cluster) + " blocks of a grid of " +
+                          text_of(g) + ", expected 1 to 16 of whole warps that divide x");
+  }
   std::size_t limit = kDefaultShared - static_shared(kernel_name(what.name));
   {
     const std::lock_guard<std::mutex> lock(shared_mutex);
@@ -455,11 +510,14 @@ void check_launch(const Launch& what) {
 
 void prepare(Block& b, const Launch& what) {
   const dim3 size = what.block;
-  const unsigned n = size.x * size.y * size.z;
+  const unsigned cluster = what.form.cluster;
+  const unsigned each = size.x * size.y * size.z, n = cluster * each;
   b.stacks.reserve(n + 1);
   b.launcher = this_thread();
   b.fibers.resize(b.stacks.count());
   b.count = n;
+  b.each = each;
+  b.own.resize(cluster);
   b.launch = &what;
   b.kernel = kernel_name(what.name);
   b.threads.resize(n);
@@ -468,33 +526,42 @@ void prepare(Block& b, const Launch& what) {
   b.fiber_of.resize(n);
   b.order.resize(n);
   b.copies.resize(n);
+  b.waited.resize(n);
   b.warps.resize((n + 31) / 32);
   for (unsigned t = 0; t < n; ++t) {
-    b.threads[t] = {{t % size.x, t / size.x % size.y, t / size.x / size.y},
+    const unsigned own = t % each;
+    b.threads[t] = {{own % size.x, own / size.x % size.y, own / size.x / size.y},
                     {0, 0, 0},
                     size,
                     what.grid,
                     t,
                     t % 32,
-                    t / 32};
+                    t / 32,
+                    t / each};
   }
   constexpr std::size_t kAlignment = 128;
-  if (b.shared_bytes != what.shared_bytes || b.shared == nullptr) {
+  b.shared_bytes = what.shared_bytes;
+  b.shared_step = (b.shared_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const std::size_t bytes = (cluster - 1) * b.shared_step + b.shared_bytes;
+  if (b.all_shared_bytes != bytes || b.shared == nullptr) {
     // The size is exact, so that AddressSanitizer knows its end.
-    b.shared_memory.reset(new unsigned char[what.shared_bytes + kAlignment]);
+    b.shared_memory.reset(new unsigned char[bytes + kAlignment]);
     const auto at = reinterpret_cast<std::uintptr_t>(b.shared_memory.get());
     b.shared = b.shared_memory.get() + (kAlignment - at % kAlignment);
-    b.shared_bytes = what.shared_bytes;
+    b.all_shared_bytes = bytes;
   }
 }
 
+// Runs the i-th block or cluster.
 void run_block(Block& b, std::uint64_t i) {
   const dim3 grid = b.launch->grid;
+  const unsigned cluster = b.launch->form.cluster;
   const unsigned n = b.count, seed = the_seed;
   b.random.state = std::uint64_t(seed) << 32 ^ i;
-  b.alive = n;
-  b.waiting = b.next_fresh = 0;
-  b.any = 0;
+  b.all = {n};
+  b.own.assign(cluster, {b.each});
+  b.next_fresh = 0;
+  b.waited.assign(n, false);
   b.ready.clear();
   b.free_fibers.clear();
   for (unsigned c = 0; c <= n; ++c) b.free_fibers.push_back(n - c);
@@ -506,10 +573,12 @@ void run_block(Block& b, std::uint64_t i) {
     warp.unused.clear();
     for (auto& e : warp.all) warp.unused.push_back(e.get());
   }
-  const uint3 index{static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
-                    static_cast<unsigned>(i / grid.x / grid.y)};
+  const std::uint64_t first = i * cluster;
+  const uint3 index{static_cast<unsigned>(first % grid.x),
+                    static_cast<unsigned>(first / grid.x % grid.y),
+                    static_cast<unsigned>(first / grid.x / grid.y)};
   for (unsigned t = 0; t < n; ++t) {
-    b.threads[t].block = index;
+    b.threads[t].block = {index.x + b.threads[t].rank, index.y, index.z};
     b.state[t] = State::kFresh;
     b.wait[t] = {};
     b.copies[t].open.clear();
@@ -517,12 +586,13 @@ void run_block(Block& b, std::uint64_t i) {
   }
   std::iota(b.order.begin(), b.order.end(), 0u);
   if (seed > 0) std::shuffle(b.order.begin(), b.order.end(), b.random);
-  if (b.shared_bytes > 0) std::memset(b.shared, 0xff, b.shared_bytes);
-  checker::begin_block({b.threads.data(), n, b.shared, b.shared_bytes, &b.stacks});
+  if (b.all_shared_bytes > 0) std::memset(b.shared, 0xff, b.all_shared_bytes);
+  checker::begin_block(
+      {b.threads.data(), n, b.each, b.shared, b.all_shared_bytes, b.shared_step, &b.stacks});
   resume(&b.launcher);
   checker::end_block();
   current = nullptr;
-  if (b.failure == nullptr && b.alive > 0) b.failure = std::make_unique<Failure>(deadlock());
+  if (b.failure == nullptr && b.all.alive > 0) b.failure = std::make_unique<Failure>(deadlock());
   if (b.failure != nullptr) {
     const std::unique_ptr<Failure> failure = std::move(b.failure);
     std::string text = "kernel " + b.kernel + ", " + failure->text;
@@ -540,7 +610,8 @@ struct Prepared {
 struct Checked {
   explicit Checked(const Launch& what) {
     checker::begin_launch({kernel_name(what.name), what.arguments, what.argument_bytes,
-                           std::uint64_t(what.grid.x) * what.grid.y * what.grid.z});
+                           std::uint64_t(what.grid.x) * what.grid.y * what.grid.z,
+                           what.form.early});
   }
   ~Checked() { checker::end_launch(); }
 };
@@ -585,32 +656,21 @@ int block_barrier(Place place, int predicate) {
   const checker::Pause pause;
   Block& b = *block;
   if (ignored(place, "block")) return predicate;
-  if (b.alive != b.count) {
-    fail_block("a barrier that not all threads reach: " + std::to_string(b.count - b.alive) +
-                   " have exited",
-               {{", this one is at ", {place}}});
-  }
-  if (b.waiting == 0) {
-    b.barrier = place;
-  } else if (b.barrier.line != place.line ||
-             (b.barrier.file != place.file && std::strcmp(b.barrier.file, place.file) != 0)) {
-    fail_block("threads of a block at different barriers",
-               {{": this one at ", {place}}, {", others at ", {b.barrier}}});
-  }
-  const unsigned me = current->linear;
-  b.any |= predicate;
-  b.wait[me] = {place, nullptr, 0, "the barrier"};
-  if (++b.waiting < b.count) {
-    park(State::kAtBlock);
-    return b.result;
-  }
-  b.waiting = 0;
-  const int result = b.result = b.any;
-  b.any = 0;
-  checker::block_barrier();
-  wake(0, b.count, [&](unsigned t) { return t != me; });
-  yield_after_waking();
-  return result;
+  const unsigned first = current->rank * b.each;
+  return meet_at(b.own[current->rank], first, first + b.each, place, predicate);
+}
+
+void cluster_barrier(Place place) {
+  const checker::Pause pause;
+  Block& b = *block;
+  if (!ignored(place, "cluster")) meet_at(b.all, 0, b.count, place, 0);
+}
+
+void launch_wait(Place place) {
+  const checker::Pause pause;
+  if (ignored(place, "launch")) return;
+  block->waited[current->linear] = true;
+  checker::launch_wait();
 }
 
 void warp_barrier(unsigned mask, Place place) {
@@ -761,7 +821,19 @@ bool compare_exchange(std::uint64_t* address, std::uint64_t* before, std::uint64
                                      __ATOMIC_RELAXED);
 }
 
-void* dynamic_shared() { return block->shared; }
+void* dynamic_shared() { return block->shared + current->rank * block->shared_step; }
+
+void* place_of(void* own, unsigned rank) {
+  const checker::Pause pause;
+  const Block& b = *block;
+  if (rank >= b.launch->form.cluster) {
+    fail_block("shared memory of block " + std::to_string(rank) + " of a cluster of " +
+               std::to_string(b.launch->form.cluster));
+  }
+  const auto blocks =
+      static_cast<std::ptrdiff_t>(rank) - static_cast<std::ptrdiff_t>(current->rank);
+  return static_cast<unsigned char*>(own) + blocks * static_cast<std::ptrdiff_t>(b.shared_step);
+}
 
 void allow_shared(const void* kernel, std::size_t bytes, const char* name) {
   const std::size_t limit = kMaxShared - static_shared(kernel_name(name));
@@ -784,7 +856,8 @@ void launch(const Launch& what) {
   check_launch(what);
   ++launches;
   if (!runs) return;
-  const auto blocks = std::int64_t(what.grid.x) * what.grid.y * what.grid.z;
+  const auto blocks =
+      std::int64_t(what.grid.x) * what.grid.y * what.grid.z / what.form.cluster;  // or clusters
   const unsigned seed = the_seed;
   // The i-th block to run is (first + i * step) mod blocks; step and blocks have no common factor.
   Random random{std::uint64_t(seed) * 0x2545f4914f6cdd1du};

@@ -59,7 +59,8 @@ struct EmulatorFailure : std::runtime_error {
 struct Thread {
   uint3 thread, block;
   dim3 block_size, grid_size;
-  unsigned linear, lane, warp;
+  unsigned linear, lane, warp;  // in the cluster, which most often is a block
+  unsigned rank;                // of the block in it
 };
 
 extern thread_local Thread* current;
@@ -91,6 +92,15 @@ struct Site {
 
 int block_barrier(Place place, int predicate = 0);  // returns whether any thread's predicate holds
 void warp_barrier(unsigned mask, Place place);
+void cluster_barrier(Place place);
+void launch_wait(Place place);
+constexpr int kActiveClusters = 8;
+// Returns the place of the block's dynamic shared memory in that of another block of its cluster.
+void* place_of(void* own, unsigned rank);
+template <typename T>
+T* shared_of(T* own, unsigned rank) {
+  return static_cast<T*>(place_of(own, rank));
+}
 enum class Meeting : std::uint8_t { kBarrier, kShuffle, kBallot, kMatrices, kProduct };
 // Gives each lane the value of lane `from`, among the lanes that the mask names.
 void exchange(unsigned mask, const void* value, void* result, unsigned bytes, unsigned from);
@@ -136,6 +146,7 @@ struct Launch {
   void (*body)(void*);
   void* arguments;
   std::size_t argument_bytes;
+  device::LaunchForm form;
 };
 void launch(const Launch& what);
 // Without running, launches are checked and counted only, for measurements of the code around them.
@@ -155,12 +166,12 @@ struct Call {
 };
 
 template <typename... P, typename... A>
-void launch(void (*kernel)(P...), const char* name, dim3 grid, dim3 block, std::size_t shared_bytes,
-            A&&... arguments) {
+void launch(const device::LaunchForm& form, void (*kernel)(P...), const char* name, dim3 grid,
+            dim3 block, std::size_t shared_bytes, A&&... arguments) {
   static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel takes");
   Call<P...> call{kernel, std::tuple<P...>(static_cast<P>(std::forward<A>(arguments))...)};
   launch({reinterpret_cast<const void*>(kernel), name, grid, block, shared_bytes, &Call<P...>::run,
-          &call, sizeof call});
+          &call, sizeof call, form});
 }
 
 // Ends the launch of the current thread where an access would do harm.
@@ -222,10 +233,14 @@ using as_t = typename As<T>::type;
 #define HM_SYNC_OR(predicate) \
   (::pyharmony::emulator::block_barrier({__FILE__, __LINE__}, (predicate) ? 1 : 0))
 #define HM_SYNCWARP(mask) (::pyharmony::emulator::warp_barrier((mask), {__FILE__, __LINE__}))
+#define HM_CLUSTER_SYNC() (::pyharmony::emulator::cluster_barrier({__FILE__, __LINE__}))
+#define HM_LAUNCH_WAIT() (::pyharmony::emulator::launch_wait({__FILE__, __LINE__}))
 #define HM_DYN_SMEM(T, name) T* name = static_cast<T*>(::pyharmony::emulator::dynamic_shared())
-#define HM_LAUNCH(kernel, grid, block, smem, stream, ...) \
-  (::pyharmony::emulator::check_stream(stream),           \
-   ::pyharmony::emulator::launch((kernel), #kernel, (grid), (block), (smem), ##__VA_ARGS__))
+#define HM_LAUNCH(...) HM_LAUNCH_AS(::pyharmony::device::LaunchForm(), __VA_ARGS__)
+#define HM_LAUNCH_AS(form, kernel, grid, block, smem, stream, ...)           \
+  (::pyharmony::emulator::check_stream(stream),                              \
+   ::pyharmony::emulator::launch((form), (kernel), #kernel, (grid), (block), \
+                                 (smem), ##__VA_ARGS__))
 #define HM_MAX_DYN_SMEM(kernel, most)                                                              \
   do {                                                                                             \
     constexpr std::size_t hm_most_ = static_cast<std::size_t>(most);                               \

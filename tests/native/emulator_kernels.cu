@@ -12,6 +12,7 @@ namespace pyharmony::emulator_tests {
 namespace {
 
 constexpr int kThreads = 64;  // of a block, two warps
+constexpr unsigned kCluster = 4;
 constexpr unsigned kFull = 0xffffffffu;
 
 // ---- right ----
@@ -298,6 +299,34 @@ __global__ void shared_of_another_block_kernel(const float* in, float* out) {
   out[blockIdx.x * kThreads + t] = tile[t];  // shared_of_another_block
 }
 
+// Brings a block's values to the next one of its cluster, which moves them, and back.
+template <bool kStart, bool kOwn, bool kEnd>
+__global__ void cluster_kernel(const float* in, float* out) {
+  HM_DYN_SMEM(float, tile);
+  const int t = threadIdx.x, i = blockIdx.x * kThreads + t;
+  const unsigned next = (blockIdx.x + 1) % kCluster;
+  if (kStart) HM_CLUSTER_SYNC();
+  device::shared_of(tile, next)[t] = in[i];  // cluster_no_start
+  if (kStart) HM_CLUSTER_SYNC();
+  const float own = tile[(t + 40) % kThreads];
+  if (kOwn) HM_CLUSTER_SYNC();
+  tile[t] = own;  // cluster_no_barrier
+  HM_CLUSTER_SYNC();
+  out[i] = device::shared_of(tile, next)[t];  // cluster_no_end
+  if (kEnd) HM_CLUSTER_SYNC();
+}
+
+template <bool kInTime>
+__global__ void early_kernel(const float* in, const float* before, float* out) {
+  const int i = blockIdx.x * kThreads + threadIdx.x;
+  const float own = in[i];
+  if (kInTime) HM_LAUNCH_WAIT();
+  out[i] = own + before[i];  // early_read
+  if (!kInTime) HM_LAUNCH_WAIT();
+}
+
+__global__ void early_without_wait_kernel(const float*, float*) {}
+
 __global__ void copy_kernel(const float* in, float* out, int n) {
   const int i = blockIdx.x * kThreads + threadIdx.x;
   if (i < n) out[i] = in[i];  // uninitialised_device
@@ -416,6 +445,23 @@ void last_block(const Arrays& a) {
             nullptr, a.in, a.out, a.counters);
 }
 
+template <bool kStart, bool kOwn, bool kEnd>
+void cluster(const Arrays& a) {
+  const device::LaunchForm form = {false, kCluster};
+  HM_LAUNCH_AS(form, (cluster_kernel<kStart, kOwn, kEnd>), dim3(a.n / kThreads), dim3(kThreads),
+               kThreads * sizeof(float), nullptr, a.in, a.out);
+}
+
+// The second launch reads what the first one writes.
+template <bool kInTime>
+void early(const Arrays& a) {
+  const device::LaunchForm form = {true, 1};
+  const dim3 grid(a.n / kThreads / 2);
+  float* const half = a.out + a.n / 2;
+  HM_LAUNCH(early_kernel<true>, grid, dim3(kThreads), 0, nullptr, a.in, a.in, half);
+  HM_LAUNCH_AS(form, early_kernel<kInTime>, grid, dim3(kThreads), 0, nullptr, a.in, half, a.out);
+}
+
 // All take n, a multiple of kThreads; those with "one block" look at the first kThreads values.
 #define HM_BLOCKS_(kernel, ...)                                                       \
   [](const Arrays& a) {                                                               \
@@ -442,6 +488,18 @@ const std::map<std::string, Run>& cases() {
          HM_LAUNCH(copy_stride_kernel, dim3(a.n / kThreads / 8), dim3(kThreads), 0, nullptr, a.in,
                    a.out, 8);
        }},
+      {"cluster", &cluster<true, true, true>},
+      {"cluster_no_start", &cluster<false, true, true>},
+      {"cluster_no_barrier", &cluster<true, false, true>},
+      {"cluster_no_end", &cluster<true, true, false>},
+      {"early", &early<true>},
+      {"early_without_wait",
+       [](const Arrays& a) {
+         const device::LaunchForm form = {true, 1};
+         HM_LAUNCH_AS(form, early_without_wait_kernel, dim3(1), dim3(kThreads), 0, nullptr, a.in,
+                      a.out);
+       }},
+      {"early_read", &early<false>},
       {"histogram", HM_BLOCKS_(histogram_kernel, a.in, a.counters)},
       {"last_block", &last_block<true, true>},
       {"divergent_exchange", HM_BLOCKS_(divergent_exchange_kernel, a.in, a.out)},
@@ -499,12 +557,13 @@ dim3 size_of(const std::vector<unsigned>& v) { return dim3(v.at(0), v.at(1), v.a
 void run(const std::string& name, const Arrays& arrays) { cases().at(name)(arrays); }
 
 void launch(const std::vector<unsigned>& grid, const std::vector<unsigned>& block,
-            std::size_t shared_bytes, std::size_t allowed_bytes) {
+            std::size_t shared_bytes, std::size_t allowed_bytes, unsigned cluster) {
   if (allowed_bytes > 0) {
     emulator::allow_shared(reinterpret_cast<const void*>(&nothing_kernel), allowed_bytes,
                            "nothing_kernel");
   }
-  HM_LAUNCH(nothing_kernel, size_of(grid), size_of(block), shared_bytes, nullptr);
+  const device::LaunchForm form = {false, cluster};
+  HM_LAUNCH_AS(form, nothing_kernel, size_of(grid), size_of(block), shared_bytes, nullptr);
 }
 
 std::vector<std::string> names() {

@@ -17,7 +17,7 @@ struct Arrays {
 void run(const std::string& name, const Arrays& arrays);
 // A launch of a kernel that does nothing.
 void launch(const std::vector<unsigned>& grid, const std::vector<unsigned>& block,
-            std::size_t shared_bytes, std::size_t allowed_bytes);
+            std::size_t shared_bytes, std::size_t allowed_bytes, unsigned cluster);
 std::vector<std::string> names();
 
 }  // namespace pyharmony::emulator_tests

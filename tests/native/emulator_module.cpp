@@ -31,5 +31,5 @@ PYBIND11_MODULE(HM_EMULATOR_MODULE, m) {
       py::arg("name"), py::arg("input"), py::arg("output"), py::arg("counters"), py::arg("n"),
       py::call_guard<py::gil_scoped_release>());
   m.def("launch", &emulator_tests::launch, py::arg("grid"), py::arg("block"),
-        py::arg("shared_bytes") = 0, py::arg("allowed_bytes") = 0);
+        py::arg("shared_bytes") = 0, py::arg("allowed_bytes") = 0, py::arg("cluster") = 1);
 }

@@ -21,7 +21,7 @@ from ..shared import ROOT
 pytestmark = pytest.mark.emulated
 
 SEEDS = range(4)
-BARRIER = re.compile(r"\b(HM_SYNC|HM_SYNC_OR|HM_SYNCWARP)\(|\basync_wait<")
+BARRIER = re.compile(r"\b(HM_SYNC|HM_SYNC_OR|HM_SYNCWARP|HM_CLUSTER_SYNC|HM_LAUNCH_WAIT)\(|\basync_wait<")
 FIXTURES = {"_emulator": "emulator_check", "_emulator_tests": "emulator_tests_check"}
 
 

@@ -85,6 +85,9 @@ def test_results_are_those_of_numpy(either: Any) -> None:
     pieces = x.reshape(-1, THREADS)
     assert np.array_equal(run(either, "pipeline")[0][:THREADS], np.roll(pieces, -1, axis=1).sum(axis=0))
     assert np.array_equal(run(either, "bytes")[0].view(np.uint8)[:N], x.astype(np.uint8))
+    blocks_of = pieces.reshape(-1, 4, THREADS)  # what a block has is its neighbour's
+    assert np.array_equal(run(either, "cluster")[0].reshape(blocks_of.shape), np.roll(blocks_of, -40, axis=2))
+    assert np.array_equal(run(either, "early")[0], np.concatenate([3 * x[: N // 2], 2 * x[: N // 2]]))
     rounds = (pieces[:, 1::2, None] == np.arange(4)).any(axis=1).sum(axis=1)
     assert np.array_equal(run(either, "any")[0], np.repeat(rounds, THREADS))
 
@@ -191,6 +194,11 @@ def test_a_failure_names_kernel_thread_and_line(
             assert numbers == set(lines(name))
 
 
+def test_a_thread_of_an_early_launch_has_to_wait(either: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"early_without_wait_kernel.* a thread that has not waited for the launch"):
+        run(either, "early_without_wait")
+
+
 def test_the_next_launch_after_a_failure_works(either: Any) -> None:
     for _ in range(3):
         with pytest.raises(RuntimeError, match="deadlock"):
@@ -209,6 +217,8 @@ def test_the_next_launch_after_a_failure_works(either: Any) -> None:
         (dict(grid=(1, 65536, 1), block=(32, 1, 1)), r"grid \(1, 65536, 1\)"),
         (dict(grid=(1, 1, 65536), block=(32, 1, 1)), r"grid \(1, 1, 65536\)"),
         (dict(grid=(2**31, 1, 1), block=(32, 1, 1)), r"grid \(2147483648, 1, 1\)"),
+        (dict(grid=(3, 1, 1), block=(32, 1, 1), cluster=2), "cluster size: 2 blocks"),
+        (dict(grid=(17, 1, 1), block=(32, 1, 1), cluster=17), "cluster size: 17 blocks"),
         (dict(grid=(1, 1, 1), block=(32, 1, 1), shared_bytes=(48 << 10) + 1), "49153 bytes of dynamic shared"),
         (dict(grid=(1, 1, 1), block=(32, 1, 1), allowed_bytes=(227 << 10) + 1), "232449 bytes of dynamic shared"),
     ],
@@ -249,6 +259,10 @@ def test_more_shared_memory_is_for_the_kernel_that_asked(either: Any) -> None:
         ("block_reads", "block race", "global"),
         ("missing_release", "block race", "global"),
         ("missing_acquire", "block race", "global"),
+        ("cluster_no_start", "cluster", "shared"),
+        ("cluster_no_barrier", "race", "shared"),
+        ("cluster_no_end", "cluster", "shared"),
+        ("early_read", "early", "global"),
     ],
 )
 def test_a_fault_is_found_at_its_line(
