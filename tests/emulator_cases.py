@@ -385,7 +385,7 @@ def _poisson(
 _poisson("five points", (40, 70), "uint8", tail_cells=1024, gradients="mixed", items=2, together=True)
 _poisson("five points, two fine levels", (70, 67), "float16", tail_cells=640, gradients="monochrome")
 _poisson("film", (33, 66), "uint16", tail_cells=256, gradients="average", film=True)
-_poisson("nine points", (70, 67), "float32", tail_cells=640, weight=0.01, w1=0.1, rhs=True, together=True)
+_poisson("nine points", (60, 100), "float32", tail_cells=640, weight=0.01, w1=0.1, rhs=True, together=True)
 _poisson("certificate", (35, 70), "float32", tail_cells=640, weight=None, w1=0.1, certify=True)
 
 

@@ -132,11 +132,25 @@ constexpr int kPlanes = kInRegisters<Op> ? 2 : 3;
 template <typename Op>
 constexpr int kAllPlanes = kPlanes<Op> + (kStaged<Op> ? kInverse + 1 : 0);
 template <typename Op>
-constexpr std::size_t kDownBytes = kAllPlanes<Op> * TileView<kHalo>::kRows * kRowBytes;
+constexpr std::size_t kDownBytes =
+    sizeof(Quad) + kAllPlanes<Op> * TileView<kHalo>::kRows * kRowBytes;
 template <typename Op>
-constexpr std::size_t kUpBytes = kAllPlanes<Op> * TileView<2>::kRows * kRowBytes;
+constexpr std::size_t kUpBytes = sizeof(Quad) + kAllPlanes<Op> * TileView<2>::kRows * kRowBytes;
 constexpr std::size_t kDirectionBytes = TileView<1>::kRows * kRowBytes;
 static_assert(kDownBytes<NinePoint> <= 48 << 10, "more needs the device's consent");
+
+// The nine-point stencil reads one value before the rows and one behind them, whose products are
+// not used: `shared`, which is before a tile's first plane, and the one that nothing is written to
+// yet.
+template <typename Op, typename View>
+__device__ __forceinline__ void clear_margin(const View& v, float* shared, float* plane) {
+  if constexpr (std::is_same_v<Op, FivePoint>) return;
+  if (threadIdx.x == 0) store_quad(shared, {});
+#pragma unroll
+  for (int k = 0; k < View::kQuads; ++k) {
+    if (v.rows(k, 0, View::kRows - 1)) store_quad(plane + v.at(k), {});
+  }
+}
 
 // Returns the operator of a tile; a staged one has its coefficients behind the tile's planes in
 // `s`.
@@ -229,7 +243,8 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   // reaches a row and a column farther. Columns beyond are computed, and not used.
   using View = TileView<kHalo>;
   constexpr int kFirstRow = View::kFirstRow, kLastRow = View::kLastRow;
-  HM_DYN_SMEM(float, s);
+  HM_DYN_SMEM(float, shared);
+  float* const s = shared + kQuad;
   float* const t = s + View::kRows * kPitch;
 
   const int first_plane = p.first_plane();
@@ -239,6 +254,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   const Op op = tile_operator<Op>(p.grid, p.constants, memory, v, s);
   const unsigned unknowns = v.unknowns(op);
   KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
+  clear_margin<Op>(v, shared, kKind == DownKind::kPlain ? s : t);
 
 #pragma unroll 1
   for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
@@ -368,7 +384,8 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     poisson_up_kernel(const UpParams<Op> p) {
   using View = TileView<2>;
   constexpr int kFirstRow = View::kFirstRow, kLastRow = View::kLastRow;
-  HM_DYN_SMEM(float, s);
+  HM_DYN_SMEM(float, shared);
+  float* const s = shared + kQuad;
   float* const t = s + View::kRows * kPitch;
 
   const int first_plane = p.first_plane();
@@ -378,6 +395,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   const Op op = tile_operator<Op>(p.grid, p.constants, memory, v, s);
   const unsigned unknowns = v.unknowns(op);
   KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
+  clear_margin<Op>(v, shared, t);
 
 #pragma unroll 1
   for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
