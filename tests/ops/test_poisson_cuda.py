@@ -47,7 +47,7 @@ class Solver:
     box: tuple[int, int, int, int] | None = None
     tail_cells: int = 256
     shared_tiles: int = 2048
-    staged_blocks: int = -1
+    processors: int = -1
     plan: Any = field(init=False)
     memory: Device = field(init=False)
 
@@ -56,7 +56,7 @@ class Solver:
         self.plan = m.PoissonPlan(
             *self.shape, box=self.box, items=1 if self.mask is None else len(self.mask), pinned=self.mask is not None,
             weight=self.weight, weight_map=self.weight_map is not None, w0=self.w0, w1=self.w1,
-            tail_cells=self.tail_cells, shared_tiles=self.shared_tiles, staged_blocks=self.staged_blocks,
+            tail_cells=self.tail_cells, shared_tiles=self.shared_tiles, processors=self.processors,
         )  # fmt: skip
         self.memory = Device(m, self.plan.bytes)
         m.poisson_hierarchy(self.plan, view(m, self.mask), self._map(), self.memory.block, device=0, stream=0)
@@ -467,9 +467,9 @@ def test_a_block_does_one_channel_or_all_with_the_same_bits(emulator: Any, w1: f
     src[..., 0] *= 1e-3
     dst[..., 0] *= 1e-3
     results = []
-    for shared_tiles, staged_blocks in ((1, 0), (2048, 0), (1, 1000), (2048, 1000)):
+    for shared_tiles, processors in ((1, 0), (2048, 0), (1, 1000), (2048, 1000)):
         weights = {"weight": 0.01, "w0": 1 - 2 * w1, "w1": w1} if w1 else {}
-        solver = Solver(emulator, mask, (h, w), shared_tiles=shared_tiles, staged_blocks=staged_blocks, **weights)
+        solver = Solver(emulator, mask, (h, w), shared_tiles=shared_tiles, processors=processors, **weights)
         results.append(solver.solve(src, dst, tolerance=1e-4, certify=True))
     together, infos = results[0]
     for other, others in results[1:]:
@@ -482,8 +482,8 @@ def test_tiles_with_room_read_their_coefficients_once(emulator_check: Any) -> No
     h, w = 61, 150
     src, dst, mask = noise(35, (1, h, w, 1)), noise(36, (1, h, w, 1)), masks(h, w)["comb"][None]
     reads, results = [], []
-    for staged_blocks in (0, 1000):
-        solver = Solver(emulator_check, mask, (h, w), staged_blocks=staged_blocks)
+    for processors in (0, 1000):
+        solver = Solver(emulator_check, mask, (h, w), processors=processors)
         emulator_check.clear_access_sites()
         emulator_check.set_counting(True)
         results.append(solver.solve(src, dst, tolerance=1e-3, certify=True))

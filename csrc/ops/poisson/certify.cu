@@ -366,7 +366,7 @@ void launch_poisson_certify(const Plan& plan, void* hierarchy, const DeviceSolve
   GradientsOptions gradients;
   gradients.max_iterations =
       std::min(std::max(solve.max_iterations, kLeastIterations), kMaxDeviceIterations);
-  gradients.staging = solve.staging;
+  gradients.room = solve.room;
 
   const Planes e = {proof_memory + layout.e, plan.grid[0].plane};
   Follower follower(solve.done);

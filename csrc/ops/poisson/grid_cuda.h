@@ -291,16 +291,25 @@ class Prolongation {
         merged_row_(fine.merge_bottom ? fine.height - 1 : -1),
         merged_col_(fine.merge_right ? fine.width - 1 : -1) {}
 
+  struct Rows {
+    float above[3] = {}, below[3] = {};
+  };
+
   // y and x are the row and first column of a quad in the fine level.
-  __device__ Quad operator()(int y, int x) const {
+  __device__ Quad operator()(int y, int x) const { return between(rows(y, x), x); }
+  __device__ Rows rows(int y, int x) const {
     const float* at = x_ + (((y - y0_) >> 1) * pitch_ + ((x - x0_) >> 1));
     const bool between = (y & 1) && y != merged_row_;
-    float v[3] = {}, below[3] = {};
-    load(at, v);
+    Rows rows;
+    load(at, rows.above);
     // On a coarse row the mean is that of a value with itself.
-    if (!between || y != last_row_) load(at + (between ? pitch_ : 0), below);
+    if (!between || y != last_row_) load(at + (between ? pitch_ : 0), rows.below);
+    return rows;
+  }
+  __device__ Quad between(const Rows& rows, int x) const {
+    float v[3];
 #pragma unroll
-    for (int k = 0; k < 3; ++k) v[k] = 0.5f * (v[k] + below[k]);
+    for (int k = 0; k < 3; ++k) v[k] = 0.5f * (rows.above[k] + rows.below[k]);
     Quad out;
     out.value[0] = v[0];
     out.value[1] = x + 1 == merged_col_ ? v[0] : 0.5f * (v[0] + v[1]);

@@ -482,7 +482,7 @@ void launch_poisson_solve(const Plan& plan, void* hierarchy, const DeviceSolve& 
   GradientsOptions gradients;
   gradients.tolerance = solve.tolerance;
   gradients.max_iterations = solve.max_iterations;
-  gradients.staging = solve.staging;
+  gradients.room = solve.room;
   Follower follower(solve.done);
   launch_poisson_gradients(plan, memory, gradients, follower, stream);
 

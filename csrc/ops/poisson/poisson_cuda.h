@@ -55,7 +55,7 @@ struct PlanOptions {
   bool weight_map = false;  // used instead of weight
   int tail_cells = kTailCells;
   int shared_tiles = kSharedTiles;
-  int staged_blocks = -1;  // negative: as many as the device has multiprocessors
+  int processors = -1;  // negative: those of the device
 };
 
 // The geometry of a hierarchy; memory that Python allocates holds the rest.
@@ -121,17 +121,17 @@ struct SolveImages {
   int channels() const { return rhs.exists() ? rhs.channels : dst.channels; }
 };
 
-// Which launches copy the coefficients of their tiles to shared memory first.
-struct Staging {
-  int blocks = 0;                    // those of at most so many
-  std::size_t shared_per_block = 0;  // the most that the device gives a block, in bytes
+// The multiprocessors of a device, which decide on the form of a launch; memory is in bytes.
+struct Room {
+  int processors = 0;
+  std::size_t shared_per_processor = 0, shared_per_block = 0;
 };
 
 struct DeviceSolve {
   SolveImages images;
   double tolerance = 0;  // largest error, in the unit of the images
   int max_iterations = 8;
-  Staging staging;
+  Room room;
   void* warm = nullptr;           // warm_bytes(); its WarmPlanes are zero before the first frame
   PlaneReport* report = nullptr;  // [planes], device memory
   // [planes], pinned memory of the host, by which the call stops enqueuing iterations when all

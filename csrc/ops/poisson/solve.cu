@@ -14,8 +14,16 @@ namespace {
 // Each plane has a block; the larger one is for planes with many tiles.
 constexpr int kFewThreads = 256, kManyThreads = 1024, kManyTiles = 1024;
 // The least number of blocks of a tile kernel on one multiprocessor, which limits its registers.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 900 || __CUDA_ARCH__ >= 1200)
+constexpr int kStagedBlocks = 1;  // shared memory has no room for a second one
+#else
+constexpr int kStagedBlocks = 2;
+#endif
 template <typename Op>
-constexpr int kTileBlocks = std::is_same_v<Op, FivePoint> ? 3 : 2;
+constexpr int kTileBlocks = std::is_same_v<Op, FivePoint>   ? 3
+                            : std::is_same_v<Op, NinePoint> ? 2
+                                                            : kStagedBlocks;
+// Tiles of few blocks: what a block waits for is their time.
 template <typename Op>
 constexpr bool kStaged = std::is_same_v<Op, StagedNinePoint>;
 
@@ -85,57 +93,88 @@ __device__ __forceinline__ unsigned of_quad(unsigned unknowns, int k) {
 }
 
 // A thread keeps the residual of its quads from stage to stage in registers. With stored
-// coefficients there are none to spare: then it is in shared memory, and loops are not unrolled.
-template <typename Op>
-constexpr bool kInRegisters = std::is_same_v<Op, FivePoint>;
-template <typename Op>
-constexpr int kUnroll = kInRegisters<Op> ? 16 : 1;
+// coefficients there are few to spare: where shared memory has room, it is there, and loops are not
+// unrolled.
+template <typename Op, typename View>
+constexpr bool kInRegisters =
+    std::is_same_v<Op, FivePoint> || (kStaged<Op> && View::kFirstRow == kHalo);
+template <typename Op, typename View>
+constexpr int kUnroll = kInRegisters<Op, View> ? 16 : 1;
 
-template <typename Op, int kQuads>
+template <typename Op, typename View>
 class KeptQuads {
  public:
   __device__ explicit KeptQuads(float* shared)
       : shared_(shared + static_cast<int>(threadIdx.x) * kQuad) {}
 
   __device__ Quad get(int k) const {
-    if constexpr (kInRegisters<Op>) {
+    if constexpr (kInRegisters<Op, View>) {
       return own_[k];
     } else {
       return load_quad(shared_ + k * kThreadRows * kPitch);
     }
   }
   __device__ void set(int k, const Quad& quad) {
-    if constexpr (kInRegisters<Op>) {
+    if constexpr (kInRegisters<Op, View>) {
       own_[k] = quad;
     } else {
       store_quad(shared_ + k * kThreadRows * kPitch, quad);
     }
   }
 
-  template <typename View>
   __device__ void load(const View& v, unsigned unknowns, const float* from) {
-#pragma unroll(kStaged<Op> ? kQuads : kUnroll<Op>)
-    for (int k = 0; k < kQuads; ++k) {
+#pragma unroll(kStaged<Op> ? View::kQuads : kUnroll<Op, View>)
+    for (int k = 0; k < View::kQuads; ++k) {
       if (of_quad(unknowns, k) != 0) set(k, load_quad(from + v.local(k)));
     }
   }
 
  private:
-  Quad own_[kInRegisters<Op> ? kQuads : 1];
+  Quad own_[kInRegisters<Op, View> ? View::kQuads : 1];
   float* shared_;
 };
 
+// What a thread loads for its quads: for a staged tile all at once, else when it is used.
+template <typename Op, int kQuads, typename Load>
+class Ahead {
+ public:
+  __device__ Ahead(unsigned unknowns, const Load& load) : load_(load) {
+    if constexpr (kStaged<Op>) {
+#pragma unroll
+      for (int k = 0; k < kQuads; ++k) {
+        if (of_quad(unknowns, k) != 0) loaded_[k] = load(k);
+      }
+    }
+  }
+  __device__ auto operator()(int k) const {
+    if constexpr (kStaged<Op>) {
+      return loaded_[k];
+    } else {
+      return load_(k);
+    }
+  }
+
+ private:
+  const Load load_;
+  std::invoke_result_t<Load, int> loaded_[kStaged<Op> ? kQuads : 1];
+};
+template <typename Op, typename View, typename Load>
+__device__ __forceinline__ Ahead<Op, View::kQuads, Load> ahead(const View&, unsigned unknowns,
+                                                               const Load& load) {
+  return {unknowns, load};
+}
+
 // Shared memory of the tile kernels: rows of kPitch floats.
 constexpr std::size_t kRowBytes = kPitch * sizeof(float);
+template <typename Op, typename View>
+constexpr int kPlanes = kInRegisters<Op, View> ? 2 : 3;
+template <typename Op, typename View>
+constexpr std::size_t kViewBytes =
+    sizeof(Quad) + (kPlanes<Op, View> + (kStaged<Op> ? kInverse + 1 : 0)) * View::kRows * kRowBytes;
 template <typename Op>
-constexpr int kPlanes = kInRegisters<Op> ? 2 : 3;
+constexpr std::size_t kDownBytes = kViewBytes<Op, TileView<kHalo>>;
 template <typename Op>
-constexpr int kAllPlanes = kPlanes<Op> + (kStaged<Op> ? kInverse + 1 : 0);
-template <typename Op>
-constexpr std::size_t kDownBytes =
-    sizeof(Quad) + kAllPlanes<Op> * TileView<kHalo>::kRows * kRowBytes;
-template <typename Op>
-constexpr std::size_t kUpBytes = sizeof(Quad) + kAllPlanes<Op> * TileView<2>::kRows * kRowBytes;
+constexpr std::size_t kUpBytes = kViewBytes<Op, TileView<2>>;
 constexpr std::size_t kDirectionBytes = TileView<1>::kRows * kRowBytes;
 static_assert(kDownBytes<NinePoint> <= 48 << 10, "more needs the device's consent");
 
@@ -159,7 +198,7 @@ __device__ __forceinline__ Op tile_operator(const Grid& grid,
                                             const typename Op::Constants& constants,
                                             const unsigned char* memory, const View& v, float* s) {
   if constexpr (kStaged<Op>) {
-    return Op(grid, memory, v, s + kPlanes<Op> * View::kRows * kPitch);
+    return Op(grid, memory, v, s + kPlanes<Op, View> * View::kRows * kPitch);
   } else {
     return Op(grid, constants, memory, v.origin);
   }
@@ -177,13 +216,19 @@ struct LevelParams {
   Hierarchies hierarchies;
   const PlaneState* states;
   int together;
+  bool early;  // reads what no solve writes before the launch before ends
 
-  // Returns the first of the block's planes; negative: there is nothing to do.
-  __device__ int first_plane() const {
-    const int first = static_cast<int>(blockIdx.z) * together;
+  __device__ int first_plane() const { return static_cast<int>(blockIdx.z) * together; }
+  __device__ const unsigned char* memory() const { return hierarchies.of_plane(first_plane()); }
+  // Returns whether the block has something to do. If not early, it waits first, and blocks whose
+  // planes are done read nothing else.
+  __device__ bool begins() const {
+    const int count = tile_count(grid, memory());
+    if (!early || count == 0) HM_LAUNCH_WAIT();
+    if (early || count == 0) return count > 0;
     bool done = true;
-    for (int c = 0; c < together; ++c) done = done && states[first + c].done;
-    return done || tile_count(grid, hierarchies.of_plane(first)) == 0 ? -1 : first;
+    for (int c = 0; c < together; ++c) done = done && states[first_plane() + c].done;
+    return !done;
   }
 };
 
@@ -247,15 +292,15 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   float* const s = shared + kQuad;
   float* const t = s + View::kRows * kPitch;
 
-  const int first_plane = p.first_plane();
-  if (first_plane < 0) return;
+  if (!p.begins()) return;
   const View v(p.grid);
-  const unsigned char* memory = p.hierarchies.of_plane(first_plane);
-  const Op op = tile_operator<Op>(p.grid, p.constants, memory, v, s);
+  const Op op = tile_operator<Op>(p.grid, p.constants, p.memory(), v, s);
   const unsigned unknowns = v.unknowns(op);
-  KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
+  KeptQuads<Op, View> r(t + View::kRows * kPitch);
   clear_margin<Op>(v, shared, kKind == DownKind::kPlain ? s : t);
+  HM_LAUNCH_WAIT();
 
+  const int first_plane = p.first_plane();
 #pragma unroll 1
   for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
     const PlaneState& state = p.states[plane];
@@ -264,8 +309,12 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     if constexpr (kKind == DownKind::kPlain) {
       if (plane > first_plane) HM_SYNC();  // until then t holds the residual of the plane before
     }
-    if constexpr (kKind == DownKind::kPlain) r.load(v, unknowns, r_in);
-#pragma unroll 1
+    constexpr bool kFirstR = kKind == DownKind::kPlain || kStaged<Op>;
+    if constexpr (kFirstR) r.load(v, unknowns, r_in);
+    const Prolongation prolong(p.grid, p.coarse, p.coarse_x.of(plane));
+    const auto coarse = ahead<Op>(v, kKind == DownKind::kPlain ? 0 : unknowns,
+                                  [&](int k) { return prolong.rows(v.y(k), v.x); });
+#pragma unroll(kStaged<Op> ? View::kQuads : 1)
     for (int k = 0; k < View::kQuads; ++k) {
       Quad value = {};
       if (of_quad(unknowns, k) != 0) {
@@ -279,19 +328,18 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
         } else if constexpr (kKind == DownKind::kUpdate) {
           value = load_quad(p.p.of(plane) + v.origin + v.local(k));
         } else {
-          const Prolongation prolong(p.grid, p.coarse, p.coarse_x.of(plane));
-          value = at_unknowns(of_quad(unknowns, k), prolong(v.y(k), v.x));
+          value = at_unknowns(of_quad(unknowns, k), prolong.between(coarse(k), v.x));
         }
       }
       store_quad((kKind == DownKind::kPlain ? t : s) + v.at(k), value);
     }
-    if constexpr (kKind != DownKind::kPlain) r.load(v, unknowns, r_in);
+    if constexpr (!kFirstR) r.load(v, unknowns, r_in);
     HM_SYNC();
     if constexpr (kKind != DownKind::kPlain) {
       float* x = p.x.of(plane) + v.origin;
       float* r_out = p.r_out.of(plane) + v.origin;
       const float alpha = kKind == DownKind::kUpdate ? state.alpha : 1.0f;
-#pragma unroll kUnroll < Op>
+#pragma unroll(kUnroll<Op, View>)
       for (int k = 0; k < View::kQuads; ++k) {
         if (!v.rows(k, kFirstRow - 3, kLastRow + 2)) continue;
         Quad d = {};
@@ -327,7 +375,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
       HM_SYNC();
     }
     float* z = p.z.of(plane) + v.origin;
-#pragma unroll kUnroll < Op>
+#pragma unroll(kUnroll<Op, View>)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.rows(k, kFirstRow - 2, kLastRow + 1)) continue;
       Quad d = {};
@@ -350,7 +398,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
       store_quad(s + v.at(k), d);
     }
     HM_SYNC();
-#pragma unroll kUnroll < Op>
+#pragma unroll(kUnroll<Op, View>)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.rows(k, kFirstRow - 1, kLastRow)) continue;
       Quad rest = {};
@@ -388,36 +436,38 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   float* const s = shared + kQuad;
   float* const t = s + View::kRows * kPitch;
 
-  const int first_plane = p.first_plane();
-  if (first_plane < 0) return;
+  if (!p.begins()) return;
   const View v(p.grid);
-  const unsigned char* memory = p.hierarchies.of_plane(first_plane);
-  const Op op = tile_operator<Op>(p.grid, p.constants, memory, v, s);
+  const Op op = tile_operator<Op>(p.grid, p.constants, p.memory(), v, s);
   const unsigned unknowns = v.unknowns(op);
-  KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
+  KeptQuads<Op, View> r(t + View::kRows * kPitch);
   clear_margin<Op>(v, shared, t);
+  HM_LAUNCH_WAIT();
 
+  const int first_plane = p.first_plane();
 #pragma unroll 1
   for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
     if (p.states[plane].done) continue;
     const float* r_in = p.r.of(plane) + v.origin;
     const float* z_in = p.z.of(plane) + v.origin;
     const Prolongation prolong(p.grid, p.coarse, p.coarse_z.of(plane));
+    const auto z = ahead<Op>(v, unknowns, [&](int k) { return load_quad(z_in + v.local(k)); });
+    const auto coarse = ahead<Op>(v, unknowns, [&](int k) { return prolong.rows(v.y(k), v.x); });
     r.load(v, unknowns, r_in);
-#pragma unroll 1
+#pragma unroll(kStaged<Op> ? View::kQuads : 1)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.rows(k, 0, View::kRows - 1)) continue;
       Quad value = {};
       if (of_quad(unknowns, k) != 0) {
-        const Quad before = load_quad(z_in + v.local(k));
-        value = at_unknowns(of_quad(unknowns, k), prolong(v.y(k), v.x));
+        const Quad before = z(k);
+        value = at_unknowns(of_quad(unknowns, k), prolong.between(coarse(k), v.x));
 #pragma unroll
         for (int c = 0; c < kQuad; ++c) value.value[c] += before.value[c];
       }
       store_quad(s + v.at(k), value);
     }
     HM_SYNC();
-#pragma unroll kUnroll < Op>
+#pragma unroll(kUnroll<Op, View>)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.rows(k, kFirstRow - 1, kLastRow + 1)) continue;
       Quad d = {};
@@ -436,8 +486,11 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     }
     HM_SYNC();
     float* out = p.out.of(plane) + v.origin;
+    const auto old = ahead<Op>(v, unknowns, [&](int k) {
+      return p.add && v.own(k) ? load_quad(out + v.local(k)) : Quad();
+    });
     float dot = 0, largest = 0;
-#pragma unroll kUnroll < Op>
+#pragma unroll(kStaged<Op> ? View::kQuads : kUnroll<Op, View>)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.own(k) || of_quad(unknowns, k) == 0) continue;
       const int local = v.local(k);
@@ -459,7 +512,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
         }
       }
       if (p.add) {
-        const Quad before = load_quad(out + local);
+        const Quad before = old(k);
 #pragma unroll
         for (int c = 0; c < kQuad; ++c) value.value[c] += before.value[c];
       }
@@ -492,13 +545,13 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
   HM_DYN_SMEM(float, s);
   __shared__ double sums[kTileThreads / 32];
 
-  const int first_plane = p.first_plane();
-  if (first_plane < 0) return;
+  if (!p.begins()) return;
   const View v(p.grid);
-  const unsigned char* memory = p.hierarchies.of_plane(first_plane);
-  const Op op(p.grid, p.constants, memory, v.origin);
+  const Op op(p.grid, p.constants, p.memory(), v.origin);
   const unsigned unknowns = v.unknowns(op);
+  HM_LAUNCH_WAIT();
 
+  const int first_plane = p.first_plane();
 #pragma unroll 1
   for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
     const PlaneState& state = p.states[plane];
@@ -507,7 +560,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     const float* z = p.z.of(plane) + v.origin;
     const float* old = p.p.of(plane) + v.origin;
     float* out = p.p_out.of(plane) + v.origin;
-#pragma unroll kUnroll < Op>
+#pragma unroll(kUnroll<Op, View>)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.rows(k, 0, View::kRows - 1)) continue;
       Quad value = {};
@@ -524,7 +577,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     }
     HM_SYNC();
     float dot = 0;
-#pragma unroll kUnroll < Op>
+#pragma unroll(kUnroll<Op, View>)
     for (int k = 0; k < View::kQuads; ++k) {
       if (!v.own(k) || of_quad(unknowns, k) == 0) continue;
       const Quad product = op.exact(s + v.at(k), v.local(k), v.y(k), v.x);
@@ -560,9 +613,10 @@ constexpr int kRestrictThreads = 256;
 __global__ void __launch_bounds__(kRestrictThreads)
     poisson_restrict_kernel(const RestrictParams p) {
   const int plane = static_cast<int>(blockIdx.z);
-  if (p.states[plane].done) return;
   const unsigned char* memory = p.hierarchies.of_plane(plane);
-  if (tile_count(p.coarse, memory) == 0) return;
+  const int count = tile_count(p.coarse, memory);
+  HM_LAUNCH_WAIT();
+  if (count == 0 || p.states[plane].done) return;
   const float* r = p.r.of(plane);
   const unsigned char* bytes = p.active >= 0 ? memory + p.active : nullptr;
   const float* inverse = p.active >= 0 ? nullptr : coefficient_plane(p.grid, memory, kInverse);
@@ -609,6 +663,7 @@ __device__ __forceinline__ bool positive(double v) { return v > 0 && v <= DBL_MA
 // Finds, after z = M^-1 r, beta of the next direction, and whether there is one.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) poisson_measure_kernel(const ScalarParams p) {
+  HM_LAUNCH_WAIT();
   const int plane = static_cast<int>(blockIdx.x);
   PlaneState& s = p.states[plane];
   if (s.done) return;
@@ -657,6 +712,7 @@ __device__ __forceinline__ bool ritz_value_below(const PlaneState& s, int steps,
 // Finds, after p . A p, the step alpha, and whether it is the last one.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarParams p) {
+  HM_LAUNCH_WAIT();
   const int plane = static_cast<int>(blockIdx.x);
   PlaneState& s = p.states[plane];
   if (s.done) return p.tell(plane);
@@ -737,8 +793,10 @@ template <typename FineOp>
 class Launches {
  public:
   Launches(const Plan& plan, const SolveMemory& memory, const typename FineOp::Constants& constants,
-           const Staging& staging, cudaStream_t stream)
-      : plan_(plan), m_(memory), constants_(constants), staging_(staging), stream_(stream) {}
+           const Room& room, cudaStream_t stream)
+      : plan_(plan), m_(memory), constants_(constants), room_(room), stream_(stream) {
+    form_.early = device::has_forms(&poisson_clear_kernel);
+  }
 
   void run(const GradientsOptions& options, Follower& follower) {
     start();
@@ -773,8 +831,8 @@ class Launches {
       direction.p_out = fine(direction_buffer(k));
       direction.first = k == 0;
       direction.partials = m_.partials();
-      HM_LAUNCH((poisson_direction_kernel<FineOp>), tiles_of(direction), dim3(kTileThreads),
-                kDirectionBytes, stream_, direction);
+      HM_LAUNCH_AS(form_, (poisson_direction_kernel<FineOp>), tiles_of(direction),
+                   dim3(kTileThreads), kDirectionBytes, stream_, direction);
       find_scalars(scalars, false);
       if (follower.all_done(k, stream_)) break;
     }
@@ -786,9 +844,10 @@ class Launches {
   void scalars_of(const ScalarParams& p, bool measures) {
     const dim3 planes(static_cast<unsigned>(m_.planes));
     if (measures) {
-      HM_LAUNCH((poisson_measure_kernel<kThreads>), planes, dim3(kThreads), 0, stream_, p);
+      HM_LAUNCH_AS(form_, (poisson_measure_kernel<kThreads>), planes, dim3(kThreads), 0, stream_,
+                   p);
     } else {
-      HM_LAUNCH((poisson_step_kernel<kThreads>), planes, dim3(kThreads), 0, stream_, p);
+      HM_LAUNCH_AS(form_, (poisson_step_kernel<kThreads>), planes, dim3(kThreads), 0, stream_, p);
     }
   }
   void find_scalars(const ScalarParams& p, bool measures) {
@@ -804,8 +863,9 @@ class Launches {
   template <typename Params>
   Params level_params(int k) const {
     Params p{};
-    static_cast<LevelParams&>(p) = {plan_.grid[k], plan_.grid[k + 1], m_.hierarchies, m_.states(),
-                                    together(k)};
+    static_cast<LevelParams&>(p) = {plan_.grid[k], plan_.grid[k + 1], m_.hierarchies,
+                                    m_.states(),   together(k),       false};
+    p.early = form_.early && at_once(p, kDownBytes<FivePoint>);  // of few blocks
     return p;
   }
   // Returns the planes of a block: with few tiles more blocks are worth more than what they share.
@@ -825,29 +885,29 @@ class Launches {
     p.coarse_r = level_planes(m_.layout.b, k + 1);
     return p;
   }
-  // Returns whether tiles of a level are staged: where each block has a multiprocessor to itself,
-  // as it then leaves no room for a second one, and the device has the memory.
-  template <typename Params>
-  bool staged(const Params& params, std::size_t bytes) const {
+  // Returns whether all blocks of a launch run at once, with so much shared memory each.
+  bool at_once(const LevelParams& params, std::size_t bytes) const {
+    constexpr std::size_t kReserved = 1 << 10, kMost = kTileBlocks<NinePoint>;  // of a block
+    if (bytes > room_.shared_per_block) return false;
+    const std::size_t each = std::min(room_.shared_per_processor / (bytes + kReserved), kMost);
     const dim3 tiles = tiles_of(params);
-    return static_cast<std::int64_t>(tiles.x) * tiles.y * tiles.z <= staging_.blocks &&
-           bytes <= staging_.shared_per_block;
+    return std::size_t(tiles.x) * tiles.y * tiles.z <= each * room_.processors;
   }
   template <typename Op, DownKind kKind>
   void down(const DownParams<Op>& params) {
     if constexpr (kKind == DownKind::kPlain || kKind == DownKind::kProlong) {
       constexpr std::size_t kBytes = kDownBytes<StagedNinePoint>;
-      if (staged(params, kBytes)) {
+      if (at_once(params, kBytes)) {
         DownParams<StagedNinePoint> same{};
         static_cast<DownPlanes&>(same) = params;
         HM_MAX_DYN_SMEM((poisson_down_kernel<StagedNinePoint, kKind>), kBytes);
-        HM_LAUNCH((poisson_down_kernel<StagedNinePoint, kKind>), tiles_of(params),
-                  dim3(kTileThreads), kBytes, stream_, same);
+        HM_LAUNCH_AS(form_, (poisson_down_kernel<StagedNinePoint, kKind>), tiles_of(params),
+                     dim3(kTileThreads), kBytes, stream_, same);
         return;
       }
     }
-    HM_LAUNCH((poisson_down_kernel<Op, kKind>), tiles_of(params), dim3(kTileThreads),
-              kDownBytes<Op>, stream_, params);
+    HM_LAUNCH_AS(form_, (poisson_down_kernel<Op, kKind>), tiles_of(params), dim3(kTileThreads),
+                 kDownBytes<Op>, stream_, params);
   }
 
   template <typename Op>
@@ -863,23 +923,23 @@ class Launches {
   void up(const UpParams<Op>& params) {
     if constexpr (!kMeasure) {
       constexpr std::size_t kBytes = kUpBytes<StagedNinePoint>;
-      if (staged(params, kBytes)) {
+      if (at_once(params, kBytes)) {
         UpParams<StagedNinePoint> same{};
         static_cast<UpPlanes&>(same) = params;
         HM_MAX_DYN_SMEM((poisson_up_kernel<StagedNinePoint, false>), kBytes);
-        HM_LAUNCH((poisson_up_kernel<StagedNinePoint, false>), tiles_of(params), dim3(kTileThreads),
-                  kBytes, stream_, same);
+        HM_LAUNCH_AS(form_, (poisson_up_kernel<StagedNinePoint, false>), tiles_of(params),
+                     dim3(kTileThreads), kBytes, stream_, same);
         return;
       }
     }
-    HM_LAUNCH((poisson_up_kernel<Op, kMeasure>), tiles_of(params), dim3(kTileThreads), kUpBytes<Op>,
-              stream_, params);
+    HM_LAUNCH_AS(form_, (poisson_up_kernel<Op, kMeasure>), tiles_of(params), dim3(kTileThreads),
+                 kUpBytes<Op>, stream_, params);
   }
 
   // Computes after[k] = M^-1 b[k].
   void cycle(int k) {
     if (k == plan_.tail) {
-      launch_poisson_tail(plan_, m_, false, level_planes(m_.layout.b, k),
+      launch_poisson_tail(plan_, m_, form_, false, level_planes(m_.layout.b, k),
                           level_planes(m_.layout.after, k), stream_);
       return;
     }
@@ -903,10 +963,10 @@ class Launches {
       p.active = k == 1 ? plan_.active : -1;
       p.r = k == 1 ? fine(kR) : level_planes(m_.layout.nested_b, k - 1);
       p.coarse_r = level_planes(m_.layout.nested_b, k);
-      HM_LAUNCH(poisson_restrict_kernel, tile_grid(p.coarse, m_.planes), dim3(kRestrictThreads), 0,
-                stream_, p);
+      HM_LAUNCH_AS(form_, poisson_restrict_kernel, tile_grid(p.coarse, m_.planes),
+                   dim3(kRestrictThreads), 0, stream_, p);
     }
-    launch_poisson_tail(plan_, m_, true, level_planes(m_.layout.nested_b, plan_.tail),
+    launch_poisson_tail(plan_, m_, form_, true, level_planes(m_.layout.nested_b, plan_.tail),
                         level_planes(m_.layout.nested_x, plan_.tail), stream_);
     for (int k = plan_.tail - 1; k >= 1; --k) {
       DownParams<NinePoint> before = down_params<NinePoint>(k, level_planes(m_.layout.nested_b, k),
@@ -927,7 +987,8 @@ class Launches {
   const Plan& plan_;
   const SolveMemory& m_;
   const typename FineOp::Constants constants_;
-  const Staging staging_;
+  const Room room_;
+  device::LaunchForm form_;
   cudaStream_t stream_;
 };
 
@@ -955,10 +1016,10 @@ void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
                               const GradientsOptions& options, Follower& follower,
                               cudaStream_t stream) {
   if (plan.nine()) {
-    Launches<NinePoint>(plan, memory, NinePointConstants(), options.staging, stream)
+    Launches<NinePoint>(plan, memory, NinePointConstants(), options.room, stream)
         .run(options, follower);
   } else {
-    Launches<FivePoint>(plan, memory, five_point(plan), options.staging, stream)
+    Launches<FivePoint>(plan, memory, five_point(plan), options.room, stream)
         .run(options, follower);
   }
 }

@@ -148,7 +148,8 @@ void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const 
                              const ResidualOptions& options, cudaStream_t stream);
 
 // Runs the levels from plan.tail on: out = M^-1 in, or out = x of nested iteration for in.
-void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool nested, const Planes& in,
+void launch_poisson_tail(const Plan& plan, const SolveMemory& memory,
+                         const device::LaunchForm& form, bool nested, const Planes& in,
                          const Planes& out, cudaStream_t stream);
 
 // Where kernels tell the host which planes are done: the number of the run, which no other one has.
@@ -178,7 +179,7 @@ class Follower {
 struct GradientsOptions {
   double tolerance = 0, reduction = kFloatReduction;
   int max_iterations = 8;
-  Staging staging;
+  Room room;
 };
 void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
                               const GradientsOptions& options, Follower& follower,

@@ -322,9 +322,10 @@ class Tail {
 
 template <bool kNested>
 __global__ void __launch_bounds__(kTailThreads) poisson_tail_kernel(const TailParams p) {
-  if (p.states[blockIdx.x].done) return;
   HM_DYN_SMEM(float, shared);
   Tail<!kNested> tail(p, shared);
+  HM_LAUNCH_WAIT();
+  if (p.states[blockIdx.x].done) return;
   tail.load(p.in.of(static_cast<int>(blockIdx.x)));
   if constexpr (kNested) {
     tail.nested();
@@ -335,16 +336,18 @@ __global__ void __launch_bounds__(kTailThreads) poisson_tail_kernel(const TailPa
 }
 
 template <bool kNested>
-void launch(const TailParams& params, int planes, std::size_t bytes, cudaStream_t stream) {
+void launch(const TailParams& params, const device::LaunchForm& form, int planes, std::size_t bytes,
+            cudaStream_t stream) {
   const int cells = params.grid[0].height * params.grid[0].width;
   const int threads = std::clamp((cells + 31) / 32 * 32, 64, kTailThreads);
-  HM_LAUNCH((poisson_tail_kernel<kNested>), dim3(static_cast<unsigned>(planes)),
-            dim3(static_cast<unsigned>(threads)), bytes, stream, params);
+  HM_LAUNCH_AS(form, (poisson_tail_kernel<kNested>), dim3(static_cast<unsigned>(planes)),
+               dim3(static_cast<unsigned>(threads)), bytes, stream, params);
 }
 
 }  // namespace
 
-void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool nested, const Planes& in,
+void launch_poisson_tail(const Plan& plan, const SolveMemory& memory,
+                         const device::LaunchForm& form, bool nested, const Planes& in,
                          const Planes& out, cudaStream_t stream) {
   TailParams p{};
   p.levels = plan.levels - plan.tail;
@@ -361,8 +364,8 @@ void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool neste
   }
   p.offsets[p.levels] = floats;
   const std::size_t bytes = floats * sizeof(float);
-  nested ? launch<true>(p, memory.planes, bytes, stream)
-         : launch<false>(p, memory.planes, bytes, stream);
+  nested ? launch<true>(p, form, memory.planes, bytes, stream)
+         : launch<false>(p, form, memory.planes, bytes, stream);
 }
 
 }  // namespace pyharmony::poisson
