@@ -336,7 +336,7 @@ _gaussian_poisson_chebyshev("in turns", (2, 8, 20, 2), weight=0.25, state_bytes=
 def _poisson(
     name: str, size: tuple[int, int], dtype: str, *, tail_cells: int, rhs: bool = False, film: bool = False,
     weight: float | None = 0.0, w1: float = 0.0, gradients: str = "source", certify: bool = False, items: int = 1,
-    together: bool = False, processors: int = -1,
+    together: bool = False, processors: int = -1, cluster: int = 0,
 ) -> None:  # fmt: skip
     """Registers a solve; weight None stands for a map. together: a block does both channels of an item."""
 
@@ -348,7 +348,8 @@ def _poisson(
         masks = memory.put(np.stack([unknown, unknown[::-1, ::-1]][:items]))
         plan = native.PoissonPlan(
             *size, items=items, weight=weight or 0.0, weight_map=weight is None, w0=1 - 2 * w1, w1=w1,
-            tail_cells=tail_cells, processors=processors, **({"shared_tiles": 1} if together else {}),
+            tail_cells=tail_cells, processors=processors, cluster=cluster,
+            **({"shared_tiles": 1} if together else {}),
         )  # fmt: skip
         weights = memory.put(_images((1, *size), "float32") / 255) if weight is None else None
         map_view = None if weights is None else weights.view()
@@ -386,6 +387,8 @@ _poisson("five points", (40, 70), "uint8", tail_cells=1024, gradients="mixed", i
 _poisson("five points, two fine levels", (70, 67), "float16", tail_cells=640, gradients="monochrome")
 _poisson("film", (33, 66), "uint16", tail_cells=256, gradients="average", film=True)
 _poisson("many blocks", (70, 67), "float32", tail_cells=640, processors=0)
+_poisson("cluster", (70, 67), "uint8", tail_cells=640, cluster=2)
+_poisson("cluster, three levels in strips", (70, 67), "uint8", tail_cells=64, cluster=4)
 _poisson("nine points", (60, 100), "float32", tail_cells=640, weight=0.01, w1=0.1, rhs=True, together=True)
 _poisson("certificate", (35, 70), "float32", tail_cells=640, weight=None, w1=0.1, certify=True)
 

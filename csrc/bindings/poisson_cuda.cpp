@@ -26,10 +26,10 @@ ImageBatch optional_batch(const std::optional<ArrayView>& array, const char* nam
 
 Plan make_plan(int height, int width, const std::optional<std::array<int, 4>>& box, int items,
                bool pinned, double weight, bool weight_map, double w0, double w1, int tail_cells,
-               int shared_tiles, int processors) {
+               int shared_tiles, int processors, int cluster) {
   const auto [top, left, bottom, right] = box.value_or(std::array<int, 4>{0, 0, height, width});
   return poisson::make_plan({height, width, top, left, bottom, right, items, pinned, weight, w0, w1,
-                             weight_map, tail_cells, shared_tiles, processors});
+                             weight_map, tail_cells, shared_tiles, processors, cluster});
 }
 
 int planes_of(int count, int channels) {
@@ -178,7 +178,7 @@ void bind_poisson_cuda(py::module_& m) {
       .def(py::init(&make_plan), "height"_a, "width"_a, named, "box"_a = py::none(), "items"_a = 1,
            "pinned"_a = true, "weight"_a = 0.0, "weight_map"_a = false, "w0"_a = 1.0, "w1"_a = 0.0,
            "tail_cells"_a = poisson::kTailCells, "shared_tiles"_a = poisson::kSharedTiles,
-           "processors"_a = -1)
+           "processors"_a = -1, "cluster"_a = -1)
       .def_property_readonly("bytes", &Plan::bytes)
       .def_property_readonly("levels", [](const Plan& plan) { return plan.levels; })
       .def_property_readonly("tail", [](const Plan& plan) { return plan.tail; })

@@ -48,6 +48,7 @@ class Solver:
     tail_cells: int = 256
     shared_tiles: int = 2048
     processors: int = -1
+    cluster: int = 0
     plan: Any = field(init=False)
     memory: Device = field(init=False)
 
@@ -57,6 +58,7 @@ class Solver:
             *self.shape, box=self.box, items=1 if self.mask is None else len(self.mask), pinned=self.mask is not None,
             weight=self.weight, weight_map=self.weight_map is not None, w0=self.w0, w1=self.w1,
             tail_cells=self.tail_cells, shared_tiles=self.shared_tiles, processors=self.processors,
+            cluster=self.cluster,
         )  # fmt: skip
         self.memory = Device(m, self.plan.bytes)
         m.poisson_hierarchy(self.plan, view(m, self.mask), self._map(), self.memory.block, device=0, stream=0)
@@ -275,10 +277,36 @@ def test_convergence_factor(emulator: Any, name: str, shape: tuple[int, int]) ->
     assert (norms[1] / norms[0]) ** 0.5 <= 0.12
 
 
-def launches_of(plan: Any, iterations: int) -> int:
+def launches_of(tail: int, iterations: int) -> int:
     """Returns how many launches a solve has, as docs/poisson.md counts them."""
-    tail = plan.tail
     return int((2 * tail + 4) * iterations + tail**2 + tail + 1 + 4)
+
+
+@pytest.mark.parametrize(("cluster", "most"), [(0, 77), (-1, 47)])
+def test_launches_of_a_video_frame(emulator: Any, cluster: int, most: int) -> None:
+    """A cluster of blocks does two levels more in one launch: three are left of five."""
+    h, w = 1080, 1920
+    mask, image = np.ones((1, h, w), bool), np.zeros((1, h, w, 3), np.uint8)
+    try:
+        emulator.set_running(False)
+        solver = Solver(emulator, mask, (h, w), tail_cells=2048, cluster=cluster)
+        before = emulator.launch_count()
+        solver.solve(image, image, tolerance=0.25, max_iterations=3)
+        assert emulator.launch_count() - before == most
+    finally:
+        emulator.set_running(True)
+
+
+@pytest.mark.parametrize(("count", "first"), [(4, 1), (5, 2)])
+def test_planes_whose_clusters_do_not_run_at_once_have_none(emulator: Any, count: int, first: int) -> None:
+    """The emulator runs eight clusters at once."""
+    h, w = 70, 67
+    mask, images = masks(h, w)["blob"][None], noise(39, (count, h, w, 2))
+    solver = Solver(emulator, mask, (h, w), tail_cells=640, cluster=2)
+    assert solver.plan.tail == 2
+    before = emulator.launch_count()
+    solver.solve(images, images[::-1].copy(), tolerance=1e-3, max_iterations=2)
+    assert emulator.launch_count() - before == launches_of(first, 2)
 
 
 @pytest.mark.covering(1)
@@ -302,10 +330,10 @@ def test_a_call_that_waits_enqueues_only_the_iterations_that_it_needs(emulator: 
         (out, info_of_first, every), (same, repeated, launches) = results
         assert np.array_equal(out, same) and info_of_first == repeated
         if not certify:
-            assert every == launches_of(solver.plan, most)
+            assert every == launches_of(solver.plan.tail, most)
             # The step that is left to do after the last estimate is part of an iteration.
-            assert launches <= launches_of(solver.plan, max(info["iterations"], 1) + 1)
-            assert (launches - launches_of(solver.plan, 0)) % (2 * solver.plan.tail + 4) == 0
+            assert launches <= launches_of(solver.plan.tail, max(info["iterations"], 1) + 1)
+            assert (launches - launches_of(solver.plan.tail, 0)) % (2 * solver.plan.tail + 4) == 0
         else:
             assert 3 * launches <= every
 
@@ -475,6 +503,26 @@ def test_a_block_does_one_channel_or_all_with_the_same_bits(emulator: Any, w1: f
     for other, others in results[1:]:
         assert np.array_equal(together, other) and infos == others
     assert all(info["converged"] for info in infos)
+
+
+@pytest.mark.parametrize(("shape", "cluster"), [((97, 131), 2), ((131, 97), 5), ((300, 40), 16), ((23, 400), 3)])
+@pytest.mark.parametrize("name", ["blob", "comb", "noise", "opposite corner"])
+def test_a_cluster_gives_the_bits_of_one_launch_a_level(
+    emulator: Any, name: str, shape: tuple[int, int], cluster: int
+) -> None:
+    """Strips of any height, of levels that end in the middle of one, and blocks without a row."""
+    h, w = shape
+    mask = np.stack([masks(h, w)[name], masks(h, w)["star"]])
+    src, dst = noise(37, (2, h, w, 2)), noise(38, (2, h, w, 2))
+    results, launches = [], []
+    for blocks in (0, cluster):
+        solver = Solver(emulator, mask, (h, w), tail_cells=64, cluster=blocks)
+        before = emulator.launch_count()
+        results.append(solver.solve(src, dst, tolerance=1e-4, max_iterations=6))
+        launches.append(emulator.launch_count() - before)
+    (out, infos), (same, others) = results
+    assert np.array_equal(out, same) and repr(infos) == repr(others)
+    assert launches[1] == launches_of(1, 6) < launches[0]
 
 
 def test_tiles_with_room_read_their_coefficients_once(emulator_check: Any) -> None:

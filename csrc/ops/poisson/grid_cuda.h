@@ -189,17 +189,18 @@ class NinePoint {
   __device__ Quad inverse(int local, unsigned) const {
     return load_quad(sw_ + kInverse * plane_ + local);
   }
-  __device__ Quad apply(const float* at, int local, int, int) const {
+  // The rows at `at` are `row` apart.
+  __device__ Quad apply(const float* at, int local, int, int, int row = kPitch) const {
     Quad out = own_row(at, local, [](float, float beside) { return beside; });
     const Quad c = load_quad(sw_ + kC * plane_ + local), own = load_quad(at);
 #pragma unroll
     for (int k = 0; k < kQuad; ++k) out.value[k] += c.value[k] * own.value[k];
-    return add_rows(out, at, local, [](float, float beside) { return beside; });
+    return add_rows(out, at, row, local, [](float, float beside) { return beside; });
   }
   __device__ Quad exact(const float* at, int local, int, int) const {
     auto difference = [](float v, float beside) { return beside - v; };
     Quad out = own_row(at, local, difference);
-    out = add_rows(out, at, local, difference);
+    out = add_rows(out, at, kPitch, local, difference);
     const Quad sum = load_quad(sw_ + kRowSum * plane_ + local), own = load_quad(at);
 #pragma unroll
     for (int k = 0; k < kQuad; ++k) out.value[k] += sum.value[k] * own.value[k];
@@ -223,12 +224,12 @@ class NinePoint {
   }
   // Adds the same over the neighbours in the rows below and above.
   template <typename Value>
-  __device__ Quad add_rows(Quad out, const float* at, int local, Value&& value) const {
+  __device__ Quad add_rows(Quad out, const float* at, int row, int local, Value&& value) const {
     const float* sw = sw_ + local;
     const float* se = sw + plane_;
     const float* s = se + plane_;
     const Quad own = load_quad(at);
-    const WideQuad under(at + kPitch), over(at - kPitch);
+    const WideQuad under(at + row), over(at - row);
     const Quad under_sw = load_quad(sw), under_se = load_quad(se), under_s = load_quad(s);
     const Quad over_s = load_quad(s - pitch_);
     const WideQuad over_se(se - pitch_), over_sw(sw - pitch_);
@@ -277,6 +278,21 @@ class StagedNinePoint : public NinePoint {
   }
 };
 
+// Returns P x at a quad of column x from three coarse values above and below; `merged` is the
+// column that copies the one before.
+__device__ __forceinline__ Quad prolong_quad(const float (&above)[3], const float (&below)[3],
+                                             int x, int merged) {
+  float v[3];
+#pragma unroll
+  for (int k = 0; k < 3; ++k) v[k] = 0.5f * (above[k] + below[k]);
+  Quad out;
+  out.value[0] = v[0];
+  out.value[1] = x + 1 == merged ? v[0] : 0.5f * (v[0] + v[1]);
+  out.value[2] = v[1];
+  out.value[3] = x + 3 == merged ? v[1] : 0.5f * (v[1] + v[2]);
+  return out;
+}
+
 // Returns the values of P x at quads of the block's tile, read from a plane of the coarse level
 // that is zero where nothing is unknown.
 class Prolongation {
@@ -307,15 +323,7 @@ class Prolongation {
     return rows;
   }
   __device__ Quad between(const Rows& rows, int x) const {
-    float v[3];
-#pragma unroll
-    for (int k = 0; k < 3; ++k) v[k] = 0.5f * (rows.above[k] + rows.below[k]);
-    Quad out;
-    out.value[0] = v[0];
-    out.value[1] = x + 1 == merged_col_ ? v[0] : 0.5f * (v[0] + v[1]);
-    out.value[2] = v[1];
-    out.value[3] = x + 3 == merged_col_ ? v[1] : 0.5f * (v[1] + v[2]);
-    return out;
+    return prolong_quad(rows.above, rows.below, x, merged_col_);
   }
 
  private:

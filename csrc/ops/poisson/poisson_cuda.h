@@ -56,6 +56,7 @@ struct PlanOptions {
   int tail_cells = kTailCells;
   int shared_tiles = kSharedTiles;
   int processors = -1;  // negative: those of the device
+  int cluster = -1;     // blocks of a cluster; 0: none, negative: as many as the device allows
 };
 
 // The geometry of a hierarchy; memory that Python allocates holds the rest.

@@ -796,6 +796,7 @@ class Launches {
            const Room& room, cudaStream_t stream)
       : plan_(plan), m_(memory), constants_(constants), room_(room), stream_(stream) {
     form_.early = device::has_forms(&poisson_clear_kernel);
+    tail_ = tail_form(plan, memory.planes, room, form_.early);
   }
 
   void run(const GradientsOptions& options, Follower& follower) {
@@ -938,8 +939,8 @@ class Launches {
 
   // Computes after[k] = M^-1 b[k].
   void cycle(int k) {
-    if (k == plan_.tail) {
-      launch_poisson_tail(plan_, m_, form_, false, level_planes(m_.layout.b, k),
+    if (k == tail_.first) {
+      launch_poisson_tail(plan_, m_, tail_, false, level_planes(m_.layout.b, k),
                           level_planes(m_.layout.after, k), stream_);
       return;
     }
@@ -958,7 +959,7 @@ class Launches {
               dim3(static_cast<unsigned>(std::min<std::int64_t>(
                   (quads + kClearThreads - 1) / kClearThreads, kClearBlocks))),
               dim3(kClearThreads), 0, stream_, m_.base + m_.layout.zero, quads);
-    for (int k = 1; k <= plan_.tail; ++k) {
+    for (int k = 1; k <= tail_.first; ++k) {
       auto p = level_params<RestrictParams>(k - 1);
       p.active = k == 1 ? plan_.active : -1;
       p.r = k == 1 ? fine(kR) : level_planes(m_.layout.nested_b, k - 1);
@@ -966,9 +967,9 @@ class Launches {
       HM_LAUNCH_AS(form_, poisson_restrict_kernel, tile_grid(p.coarse, m_.planes),
                    dim3(kRestrictThreads), 0, stream_, p);
     }
-    launch_poisson_tail(plan_, m_, form_, true, level_planes(m_.layout.nested_b, plan_.tail),
-                        level_planes(m_.layout.nested_x, plan_.tail), stream_);
-    for (int k = plan_.tail - 1; k >= 1; --k) {
+    launch_poisson_tail(plan_, m_, tail_, true, level_planes(m_.layout.nested_b, tail_.first),
+                        level_planes(m_.layout.nested_x, tail_.first), stream_);
+    for (int k = tail_.first - 1; k >= 1; --k) {
       DownParams<NinePoint> before = down_params<NinePoint>(k, level_planes(m_.layout.nested_b, k),
                                                             level_planes(m_.layout.before, k));
       before.r_out = level_planes(m_.layout.b, k);
@@ -989,6 +990,7 @@ class Launches {
   const typename FineOp::Constants constants_;
   const Room room_;
   device::LaunchForm form_;
+  TailForm tail_;
   cudaStream_t stream_;
 };
 

@@ -147,10 +147,16 @@ struct ResidualOptions {
 void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const SolveImages& images,
                              const ResidualOptions& options, cudaStream_t stream);
 
-// Runs the levels from plan.tail on: out = M^-1 in, or out = x of nested iteration for in.
-void launch_poisson_tail(const Plan& plan, const SolveMemory& memory,
-                         const device::LaunchForm& form, bool nested, const Planes& in,
-                         const Planes& out, cudaStream_t stream);
+// The launch that does all levels from `first` on, plan.tail or one before it.
+struct TailForm {
+  int first = 0;
+  device::LaunchForm form;
+};
+// Returns the one for so many planes; `forms` says whether kernels have any.
+TailForm tail_form(const Plan& plan, int planes, const Room& room, bool forms);
+// Runs those levels: out = M^-1 in, or out = x of nested iteration for in.
+void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, const TailForm& tail,
+                         bool nested, const Planes& in, const Planes& out, cudaStream_t stream);
 
 // Where kernels tell the host which planes are done: the number of the run, which no other one has.
 struct Progress {
