@@ -78,8 +78,8 @@ def problem(seed: int, shape: Sequence[int], dtype: str = "uint8", kind: str = "
     return src, dst, soft_mask(rng, shape[0], shape[1]), base
 
 
-# Widths of no, one, two and three stages, of all radices, times a prime up to 73, and times a larger one, whose transform
-# is a convolution; heights of one thread, several warps and all rows of a thread.
+# Widths of no, one, two and three stages, of all radices, times a prime up to 73, and times a larger one, whose
+# transform is a convolution; heights of one thread, several warps and all rows of a thread.
 WEIGHTS = (0.0, 1e-6, 1e-3, 0.1, 1.0, 12.0)
 SIZES = (
     (1, 1), (1, 9), (9, 1), (5, 5), (8, 8), (17, 33), (64, 64), (97, 131), (30, 143), (12, 210), (3, 255), (600, 7),
@@ -107,8 +107,8 @@ def test_it_solves_the_equation_on_every_size(device: Device, weight: float) -> 
 
 #: Widths whose rows have kernels of their own: `kLines` of csrc/ops/gaussian_poisson/direct_plan.h.
 LINES = (
-    512, 1024, 1280, 1920, 2048, 2560, 3072, 3840, 4000, 4032, 4096, 4608, 4800, 5120, 5184, 5760, 6144, 6720, 7680, 8192,
-    8640,
+    512, 1024, 1280, 1920, 2048, 2560, 3072, 3840, 4000, 4032, 4096, 4608, 4800, 5120, 5184, 5760, 6144, 6720, 7680,
+    8192, 8640,
 )  # fmt: skip
 
 
