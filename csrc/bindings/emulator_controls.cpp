@@ -98,7 +98,7 @@ void bind_emulator(py::module_& m) {
       "stream"_a);
   m.def("sites", &sites);
   m.def("products", &emulator::products);
-  m.def("set_tensor_cores", &emulator::set_tensor_cores, "on"_a);
+  m.def("set_code_version", &emulator::set_code_version, "version"_a);
   m.def("shared_limits", [] {
     py::dict out;
     for (const emulator::SharedLimit& limit : emulator::shared_limits()) {

@@ -99,16 +99,21 @@ void launch_as(const LaunchForm& form, void (*kernel)(P...), const char* name, d
   check(cudaLaunchKernelEx(&config, kernel, std::forward<A>(arguments)...), name);
 }
 
-// Returns whether a kernel can take the forms of sm_90 on the current device: its code has the
-// waits and barriers, as code that the driver made of older PTX has not, and the driver captures
-// them.
+// Returns the architecture, such as 90, that a kernel was compiled for: it may be older than the
+// current device, whose driver then made the code of PTX.
 template <typename Kernel>
-bool has_forms(Kernel* kernel) {
-  constexpr int kDriver = 12030, kPtx = 90;
-  if (driver_version() < kDriver) return false;
+int code_version(Kernel* kernel) {
   cudaFuncAttributes attributes;
   check(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
-  return attributes.ptxVersion >= kPtx;
+  return attributes.ptxVersion;
+}
+
+// Returns whether a kernel can take the forms of sm_90 on the current device: its code has the
+// waits and barriers, and the driver captures them.
+template <typename Kernel>
+bool has_forms(Kernel* kernel) {
+  constexpr int kDriver = 12030, kCode = 90;
+  return driver_version() >= kDriver && code_version(kernel) >= kCode;
 }
 
 // Returns how many clusters run at once on the current device; 0: it has none of that size.
@@ -144,6 +149,11 @@ int active_clusters(Kernel* kernel, unsigned cluster, dim3 block, std::size_t sh
 namespace pyharmony::device {
 
 using emulator::shared_of;
+
+template <typename Kernel>
+int code_version(Kernel*) {
+  return emulator::code_version();
+}
 
 template <typename Kernel>
 bool has_forms(Kernel*) {

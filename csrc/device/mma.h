@@ -3,7 +3,8 @@
 //   load_matrices(row, part)         four matrices of 8 rows of 16 bytes from shared memory: lane
 //                                    8 j + i names row i of matrix j, on a multiple of 16 bytes
 //   load_transposed(row, part)       the same, each matrix of values of two bytes transposed
-//   has_tensor_cores(kernel)         on the host: whether a kernel may call multiply()
+//   kTensorCode                      the code_version() of a kernel from which on it may call
+//                                    multiply(), which does nothing before
 //   multiply<T>(d, a, b)             d [16, 8] += a [16, k] b [k, 8]: k = 16 for __half and
 //                                    BFloat16, 8 for float as TF32
 //   round_operand<T>(word)           what multiply<T> takes: a float is rounded to TF32
@@ -23,23 +24,13 @@
 #if HM_KERNELS
 namespace pyharmony::device {
 
+constexpr int kTensorCode = 80;
+
 #if defined(__CUDACC__)
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define HM_TENSOR_CORES 1
 #endif
-
-// Returns on the host whether the current device runs a kernel as code for sm_80 or later. Before
-// that there is no product for all types, and multiply() does nothing.
-template <typename... Args>
-bool has_tensor_cores(void (*kernel)(Args...)) {
-  cudaFuncAttributes attributes;
-  if (cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess) {
-    return attributes.ptxVersion >= 80;
-  }
-  cudaGetLastError();
-  return false;
-}
 
 __device__ __forceinline__ void load_matrices(const void* row, unsigned (&part)[4]) {
   const unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
@@ -93,11 +84,6 @@ __device__ __forceinline__ unsigned round_operand(unsigned word) {
 #undef HM_TENSOR_CORES
 
 #else
-
-template <typename... Args>
-bool has_tensor_cores(void (*)(Args...)) {
-  return emulator::has_tensor_cores();
-}
 
 __forceinline__ void load_matrices(const void* row, unsigned (&part)[4]) {
   const uint4 mine = *static_cast<const uint4*>(row);

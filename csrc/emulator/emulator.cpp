@@ -131,7 +131,7 @@ struct Block {
 thread_local Block* block;
 
 std::atomic<unsigned> the_seed{0};
-std::atomic<bool> tensor_cores{true};
+std::atomic<int> version_of_code{90};
 std::atomic<std::uint64_t> product_count{0};
 std::atomic<bool> runs{true};
 std::atomic<std::uint64_t> launches{0};
@@ -759,8 +759,8 @@ void product(Operand operand, float (&d)[4], const unsigned (&a)[4], const unsig
 
 std::uint64_t products() { return product_count; }
 
-bool has_tensor_cores() { return tensor_cores; }
-void set_tensor_cores(bool on) { tensor_cores = on; }
+int code_version() { return version_of_code; }
+void set_code_version(int version) { version_of_code = version; }
 
 void fence() {
   const checker::Pause pause;

@@ -117,9 +117,9 @@ enum class Operand : std::uint8_t { kHalf, kBFloat16, kTf32 };
 void product(Operand operand, float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
 std::uint64_t products();  // of two numbers, by all calls of product() so far
 
-// Whether kernels find the tensor cores of sm_80 and later, as they do at first.
-bool has_tensor_cores();
-void set_tensor_cores(bool on);
+// The architecture that kernels say they were compiled for, 90 at first.
+int code_version();
+void set_code_version(int version);
 
 // Starts a copy that is due at the wait. `to` [bytes] holds the bytes of NaNs meanwhile. Those
 // beyond the first `valid` bytes become zero.

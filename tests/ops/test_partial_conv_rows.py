@@ -340,11 +340,11 @@ def test_which_layers_are_computed_by_rows(on_emulator: Any) -> None:  # noqa: F
     # Tensor cores round float32, which has to be allowed, and are there from sm_80 on.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         assert not chosen(few, torch.float32) and chosen(few)
-    on_emulator.set_tensor_cores(False)
+    on_emulator.set_code_version(75)
     try:
         assert not any(chosen(few, dtype) for dtype in (torch.float32, torch.float16, torch.bfloat16))
     finally:
-        on_emulator.set_tensor_cores(True)
+        on_emulator.set_code_version(90)
 
 
 def test_layers_of_a_chain_that_do_not_suit_rows_use_the_library(on_emulator: Any) -> None:  # noqa: F811

@@ -138,7 +138,10 @@ bool are_lines(const DirectParams& params, int step, bool in) {
   };
   auto fits = [&](const ImageBatch& image) { return image.dtype == dtype && whole(image, step); };
   if (line.width() == 0 || (dtype != DType::kFloat32 && dtype != DType::kUInt8)) return false;
-  if (static_cast<std::size_t>(line.bytes(step)) > most_of(params.shared_per_block)) return false;
+  // Code that a driver made of older PTX is for less memory than the device has.
+  const int code = device::code_version(gaussian_poisson_direct_out_kernel);
+  const std::size_t room = std::min(most_of(params.shared_per_block), shared_of_processor(code));
+  if (static_cast<std::size_t>(line.bytes(step)) > room) return false;
   if (!in) return fits(params.out);
   const DType mask = params.mask.dtype;
   return !params.rhs.exists() && fits(params.src) && fits(params.dst) && fits(params.base) &&

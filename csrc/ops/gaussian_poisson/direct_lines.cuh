@@ -33,25 +33,14 @@ struct Line {
   }
 };
 
-// Bytes of shared memory of a multiprocessor that the compiler makes code for.
-#if !defined(__CUDA_ARCH__)
-constexpr int kSharedOfProcessor = 228 << 10;
-#elif __CUDA_ARCH__ == 750
-constexpr int kSharedOfProcessor = 64 << 10;
-#elif __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 870
-constexpr int kSharedOfProcessor = 164 << 10;
-#elif __CUDA_ARCH__ < 900 || __CUDA_ARCH__ >= 1200
-constexpr int kSharedOfProcessor = 100 << 10;
+#if defined(__CUDA_ARCH__)
+constexpr int kArchitecture = __CUDA_ARCH__ / 10;
 #else
-constexpr int kSharedOfProcessor = 228 << 10;
+constexpr int kArchitecture = 90;
 #endif
 
 // Registers of a thread; newer architectures leave fewer for values.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-constexpr int kRegistersOfThread = 88;
-#else
-constexpr int kRegistersOfThread = 80;
-#endif
+constexpr int kRegistersOfThread = kArchitecture >= 100 ? 88 : 80;
 
 // A block takes two rows of one channel or of three interleaved ones: lines in shared memory,
 // channel by channel. Each team of kThreads threads takes kTurns lines one after the other, which
@@ -64,9 +53,10 @@ struct LineBlock {
   // Blocks of a multiprocessor: those that its shared memory and registers allow, and any has. Each
   // of its four parts has the registers of whole warps.
   static constexpr int kWarpsOfProcessor = 4 * (16384 / (32 * kRegistersOfThread));
+  static constexpr int kSharedOfProcessor = int(shared_of_processor(kArchitecture));
   static constexpr int kBlocks =
       std::max(1, std::min({kWarpsOfProcessor / kWarps, kSharedOfProcessor / (kBytes + 1024), 16}));
-  // Otherwise no device of this kind launches the kernels, and they have no code.
+  // Where there is no room, the kernels have no code: the host asks for what they were compiled.
   static constexpr bool kFits = kBytes <= kSharedOfProcessor;
 
   int team, thread, item, channel, y;

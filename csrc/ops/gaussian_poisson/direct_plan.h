@@ -73,8 +73,8 @@ struct DirectStage {
 };
 
 // How rows of a width are transformed. `length` is the width where it is a product of at most four
-// radices up to 16, the first of which may be a prime up to 73 as well; otherwise the transform is
-// a convolution of `length` values (Bluestein).
+// radices: of up to 16, but the first may be a prime up to 73. Otherwise the transform is a
+// convolution of `length` values (Bluestein).
 struct DirectPlan {
   int width = 0, length = 0, stages = 0;
   int slots = 0;  // complex numbers that a row takes in shared memory

@@ -46,6 +46,13 @@ struct RowParams {
   }
 };
 
+// Returns the shared memory of a multiprocessor of an architecture, such as 90, in bytes.
+constexpr std::size_t shared_of_processor(int architecture) {
+  if (architecture == 75) return 64 << 10;
+  if (architecture == 80 || architecture == 87) return 164 << 10;
+  return architecture < 90 || architecture >= 120 ? 100 << 10 : 228 << 10;
+}
+
 // How lines are launched: of images that lie without gaps, aligned to four values.
 struct LineLaunch {
   bool in;      // from src, dst and base of one type, and mask; or back to out

@@ -442,7 +442,7 @@ bool partial_conv_rows_fit(int value_bytes, std::int64_t channels, std::int64_t 
   const std::int64_t each = kPieceBytes / value_bytes;
   return channels % each == 0 && outputs % each == 0 && channels <= 65535 && outputs <= 65535 &&
          w.taps() <= kMaxTaps && w.stride[0] * w.stride[1] <= kMaxParts &&
-         device::has_tensor_cores(partial_conv_rows_kernel<float>);
+         device::code_version(partial_conv_rows_kernel<float>) >= device::kTensorCode;
 }
 
 std::size_t partial_conv_rows_workspace(const ArrayView& y) {
