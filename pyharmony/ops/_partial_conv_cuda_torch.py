@@ -28,7 +28,7 @@ from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
 from ._partial_conv_calls_torch import Memory, form_of_plan, run_described, run_described_backward
 
-#: Fewer images, with fewer pixels than these have at 256 x 256, are composed of torch's calls where autograd is on.
+#: Layers of fewer images, and of fewer pixels than so many images of 256 x 256 have, are composed of torch's calls.
 COMPOSED_IMAGES = 8
 _PIXELS_OF_IMAGE = 256 * 256
 
@@ -127,7 +127,8 @@ class DeviceLayerPlan(LayerPlan):
 
     @functools.cached_property
     def ratio(self) -> Tensor:
-        return self._maps.tensor(self._memory, "ratio")
+        # Changes of the new mask, which lies in the same memory, do not count as changes of this.
+        return self._maps.tensor(self._memory.data, "ratio")
 
     @property
     def mask_in(self) -> Tensor:
@@ -380,8 +381,8 @@ def _rows_weight_grad(h: Tensor, x: Tensor, plan: DeviceLayerPlan, shape: tuple[
 # ---- layers ---------------------------------------------------------------------------------------------------------
 
 
-def is_composed(x: Tensor, bias: Tensor | None, plan: Any) -> bool:
-    """Returns whether `compose` is faster for a layer that may be differentiated.
+def is_composed(x: Tensor, bias: Tensor | None, scale: Any, plan: Any) -> bool:
+    """Returns whether to `compose` a layer that may be differentiated: whether the host takes less time for it.
 
     Kernels read less memory, and are faster where a GPU does not wait for Python: in a capture, and for many pixels. A
     capture and its warm-up, which has to make the same calls, are not on the default stream.
@@ -389,8 +390,12 @@ def is_composed(x: Tensor, bias: Tensor | None, plan: Any) -> bool:
     images, _, height, width = x.shape
     few = images < COMPOSED_IMAGES and images * height * width < COMPOSED_IMAGES * _PIXELS_OF_IMAGE
     suits = bias is None and plan.method != "rows" and plan.groups == 1 and plan.size <= _COMPOSED_SIZE
+    # Half floats have no room for ratio times scale, nor for the sum that is the gradient of a scale.
+    in_range = x.dtype == torch.float32 or (not isinstance(scale, Tensor) and scale == 1)
+    if not (few and suits and in_range and _native_torch.where_of(x)[1] == 0):
+        return False
     # Autograd refuses to save what was made in inference mode, such as a cached plan.
-    return few and suits and not plan._memory.is_inference() and _native_torch.where_of(x)[1] == 0
+    return not any(a.is_inference() for a in (plan._memory, plan._mask, plan.ratio))
 
 
 def compose(x: Tensor, weight: Tensor, layer: Any, scale: Any, slope: float, last: torch.memory_format) -> Tensor:

@@ -629,7 +629,7 @@ def run_checked(
         y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
     elif not torch.is_grad_enabled():
         y = run_layer(x, weight, bias, layer, scale, slope)  # nothing is to be differentiated
-    elif device.is_composed(x, bias, plan):
+    elif device.is_composed(x, bias, scale, plan):
         y = device.compose(x, weight, layer, scale, slope, _format(x, weight))
     else:
         y = _apply(PartialConv, x, weight, bias, scale, layer, slope)

@@ -372,6 +372,8 @@ def test_a_composed_layer_is_that_of_the_kernels(
         x, weight = (torch.tensor(a, dtype=dtype).contiguous(memory_format=form) for a in arrays(case)[:2])
         if mask is not None:
             x[torch.broadcast_to(mask == 0, case.shape)] = float("nan")
+        if dtype != torch.float32:
+            scale = None  # with a scale, half floats are not composed
         factor = scale.clone() if isinstance(scale, torch.Tensor) else scale
         leaves = [x, weight, *([factor] if isinstance(factor, torch.Tensor) else [])]
         for leaf in leaves:
@@ -400,15 +402,23 @@ def test_second_derivatives_of_a_composed_layer(composed: Any, monkeypatch: pyte
 
 
 def test_which_layers_are_composed(composed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def chosen(shape: Any, bias: Any = None, method: Any = "auto", groups: int = 1, planes: int = 1) -> bool:
+    def chosen(
+        shape: Any, bias: Any = None, method: Any = "auto", groups: int = 1, planes: int = 1, scale: Any = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> bool:  # fmt: skip
         mask = torch.ones(1, planes, *shape[2:]) > 0
         plan = ops.mask_plan(mask, [(3, 1, 1, 1, groups)], method=method)[0]
-        return device.is_composed(torch.empty(shape, device="meta"), bias, plan)
+        return device.is_composed(torch.empty(shape, device="meta", dtype=dtype), bias, scale, plan)
 
     assert chosen((7, 8, 16, 16)) and chosen((7, 8, 16, 16), method="dense") and chosen((1, 8, 16, 16), groups=4)
     assert not chosen((8, 8, 16, 16)) and not chosen((1, 8, 1024, 512)) and chosen((1, 8, 1024, 511))
     assert not chosen((1, 8, 16, 16), torch.ones(8)) and not chosen((1, 8, 16, 16), method="rows")
     assert not chosen((1, 8, 16, 16), groups=4, planes=8) and not chosen((1, 512, 16, 16), planes=512)
+    # Half floats have no room for a scale and its gradient.
+    assert chosen((1, 8, 16, 16), scale=2.0) and chosen((1, 8, 16, 16), scale=torch.tensor(0.7))
+    for scale in (2.0, torch.tensor(1.0)):
+        assert not chosen((1, 8, 16, 16), scale=scale, dtype=torch.float16)
+    assert chosen((1, 8, 16, 16), dtype=torch.bfloat16)
     with torch.inference_mode():
         assert not chosen((1, 8, 16, 16))
     monkeypatch.setattr(_native_torch, "where_of", lambda x: (0, 7))  # a stream, as of a capture and its warm-up
@@ -424,6 +434,21 @@ def test_a_plan_that_was_cached_in_inference_mode_serves_gradients(
         expected, _ = ops.partial_conv2d(x, weight, padding=1)
     y, _ = ops.partial_conv2d(x, weight.requires_grad_(), padding=1)
     assert torch.equal(y, expected) and torch.autograd.grad(y.sum(), weight)[0].isfinite().all()
+    plan = ops.mask_plan(torch.ones(1, 1, 9, 9) > 0, [(3, 1, 1)])[0]
+    with torch.inference_mode():
+        assert plan.ratio.is_inference()
+    y, _ = ops.partial_conv2d(x, weight, plan=plan, padding=1)
+    assert torch.autograd.grad(y.sum(), weight)[0].isfinite().all()
+
+
+def test_a_new_mask_may_be_changed_before_the_gradients(composed: Any) -> None:
+    x, weight = torch.randn(1, 8, 9, 9), torch.randn(16, 8, 3, 3, requires_grad=True)
+    mask = torch.ones(1, 1, 9, 9) > 0
+    mask[..., :4] = False
+    want = torch.autograd.grad(ops.partial_conv2d(x, weight, None, mask)[0].sum(), weight)[0]
+    y, new_mask = ops.partial_conv2d(x, weight, None, mask)
+    new_mask.logical_not_()
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), weight)[0], want, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("method", ["auto", "rows", "composed"])
