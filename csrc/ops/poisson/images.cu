@@ -304,7 +304,7 @@ struct WriteParams : FinestLevel, Solution {
 };
 
 // Writes out = start + e on the unknown pixels, e = x and the step that it lacks; `warm` keeps e.
-__global__ void __launch_bounds__(kPixelThreads, 6) poisson_write_kernel(const WriteParams p) {
+__global__ void __launch_bounds__(kPixelThreads, 4) poisson_write_kernel(const WriteParams p) {
   __shared__ float maxima[kPixelThreads / 32];
   const TileThread t;
   const int item = t.item, x = t.x, channels = p.hierarchies.channels;
