@@ -434,11 +434,14 @@ def requirements() -> dict[str, list[str]]:
 
 
 def test_no_package_has_an_upper_bound() -> None:
-    """With one, an extra would replace the newer torch or NumPy that is there by an older one."""
+    """With one, an extra would replace the newer torch or NumPy that is there by an older one.
+
+    typer has one: from 0.29 on it imports pydantic, in a sixth of the time of a short command.
+    """
     needs = [need.partition(";")[0] for needs in requirements().values() for need in needs]
     assert len(needs) > 40
     bounded = [need for need in needs if re.search(r"[<~]|==", need)]
-    assert bounded == []
+    assert bounded == ["typer>=0.16,<0.29"]
 
 
 def test_what_the_page_offers_comes_with_the_extra_of_the_readme() -> None:
