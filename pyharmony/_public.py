@@ -6,9 +6,11 @@ Former names of arguments and fields work for one release, and warn.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 from ._warnings import warn
@@ -42,17 +44,40 @@ FORMER: dict[str, dict[str, str]] = {
 }
 
 
-def publish(names: dict[str, Any], check: Callable[[Any], Any] | None = None) -> None:
+def publish(names: dict[str, Any], check: Callable[[Any], Any] | None = None, homes: Mapping[str, str] = {}) -> None:
     """Completes the namespace of a module with `__all__`: its `dir`, and its functions.
 
     check: a decorator of the functions: `_checks.kinds`, or None.
+    homes: the modules in the room of the names that are imported at their first use, without this decorator.
     """
-    for name in names["__all__"]:
-        if isinstance(names.get(name), FunctionType):
-            names[name] = naming_keywords(check(names[name]) if check else names[name])
-            names[name].__module__ = names["__name__"]
+    room = names["__name__"]
+
+    def completed(value: Any, check: Callable[[Any], Any] | None = None) -> Any:
+        if isinstance(value, FunctionType):
+            value = naming_keywords(check(value) if check else value)
+            value.__module__ = room
+        return value
+
+    def attribute(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f".{homes[name]}", room), name)
+        return names.setdefault(name, completed(value))  # one function, whichever thread is first
+
+    names.update({name: completed(names[name], check) for name in names["__all__"] if name in names})
+    if homes:
+        names["__getattr__"] = attribute
+        sys.modules[room].__class__ = _Room
     # Editors and notebooks list the public names, without imports.
     names["__dir__"] = lambda: sorted(names["__all__"])
+
+
+class _Room(ModuleType):
+    """A room whose import of a module leaves the public name that this has too, such as `ops.poisson`."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in self.__all__):
+            super().__setattr__(name, value)
 
 
 def naming_keywords(function: _Function) -> _Function:

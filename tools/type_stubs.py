@@ -233,6 +233,10 @@ def imports(module: Any, bodies: list[str]) -> Iterator[str]:
     imported: dict[str, set[str]] = {}
     for name in names:
         imported.setdefault(home(name, module.__name__), set()).add(name)
+    for name, place in getattr(module, "HOMES", {}).items():
+        if not inspect.isfunction(getattr(module, name)):
+            imported.setdefault(f".{place}", set()).discard(name)
+            imported[f".{place}"].add(f"{name} as {name}")
     for node in ast.parse(Path(str(module.__file__)).read_text("utf-8")).body:
         for alias in node.names if isinstance(node, ast.ImportFrom) and node.level else ():
             if alias.name in module.__all__ and not inspect.isfunction(getattr(module, alias.name)):

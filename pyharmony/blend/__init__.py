@@ -70,15 +70,6 @@ of 0 to 255, 0 to 65535 or -1 to 1, and for 8 to 14 bits in uint16, it gives a
 from __future__ import annotations
 
 from .._public import publish
-from ._alpha import alpha
-from ._edits import detail_boost, illumination_change, inpaint, texture_flattening
-from ._gaussian_poisson import gaussian_poisson
-from ._gp_gan import gp_gan
-from ._laplacian import laplacian
-from ._paste_many import paste_many
-from ._placed_mask import placed_mask
-from ._poisson import poisson
-from ._tiles import gaussian_poisson_tiles
 
 __all__ = [
     "alpha",
@@ -95,4 +86,9 @@ __all__ = [
     "texture_flattening",
 ]
 
-publish(globals())
+HOMES = (
+    {name: f"_{name}" for name in __all__}
+    | dict.fromkeys(("detail_boost", "illumination_change", "inpaint", "texture_flattening"), "_edits")
+    | {"gaussian_poisson_tiles": "_tiles"}
+)
+publish(globals(), homes=HOMES)

@@ -9,7 +9,6 @@ is used.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +41,6 @@ __all__ = [
     "write",
     "write_layers",
 ]
-
-#: The modules of the names that few need.
-_LAZY = dict.fromkeys(("Layer", "merged_of", "read_layers", "write_layers"), "._openraster")
-_LAZY["sign"] = "._credentials"
-
-if not TYPE_CHECKING:  # type checkers use the import above
-
-    def __getattr__(name: str) -> Any:
-        if name in _LAZY:
-            return getattr(importlib.import_module(_LAZY[name], __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def read(
@@ -275,4 +263,8 @@ def save(
     write(picture, target, format=format, quality=quality, overwrite=overwrite)
 
 
-publish(globals(), _checks.kinds)
+publish(
+    globals(),
+    _checks.kinds,
+    dict.fromkeys(("Layer", "merged_of", "read_layers", "write_layers"), "_openraster") | {"sign": "_credentials"},
+)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import _checks, _install
-from .._public import naming_keywords
 from .._version import __version__
 from ..errors import ArgumentError
 from ..typing import PathLike
@@ -33,7 +32,6 @@ _SETTINGS = {
 }
 
 
-@naming_keywords
 @_checks.kinds
 def sign(
     path: PathLike, *, certificate: PathLike, key: PathLike, sources: Sequence[PathLike], with_ai: bool = False

@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from .._checks import SolveInfo
 from .._public import publish
-from .color_grid import color_grid
-from .color_map import Affine, Curves, Exp, Light, Log, Lut, color_map
-from .color_stats import ColorStats, RegionStats, color_stats
-from .gaussian_poisson import gaussian_poisson
-from .instance_norm import instance_norm
-from .partial_conv import MaskPlan, mask_plan, partial_conv2d
-from .poisson import PoissonSequence, PoissonSolver, poisson
-from .spectral_norm import spectral_norm
-from .tiles import gaussian_poisson_tiles
 
 __all__ = [
     "Affine",
@@ -39,4 +30,12 @@ __all__ = [
     "spectral_norm",
 ]
 
-publish(globals())
+HOMES = (
+    {name: name for name in __all__ if name != "SolveInfo"}
+    | dict.fromkeys(("Affine", "Curves", "Exp", "Light", "Log", "Lut"), "color_map")
+    | dict.fromkeys(("ColorStats", "RegionStats"), "color_stats")
+    | dict.fromkeys(("MaskPlan", "mask_plan", "partial_conv2d"), "partial_conv")
+    | dict.fromkeys(("PoissonSequence", "PoissonSolver"), "poisson")
+    | {"gaussian_poisson_tiles": "tiles"}
+)
+publish(globals(), homes=HOMES)

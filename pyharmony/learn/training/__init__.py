@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ... import _checks
 from ..._public import publish
+from ..._rooms import lazy
 from ._callbacks import Callback
 from ._config import (
     DataConfig,
@@ -51,15 +51,7 @@ __all__ = [
 if TYPE_CHECKING:
     from . import steps as steps
 else:
-
-    def __getattr__(name: str) -> Any:
-        if name != "steps":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            return importlib.import_module(".steps", __name__)
-        except ImportError as error:
-            raise AttributeError(str(error), name=name) from error
-
+    __getattr__, _ = lazy(__name__, ["steps"])
 
 publish(globals(), _checks.kinds)
 

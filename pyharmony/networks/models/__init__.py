@@ -155,9 +155,4 @@ def register(
     _catalogue.add(_catalogue.Entry(name, task, summary, source, changes_by_preset, convert is not None, variants))
 
 
-def __dir__() -> builtins.list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
-
-
 publish(globals(), _checks.kinds)
