@@ -68,6 +68,11 @@ def is_pil(x: object) -> TypeGuard[PILImage]:
     return kind is not None and isinstance(x, kind)
 
 
+def masked_kind() -> Any:
+    """Returns the class of masked arrays; () while nobody has imported `numpy.ma`, and there are none."""
+    return getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())
+
+
 def dtype_of(x: Any) -> str:
     """Returns the name of the dtype of an array or a tensor."""
     return str(x.dtype).removeprefix("torch.")
@@ -127,7 +132,7 @@ def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
     writable: whether the result will be written to, in which case a copy is refused.
     """
     if isinstance(x, np.ndarray):
-        if isinstance(x, np.ma.MaskedArray):
+        if isinstance(x, masked_kind()):
             if count := int(np.ma.getmaskarray(x).sum()):
                 raise ArgumentError(
                     f"{name}: a masked array with {count} masked values, expected a value everywhere; use "

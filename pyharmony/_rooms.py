@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -42,7 +41,8 @@ def lazy(package: str, rooms: Sequence[str]) -> tuple[Callable[[str], Any], Call
     return attribute, lambda: list(rooms)
 
 
-class _FormerNames(MetaPathFinder, Loader):
+# Not derived from the classes of `importlib.abc`, which loads fifteen modules.
+class _FormerNames:
     """Gives the modules of rooms that moved under the names that they had: the same modules, not copies."""
 
     def __init__(self) -> None:
@@ -51,7 +51,8 @@ class _FormerNames(MetaPathFinder, Loader):
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         package, _, rest = fullname.partition(".")
         room, dot, _ = rest.partition(".")
-        return ModuleSpec(fullname, self) if package == __package__ and dot and room in PLACES else None
+        is_former = package == __package__ and dot and room in PLACES
+        return ModuleSpec(fullname, self) if is_former else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(current(spec.name))

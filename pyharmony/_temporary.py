@@ -15,10 +15,10 @@ import errno
 import functools
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
-import socket
 import stat
 import sys
 import time
@@ -44,7 +44,7 @@ _UNSUPPORTED_ERRORS = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSU
 
 @functools.cache
 def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return hashlib.sha256(platform.node().encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def lock(descriptor: int, *, wait: bool) -> bool:

@@ -246,8 +246,16 @@ Position: TypeAlias = tuple[float, float]
 Positions: TypeAlias = Sequence[Position] | Array
 """A position for each item of a batch [B, 2]; or a single one as an array [2]."""
 
-Rng: TypeAlias = int | np.random.Generator
-"""A `numpy.random.Generator`, which is advanced, or an integer that seeds a new one."""
+if TYPE_CHECKING:
+    Rng: TypeAlias = int | np.random.Generator
+    """A `numpy.random.Generator`, which is advanced, or an integer that seeds a new one."""
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "Rng":  # NumPy loads its generators at their first use
+            return int | np.random.Generator
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 OneOrMany: TypeAlias = AnyT | Sequence[AnyT]
 """One value, or a list or tuple with one for each image."""

@@ -14,12 +14,12 @@ import numbers
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
 from .. import _checks, _cuda, _device
-from .._arrays import VALUE_RANGE, NumpyArray, dtype_of, is_array, is_pil, is_torch, to_numpy
+from .._arrays import VALUE_RANGE, NumpyArray, dtype_of, is_array, is_pil, is_torch, masked_kind, to_numpy
 from .._warnings import warn
 from ..errors import (
     ArgumentError,
@@ -40,7 +40,6 @@ from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions, Wrap
 from . import wrap as periodic
-from .device import DeviceFrame, has_alpha
 from .frame import Frame, Infos, StepFrame, as_images, at_of_items, scale_of
 from .kinds import as_out, in_float32, in_kind_of, is_file, picture_of, warn_of_gradients
 from .places import PLACES
@@ -160,7 +159,7 @@ class Call:
 
     def __post_init__(self) -> None:
         if self.wrap is not None:
-            _checks.one_of(self.wrap, "wrap", periodic.WRAPS)
+            _checks.one_of(self.wrap, "wrap", get_args(Wrap))
         names = ("decontaminate", "keep_gps", "return_info", "keep_alpha")
         _checks.flags(**{name: getattr(self, name) for name in names})
         if self.device is not None:
@@ -273,6 +272,8 @@ class Call:
 
     def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Blends arrays on a device in the way of `PLACES` for the function."""
+        from .device import DeviceFrame, has_alpha
+
         own, (way, why) = item.name, PLACES[self.function]
         if way == "there" and (
             item.dst_valid is not None
@@ -399,7 +400,7 @@ def open_item(item: Item, *, keep_gps: bool, takes_nodata: bool = False) -> Open
         values = mask_of(opened(weight, "color_weight", True), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
     valid_in_file = None if picture is None or item.src is DST_AS_SRC else known_of(picture)
-    if isinstance(dst, np.ma.MaskedArray) and item.src is not DST_AS_SRC:
+    if isinstance(dst, masked_kind()) and item.src is not DST_AS_SRC:
         valid_in_file, dst = _unmasked(dst)
     if valid_in_file is not None:
         if not valid_in_file.any():
@@ -458,7 +459,7 @@ def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = Fals
             raise ShapeError(f"out: one file for a batch of {len(images)}; pass {item.name} and out as lists")
         result = images[0]
     elif picture is None or is_array(item.out):
-        if isinstance(item.dst, np.ma.MaskedArray) and item.out is None:
+        if isinstance(item.dst, masked_kind()) and item.out is None:
             # What is as it was is as unknown as it was; NaN differs from itself.
             now, before = result, item.dst.data
             same = (now == before) | ((now != now) & (before != before))

@@ -25,7 +25,6 @@ from ..errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
 from ..reference.luma import LUMA
 from .fill import fill
-from .flooded import warn_of_flooded
 from .ground import Ground, warn_of_erased
 from .limit import MaskFacts, limit_change, mask_facts, warn_of_faint
 from .region import Region, check_finite, close_strips, to_border
@@ -337,6 +336,8 @@ class Job:
     def warn_of_flooded(self) -> None:
         """Warns if the colours at the contour have flooded the object in the result."""
         if not self.bbox.empty:
+            from .flooded import warn_of_flooded
+
             warn_of_flooded(self.src, self.out, self.mask, self.src_region, self.bbox)
 
     def dst_of(self, region: Region) -> NumpyArray:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import NumpyArray
-from .edge_colours import decontaminated
 from .fill import fill
 from .region import Region, as_float, check_finite
 from .resample import CUBIC, TRIANGLE, Kernel, resample
@@ -66,6 +65,8 @@ def place(
             corner = src_region.y0 - shift[0], src_region.x0 - shift[1]
             near = Region.whole(src.shape).moved(*corner).expand(_CONTEXT_PIXELS, (h, w))
             part = near.of(whole)
+            from .edge_colours import decontaminated
+
             own_colours = decontaminated(part[..., :3], part[..., 3], near.origin)
             colours = src_region.of(own_colours, near.moved(*shift).origin)
     if alpha is not None:
@@ -123,6 +124,8 @@ def place_scaled(
         return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, src_region)
     colours, alpha = src[..., : min(src.shape[2], 3)], src[..., 3] if src.shape[2] == 4 else None
     if alpha is not None and decontaminate:
+        from .edge_colours import decontaminated
+
         colours = decontaminated(colours, alpha, (0, 0))
     step, (top, left) = 1 / scale, position
     wide = max(step, 1.0)

@@ -22,8 +22,6 @@ from ..errors import ArgumentError, MaskError
 from .frame import Frame, FrameItem, Infos, layout
 from .region import STRIP, bounding_box
 
-#: The axes that may be periodic.
-WRAPS = ("x", "y", "xy")
 #: The largest error at the far end of a continuation, in levels.
 _MAX_END_ERROR = 1000
 
@@ -52,7 +50,7 @@ def run(frame: Frame, work: Callable[..., Infos], wrap: str, beside: Mapping[str
     Args:
         frame: the images, whose result is written.
         work: the blend, of a frame and of further images by name.
-        wrap: one of `WRAPS`.
+        wrap: one of `Wrap`.
         beside: these further images and settings; those of dst's height and width are continued too.
 
     Raises:

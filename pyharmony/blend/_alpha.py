@@ -12,7 +12,6 @@ from .._images.call import Call, on_two_images
 from .._images.frame import Infos, Job, direct_info
 from .._images.region import check_finite, is_finite
 from ..ops.alpha import alpha as composite
-from ..ops.distance import distance_inside
 
 
 @on_two_images
@@ -85,6 +84,8 @@ def _ramp(job: Job, feather: float) -> NumpyArray:
 
     The contour is half a pixel before the nearest pixel with mask zero.
     """
+    from ..ops.distance import distance_inside
+
     box = job.bbox
     around = box.expand(1, job.shape)
     ramp = distance_inside(job.mask_of(around))

@@ -13,7 +13,6 @@ from typing import Any
 from .. import get_num_threads
 from ..errors import RunError
 from ..runs._jobs.failures import Code, as_failure, as_failures, reading, record_of, writing
-from ..runs._jobs.lists import rows_of
 from ..runs._jobs.runner import Runner, milliseconds
 from ..runs._jobs.task import STREAM, Request, Task, check_output, task_of
 from ._console import Console, in_flags
@@ -32,6 +31,8 @@ def make(request: Request, console: Console) -> None:
         raise RunError("--save-mask is for one image; in a list it is a column", Code.USAGE)
     if request.output == STREAM:
         raise RunError("-o - is for one image; with --list, OUT is a folder", Code.USAGE)
+    from ..runs._jobs.lists import rows_of
+
     with as_failures(console.words({"columns": "--column"})):
         tasks = rows_of(request.table, request, getattr(sys.stdin, "buffer", None))
     make_all(tasks, request, console)

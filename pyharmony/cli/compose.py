@@ -148,7 +148,12 @@ class _Photos:
 
 def _check_recipe(recipe: str, options: dict[str, Any], explain: str | None) -> None:
     """Refuses options beside a recipe, which contains all these settings."""
-    flags = [_flag_of(name, value) for name, value in options.items() if not name.startswith("keep_")]
+    flags = [
+        # A Group that has no flag is set by those of its arguments.
+        flag(f"{name}_{next(iter(value))}" if isinstance(kind, Group) and not kind.is_step else name)
+        for name, value in options.items()
+        if not name.startswith("keep_") and (kind := COMPOSE_FILE.by_name[name].type)
+    ]
     flags += ["--explain"] * (explain is not None)
     if flags:
         raise RunError(f"--recipe and {flags[0]} exclude each other", Code.USAGE)
@@ -210,12 +215,6 @@ def _behind_of(value: Any, number: int) -> Sequence[int]:
     if not isinstance(value, str | None) and any(not isinstance(one, int) for one in value):
         value = value[number]
     return () if isinstance(value, str | None) else value
-
-
-def _flag_of(name: str, value: Any) -> str:
-    """Returns the flag by which an option was set, the first of them for a Group that has none of its own."""
-    type_ = COMPOSE_FILE.by_name[name].type
-    return flag(f"{name}_{next(iter(value))}" if isinstance(type_, Group) and not type_.is_step else name)
 
 
 def _record(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:

@@ -224,14 +224,12 @@ def _imagecodecs() -> str:
     return ""
 
 
-def _jpeglib() -> str:
+def _jpeglib() -> None:
     importlib.import_module("jpeglib").version.get()
-    return ""
 
 
-def _c2pa() -> str:
+def _c2pa() -> None:
     importlib.import_module("c2pa").sdk_version()
-    return ""
 
 
 def _torch() -> str:
@@ -256,7 +254,7 @@ def _cupy() -> str:
     return f"built for CUDA {major}.x, finds {'a' if cupy.cuda.is_available() else 'no'} GPU"
 
 
-_OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {
+_OPTIONAL_CHECKS: dict[str, Callable[[], str | None]] = {
     "cv2": _cv2, "imagecodecs": _imagecodecs, "jpeglib": _jpeglib, "c2pa": _c2pa, "torch": _torch, "cupy": _cupy,
 }  # fmt: skip
 

@@ -17,15 +17,18 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .. import _checks, _install, _warnings
 from .._arrays import NumpyArray, is_pil
 from ..errors import DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
-from . import _color_tags, _description, _jpeg, _jxl, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
+from . import _color_tags, _description, _jpeg, _metadata, _png, _profiles, _tiff, _webp
 from ._picture import MAX_PIXELS, Picture, Refusal, with_metadata
+
+if TYPE_CHECKING:
+    from ._tiff_pixels import Layout
 
 logger = logging.getLogger("pyharmony")
 
@@ -722,6 +725,8 @@ def _png16(png: _png.Png) -> NumpyArray:
 
 
 def _jxl_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
+    from . import _jxl
+
     _jxl.codec()
     data = stream.read()
     exif, xmp, is_packed_jpeg = _jxl.metadata(data)
@@ -770,6 +775,8 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     decoded.orientation = main.number(_tiff.ORIENTATION, 1)
     if not 1 <= decoded.orientation <= 8:
         decoded.orientation = 1
+    from . import _tiff_pixels
+
     layout = _tiff_pixels.layout(main, width, height)
     decoded.description, others = _description.of_directory(main, layout.is_plain)
     decoded.others = (*others,)
@@ -792,7 +799,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     return decoded
 
 
-def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: _tiff_pixels.Layout) -> Any:
+def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: Layout) -> Any:
     """Returns the image decoded by Pillow, or None if it does not support such pixels."""
     from PIL import Image
 
@@ -808,7 +815,9 @@ def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: _tiff_pixels.Layout
     try:
         image.load()
     except OSError as error:
-        form = f"{layout.kind} values, {_tiff_pixels.compression_name(layout)}"
+        from ._tiff_pixels import compression_name
+
+        form = f"{layout.kind} values, {compression_name(layout)}"
         raise Refusal(f"is damaged, or its form ({form}) is not decoded by Pillow: {_brief(error)}") from error
     return image
 

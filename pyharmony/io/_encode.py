@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,11 @@ from .. import _checks, _install, _temporary, _warnings
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, FileError, OutOfMemory, PyHarmonyError
 from ..typing import Quality
-from . import _description, _jpeg, _jxl, _metadata, _original, _png, _profiles, _tiff
+from . import _description, _jpeg, _metadata, _png, _profiles, _tiff
 from ._picture import Picture, Refusal
+
+if TYPE_CHECKING:
+    from ._original import Original
 
 logger = logging.getLogger("pyharmony")
 
@@ -115,8 +118,15 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
             able=able,
         )
     if name == "JXL":
-        _jxl_codec()
-    if isinstance(quality, str) and quality == _original.ORIGINAL:
+        from . import _jxl
+
+        try:
+            _jxl.codec()
+        except Refusal:
+            raise ImportError(f"format: JPEG XL is written by imagecodecs: {_install.hint('io')}") from None
+    if isinstance(quality, str) and quality == _jpeg.ORIGINAL:
+        from . import _original
+
         # A package is asked for only where it would help.
         _original.check(picture, name)
     check_quality(quality)
@@ -125,7 +135,9 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
 
 def check_quality(quality: Any) -> None:
     """Refuses a quality that is neither a number nor 'original', and that one if jpeglib is missing."""
-    if isinstance(quality, str) and quality == _original.ORIGINAL:
+    if isinstance(quality, str) and quality == _jpeg.ORIGINAL:
+        from . import _original
+
         _original.codec()
     else:
         _checks.whole(quality, "quality", low=1, high=100, accepts="a whole number from 1 to 100, or 'original'")
@@ -161,7 +173,9 @@ def _in_levels(pixels: NumpyArray) -> bool:
 def encode(picture: Picture, format: str, quality: Quality) -> list[Piece]:
     """Returns the bytes of the file, in pieces."""
     original = None
-    if quality == _original.ORIGINAL:
+    if quality == _jpeg.ORIGINAL:
+        from . import _original
+
         original = _original.original_of(picture)
         picture = original.laid_out(picture)
     if picture.xmp is not None and _metadata.declares(picture.xmp):
@@ -220,7 +234,7 @@ def _pil_image(picture: Picture) -> Any:
     return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
 
 
-def _pillow(picture: Picture, format: str, quality: Quality, original: _original.Original | None) -> list[Piece]:
+def _pillow(picture: Picture, format: str, quality: Quality, original: Original | None) -> list[Piece]:
     if format in ("WEBP", "AVIF"):
         from PIL import features  # takes 13 ms
 
@@ -237,7 +251,7 @@ def _pillow(picture: Picture, format: str, quality: Quality, original: _original
         _pil_image(picture).save(stream, "BMP", **({} if dpi is None else {"dpi": dpi}))
         return [stream.getbuffer()]
     options: dict[str, Any] = dict(_ENCODERS[format])
-    if quality != _original.ORIGINAL:
+    if quality != _jpeg.ORIGINAL:
         options["quality"] = int(quality)
     metadata: dict[str, bytes | None] = {"exif": exif or b"", "xmp": xmp, "icc_profile": profile}
     if format == "JPEG":
@@ -260,16 +274,10 @@ def _pillow(picture: Picture, format: str, quality: Quality, original: _original
     return [stream.getbuffer()]
 
 
-def _jxl_codec() -> None:
-    """Raises ImportError if imagecodecs, which encodes JPEG XL, is missing or lacks it."""
-    try:
-        _jxl.codec()
-    except Refusal:
-        raise ImportError(f"format: JPEG XL is written by imagecodecs: {_install.hint('io')}") from None
-
-
 def _jxl_file(picture: Picture, quality: int) -> list[Piece]:
     """Encodes a JPEG XL file in sRGB, whose encoder takes no profile."""
+    from . import _jxl
+
     if picture.profile is not None:
         picture = _profiles.convert(picture, Picture(picture.pixels))
     return [*_jxl.encode(picture.pixels, quality, picture.exif, picture.xmp)]

@@ -16,6 +16,8 @@ import numpy as np
 
 from .._arrays import NumpyArray
 
+#: The quality that keeps what is unchanged of a file, by `_original`.
+ORIGINAL = "original"
 #: The segments before the scan of a usual file: quantisation tables, restart interval, metadata and comments.
 _OTHER_SEGMENTS = (0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 _HUFFMAN_TABLES, _SCAN, _END_OF_IMAGE = 0xC4, 0xDA, b"\xff\xd9"

@@ -586,7 +586,8 @@ def _read(archive: _Archive) -> tuple[list[Layer], Picture]:
             f"{_STACK} has {size[0]} x {size[1]}"
         )
     merged = archive.image(_MERGED, headers[_MERGED])
-    merged = Picture(merged.pixels, merged.profile, dpi=_dpi_of(image), format=merged.format)
+    dpi = _decode._dpi((image.attributes.get("xres"), image.attributes.get("yres")))  # an invalid one counts as none
+    merged = Picture(merged.pixels, merged.profile, dpi=dpi, format=merged.format)
     return [_layer(attributes, archive, headers, merged) for attributes in layer_attributes], merged
 
 
@@ -671,8 +672,3 @@ def _opacity(attributes: dict[str, str]) -> float:
     if not 0 <= opacity <= 1:  # NaN is refused too
         raise Refusal(f"has opacity={text[:40]!r} in {_STACK}, expected a number from 0 to 1")
     return opacity
-
-
-def _dpi_of(image: _Element) -> tuple[float, float] | None:
-    """Returns the resolution of an image; an invalid one counts as none."""
-    return _decode._dpi((image.attributes.get("xres"), image.attributes.get("yres")))

@@ -30,8 +30,6 @@ from ..reference.luma import LUMA
 from . import _jpeg, _metadata
 from ._picture import Picture
 
-ORIGINAL = "original"
-
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # the frames by Huffman codes
 _RGB_IDS = (0x52, 0x47, 0x42)  # the identifiers of components that are red, green and blue
 #: The largest coefficients of 8-bit samples.
@@ -55,7 +53,7 @@ _LOCK = threading.Lock()
 
 def check(picture: Picture, format: str) -> None:
     """Refuses a picture or a format that `quality='original'` is not for."""
-    before = f"quality: {ORIGINAL!r}, which is for edits of JPEG files"
+    before = f"quality: {_jpeg.ORIGINAL!r}, which is for edits of JPEG files"
     if format != "JPEG":
         raise ArgumentError(f"{before}; the file to write is {format}", code="original-format")
     if picture.original is None:
@@ -74,7 +72,7 @@ def codec() -> Any:
         import jpeglib
     except ImportError as error:
         hint = _install.hint("jpeg")
-        raise ImportError(f"{error.name} is missing, quality={ORIGINAL!r} needs it: {hint}") from error
+        raise ImportError(f"{error.name} is missing, quality={_jpeg.ORIGINAL!r} needs it: {hint}") from error
     return jpeglib
 
 
@@ -157,7 +155,9 @@ class Original:
             if any(plane is not None and not _are_valid(plane) for plane in planes):
                 raise _refused("is damaged: it has coefficients beyond those of 8-bit samples")
             file.qt = 0  # a number instead of tables: they stay in their places, and components keep their identifiers
-            flags = [] if self.progressive or _has_usual_codes(self.data) else ["OPTIMIZE_CODING"]
+            # Cameras write the Huffman tables of T.81's annex K; others suit their image.
+            is_usual = self.progressive or _usual_codes().issuperset(_jpeg.huffman_tables(self.data))
+            flags = [] if is_usual else ["OPTIMIZE_CODING"]
             descriptor, name = tempfile.mkstemp(suffix=".jpg", prefix="pyharmony-")
             os.close(descriptor)
             try:
@@ -175,7 +175,7 @@ class Original:
 
         step = [8 * max(one.pixels[axis] for one in self.components) for axis in (0, 1)]
         near = sliding_window_view(np.pad(_any_of(changed, step), 1), (3, 3)).any((2, 3))
-        differs = _any_of((_decode.jpeg_pixels(data, ORIGINAL) != pixels).any(2), step)
+        differs = _any_of((_decode.jpeg_pixels(data, _jpeg.ORIGINAL) != pixels).any(2), step)
         if (differs & ~near).any():
             raise _refused("is damaged, or of an unusual kind: its coefficients give other pixels")
 
@@ -265,7 +265,7 @@ def _any_of(changed: NumpyArray, step: Sequence[int]) -> NumpyArray:
 
 
 def _refused(cause: str) -> ArgumentError:
-    return ArgumentError(f"quality: {ORIGINAL!r}: the original {cause}", code="original-differs")
+    return ArgumentError(f"quality: {_jpeg.ORIGINAL!r}: the original {cause}", code="original-differs")
 
 
 @functools.cache
@@ -275,11 +275,6 @@ def _usual_codes() -> frozenset[bytes]:
     stream = io.BytesIO()
     Image.new("RGB", (8, 8)).save(stream, "JPEG")
     return frozenset(_jpeg.huffman_tables(stream.getvalue()))
-
-
-def _has_usual_codes(data: bytes) -> bool:
-    """Returns whether a file has the Huffman tables of T.81's annex K, as cameras write; others suit their image."""
-    return _usual_codes().issuperset(_jpeg.huffman_tables(data))
 
 
 def original_of(picture: Picture) -> Original:

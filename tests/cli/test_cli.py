@@ -842,7 +842,7 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
     [
         (("blend", *PATCH, "--nonsense"), "blend", "No such option: --nonsense"),
         (("edit",), "edit", "is missing"),
-        (("blend", *PATCH, "-o", "out.png", "--threads", "many"), "blend", "valid integer"),
+        (("blend", *PATCH, "-o", "out.png", "--threads", "many"), "blend", "valid int"),
         (("data", "check", ".", "--kind", "wrong"), "data.check", "'wrong' is not one of"),
         (("data", "check", ".", "two"), "data.check", "two"),
         (("batch", "segment", ".", "-o", "out", "--wrong"), "batch.segment", "No such option: --wrong"),
@@ -1554,20 +1554,26 @@ def test_a_signal_ends_it_while_it_waits(number: signal.Signals, code: int) -> N
 # The other commands
 
 
+def modules_of(*arguments: str) -> list[str]:
+    """Returns the modules that a process has loaded when a command has ended."""
+    code = "import sys\nfrom pyharmony.cli import main\ntry: main()\nfinally: print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return process.stdout.splitlines()[-1].split()
+
+
+def test_a_blend_loads_what_it_needs() -> None:
+    modules = modules_of("blend", *PATCH, "-o", "out.png", "--mode", "alpha")
+    loaded = {name.partition(".")[0] for name in modules}
+    assert not loaded & {"pydantic", "rich", "cv2", "scipy", "torch"} and not {*modules} & {"numpy.ma", "numpy.random"}
+    own = [name for name in modules if name.startswith("pyharmony")]
+    assert len(own) <= 75, own  # each costs a half to two milliseconds of every command
+
+
 def test_help_and_version_load_nothing_heavy() -> None:
-    code = (
-        "import sys; sys.argv = ['pyharmony', {!r}]\n"
-        "from pyharmony.cli import main\n"
-        "try: main()\n"
-        "finally: print(*sys.modules)"
-    )
     for option in ("--help", "--version"):
-        process = subprocess.run(
-            [sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=True
-        )
-        modules = process.stdout.splitlines()[-1].split()
+        modules = modules_of(option)
         loaded = {name.partition(".")[0] for name in modules}
-        assert not loaded & {"numpy", "PIL", "rich", "torch", "cv2", "scipy"}
+        assert not loaded & {"numpy", "PIL", "rich", "torch", "cv2", "scipy", "pydantic"}
         # Only the help reads the commands.
         assert ("pyharmony.cli.blend" in modules) == (option == "--help")
     assert call("--version").stdout == f"pyharmony {pyharmony.__version__}\n"

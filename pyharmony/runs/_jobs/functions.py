@@ -16,11 +16,8 @@ from ... import blend
 from ..._arrays import VALUE_RANGE
 from ..._calls import APPLY_EDIT, COMPOSE, HINTS, SHADOW, SUPER_RESOLVE
 from ..._calls.batches import SYNTH
-from ..._images.levels import in_levels
 from ...errors import ConfidenceWarning, PyHarmonyWarning, Reason, RunError, UnchangedWarning
-from ...upscaling import super_resolve
 from .failures import Code, check_usable, verdict_record
-from .prompts import object_of, prompted
 
 if TYPE_CHECKING:
     from ...io import Picture
@@ -60,6 +57,8 @@ def run_mode(work: Work, warn: Warn, device: Device | None, has_solve: bool) -> 
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
         mask = blend.placed_mask(*images, **place)
         # Every format can store 8 bits.
+        from ..._images.levels import in_levels
+
         mask = dataclasses.replace(mask, pixels=in_levels(mask.pixels))
     if is_harmonized:
         with work.phase("harmonize"):
@@ -75,6 +74,8 @@ def run_mode(work: Work, warn: Warn, device: Device | None, has_solve: bool) -> 
     work.pictures = {}
     if task.upscale != 1:
         with work.phase("upscale"), task.failures("upscale"):
+            from ...upscaling import super_resolve
+
             result = super_resolve(result, task.upscale)
     return {"": result} if task.save_mask is None else {"": result, "mask": mask}
 
@@ -163,6 +164,7 @@ def _apply_edit(work: Work, options: dict[str, Any]) -> _Answer:
 
 def _segment(work: Work, options: dict[str, Any]) -> _Answer:
     from ... import segmentation
+    from .prompts import object_of, prompted
 
     image = work.pictures["image"]
     session = segmentation.Session(image, method=options.pop("method", "auto"))
@@ -188,6 +190,8 @@ def _shadow(work: Work, options: dict[str, Any]) -> _Answer:
 
 
 def _super_resolve(work: Work, options: dict[str, Any]) -> _Answer:
+    from ...upscaling import super_resolve
+
     method = options.pop("method", "auto")
     if work.step > 1:
         options["tile"] = min(options.get("tile", 256), 64)

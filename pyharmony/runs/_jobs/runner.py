@@ -218,7 +218,6 @@ class Runner:
 
     def _read_one(self, work: Work, name: str) -> Picture:
         from ...io import read
-        from ...io.files import read_square
 
         task = work.task
         path, side = task.files[name], task.arguments.get("size")
@@ -227,6 +226,8 @@ class Runner:
             source = self._stream(self.stdin, "stdin").read() if path == STREAM else self.source_of(path)
             if task.kind is not SYNTH or name != "image" or side is None:
                 return read(source, name, **limits)
+            from ...io.files import read_square
+
             _checks.number(side, "size", low=8, accepts="8 or more")
             picture, work.whole = read_square(source, name, side, **limits)
             return picture

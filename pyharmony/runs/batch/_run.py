@@ -447,18 +447,14 @@ def _entries(
         problem = next(filter(None, (no_file(name, path) for name, path in inputs)), "")
         if problem and not item.problem:
             item = dataclasses.replace(item, problem=problem)
-        inside = next((path for path in item.inputs.values() if _real_folder_of(path).startswith(own)), None)
+        real = ((path, os.path.realpath(path) if os.path.islink(path) else path) for path in item.inputs.values())
+        inside = next((path for path, file in real if _real_folder(os.path.dirname(file)).startswith(own)), None)
         if inside is not None:
             item = dataclasses.replace(item, problem=f"{inside}: is in the output folder, expected it elsewhere")
         text = json.dumps([facts, own_files, item.options, item.out, item.problem], sort_keys=True)
         key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         size = sum(max(0, bytes_) for bytes_, _ in facts.values())
         yield Entry(0, item.name, key, json.dumps(vars(item)), size)
-
-
-def _real_folder_of(path: str) -> str:
-    """Returns the folder of a file without links, with a slash at its end."""
-    return _real_folder(os.path.dirname(os.path.realpath(path) if os.path.islink(path) else path))
 
 
 @functools.lru_cache(maxsize=1024)
