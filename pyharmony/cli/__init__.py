@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 __all__ = ["main"]
@@ -9,6 +10,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command line on sys.argv and exits with one of `pyharmony.runs._jobs.failures.Code`."""
+    gc.disable()  # imports make no garbage to look for: `Console.session` enables it
     try:
         from ._app import run
 
@@ -17,3 +19,5 @@ def main() -> None:
         if sys.stderr is not None:
             sys.stderr.write("error: interrupted; nothing was written\n")
         sys.exit(130)
+    finally:
+        gc.enable()

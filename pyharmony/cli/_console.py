@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -181,6 +182,9 @@ class Console:
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
         """Sets up logging, and turns errors into one line, a JSON object and an exit code."""
+        if not gc.isenabled():  # in a process of its own
+            gc.freeze()  # modules stay until the end: no collection need visit what they have defined, nor the last one
+            gc.enable()
         before, filters = (_LIBRARY.level, _LOG.level), warnings.catch_warnings()
         levels = (logging.WARNING, logging.INFO, logging.DEBUG)  # levels of the library's own messages
         _LIBRARY.setLevel(logging.ERROR if self._quiet else levels[min(self._verbose, 2)])
