@@ -30,10 +30,6 @@ from ._partial_conv_calls_torch import Memory, form_of_plan, run_described, run_
 
 #: Layers of fewer images, and of fewer pixels than so many images of 256 x 256 have, are composed of torch's calls.
 COMPOSED_IMAGES = 8
-_PIXELS_OF_IMAGE = 256 * 256
-
-#: The largest number of a window's values whose ratio may be rounded to float16.
-_COMPOSED_SIZE = 4096
 
 #: The largest number of positions that the products of rows can index.
 _MAX_POSITIONS = 1 << 30
@@ -388,9 +384,9 @@ def is_composed(x: Tensor, bias: Tensor | None, scale: Any, plan: Any) -> bool:
     capture and its warm-up, which has to make the same calls, are not on the default stream.
     """
     images, _, height, width = x.shape
-    few = images < COMPOSED_IMAGES and images * height * width < COMPOSED_IMAGES * _PIXELS_OF_IMAGE
-    suits = bias is None and plan.method != "rows" and plan.groups == 1 and plan.size <= _COMPOSED_SIZE
-    # Half floats have no room for ratio times scale, nor for the sum that is the gradient of a scale.
+    few = images < COMPOSED_IMAGES and images * height * width < COMPOSED_IMAGES * 256 * 256
+    # Half floats hold the ratios of small windows, but not ratio times scale, nor the sum that is a scale's gradient.
+    suits = bias is None and plan.method != "rows" and plan.groups == 1 and plan.size <= 4096
     in_range = x.dtype == torch.float32 or (not isinstance(scale, Tensor) and scale == 1)
     if not (few and suits and in_range and _native_torch.where_of(x)[1] == 0):
         return False
