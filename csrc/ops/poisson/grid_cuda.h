@@ -182,8 +182,9 @@ class NinePoint {
   __device__ unsigned unknowns(int local) const {
     const Quad own = inverse(local, 0);
     unsigned bits = 0;
+    // The comparison is not shifted itself: with -fsanitize=shift,bounds g++ 12 makes wrong bits.
 #pragma unroll
-    for (int c = 0; c < kQuad; ++c) bits |= static_cast<unsigned>(own.value[c] != 0) << c;
+    for (int c = 0; c < kQuad; ++c) bits |= own.value[c] != 0 ? 1u << c : 0u;
     return bits;
   }
   __device__ Quad inverse(int local, unsigned) const {
