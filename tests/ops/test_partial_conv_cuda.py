@@ -189,9 +189,7 @@ def test_values_of_masks_are_looked_at(on_emulator: Any) -> None:
 # ---- passes over tensors --------------------------------------------------------------------------------------------
 
 
-def premask(
-    emulator: Any, x: Any, mask: Any, out: Any = None, value: float = 1.0, scale: Any = None
-) -> None:  # fmt: skip
+def premask(emulator: Any, x: Any, mask: Any, out: Any = None, value: float = 1.0, scale: Any = None) -> None:
     """Multiplies x by a mask, into another tensor or in place with a factor."""
     x_view = view(emulator, x)
     described = emulator.PartialConvCalls(x_view, x_view, None, None, x_view, view(emulator, scale))
