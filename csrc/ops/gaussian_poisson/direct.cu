@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <utility>
 
 #include "core/status.h"
 #include "device/runtime.h"
@@ -149,15 +150,20 @@ bool are_lines(const DirectParams& params, int step, bool in) {
          (mask == DType::kFloat32 || mask == DType::kUInt8 || mask == DType::kBool);
 }
 
+template <std::size_t... i>
+void launch_lines_of(const RowParams& p, const LineLaunch& how, cudaStream_t stream,
+                     std::index_sequence<i...>) {
+  (void)((p.plan.width == kLines[i].width() &&
+          (launch_lines<kLines[i].width()>(p, how, stream), true)) ||
+         ...);
+}
+
 void launch_rows(const RowParams& p, const DirectParams& params, bool in, cudaStream_t stream) {
   const int step = p.channels / p.groups;
   if (are_lines(params, step, in)) {
     const LineLaunch how{in, in ? p.src.dtype : p.out.dtype, step, rows_blocks(p, params),
                          params.shared_per_block};
-    return each<std::size(kLines)>([&](auto i) {
-      constexpr int kWidth = kLines[decltype(i)::value].width();
-      if (p.plan.width == kWidth) launch_lines<kWidth>(p, how, stream);
-    });
+    return launch_lines_of(p, how, stream, std::make_index_sequence<std::size(kLines)>());
   }
   const std::size_t bytes = row_bytes(p.plan);
   // About as many threads as a stage has butterflies.
