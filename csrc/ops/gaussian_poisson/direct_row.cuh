@@ -1,5 +1,5 @@
-// What the kernels along rows of the direct solver share, those of any width (direct_rows.cuh) and
-// those of known ones (direct_lines.cuh).
+// Holds what the kernels along rows of the direct solver share, those of any width
+// (direct_rows.cuh) and those of known ones (direct_lines.cuh).
 #pragma once
 
 #include "device/math.h"
@@ -26,7 +26,7 @@ struct RowParams {
   int pairs;                 // of rows
   int groups;                // of channels, of an item: those that a block takes together
   float weight, mask_scale;  // mask_scale times the sum of two masks is their mean in [0, 1]
-  // Of which arrays four neighbouring values are one aligned access.
+  // Tells of which arrays four neighbouring values are one aligned access.
   struct {
     bool src, dst, base, mask, rhs, out;
   } vector;

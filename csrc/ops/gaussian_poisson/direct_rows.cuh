@@ -57,9 +57,9 @@ __device__ __forceinline__ void butterflies(const RowParams& p, const DirectStag
   }
 }
 
-// The same of a radix above 16, a prime: sums over sums and differences of pairs. A thread has
-// kPairs pairs of frequencies k and radix - k; those of a butterfly read all of it before one of
-// them writes.
+// Does the same for a radix above 16, a prime, by sums over sums and differences of pairs. A thread
+// has kPairs pairs of frequencies k and radix - k; those of a butterfly read all of it before one
+// of them writes.
 template <bool kUp>
 __device__ __forceinline__ void prime_butterflies(const RowParams& p, const DirectStage& s,
                                                   float2* z) {

@@ -134,7 +134,7 @@ class KeptQuads {
   float* shared_;
 };
 
-// What a thread loads for its quads: for a staged tile all at once, else when it is used.
+// Loads what a thread needs for its quads: for a staged tile all at once, else when it is used.
 template <typename Op, int kQuads, typename Load>
 class Ahead {
  public:
