@@ -18,7 +18,7 @@ _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-hea
 #: The optional packages by module: distributions, purpose, and the extra that installs them.
 OPTIONAL = {
     "cv2": (_OPENCV, "16-bit PNG", "io"),
-    "imagecodecs": (("imagecodecs",), "16-bit and float TIFF by LZW, faster JPEG", "io"),
+    "imagecodecs": (("imagecodecs",), "JPEG XL, deep TIFF by Zstandard, faster JPEG", "io"),
     "jpeglib": (("jpeglib",), "--quality original, which keeps what is unchanged of a JPEG", "jpeg"),
     "c2pa": (("c2pa-python",), "`pyharmony sign`", "c2pa"),
     "torch": (("torch",), "tensors in the blends", "torch"),

@@ -2,7 +2,7 @@
 
 It reads JPEG, PNG, WebP, TIFF, BMP and, if Pillow supports it, AVIF, with imagecodecs JPEG XL, with pillow-heif HEIC;
 all other files are refused by their first bytes, without trying a decoder. 16-bit PNG and TIFF and float TIFF keep
-their depth; 16-bit PNG needs OpenCV, deep TIFF with LZW imagecodecs, which also makes JPEG faster: the extra `io`.
+their depth; 16-bit PNG needs OpenCV, TIFF with Zstandard imagecodecs, which also makes JPEG faster: the extra `io`.
 Layers are read from and written to OpenRaster files, for Krita and GIMP. No package except NumPy is imported before it
 is used.
 """

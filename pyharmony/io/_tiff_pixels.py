@@ -1,9 +1,9 @@
 """The pixels of TIFF files that Pillow does not decode: deep, float, signed and packed ones, and rare layouts.
 
-It reads strips and tiles, chunky and planar, of 1 to 64 bits, uncompressed, with Deflate or LZMA, and WebP by Pillow;
-LZW, PackBits, Zstandard and deep JPEG by imagecodecs, one segment at a time. The size of a segment after decompression
-is known before, and limits the output. Sources: TIFF 6.0 (Adobe, 1992), sections 8, 9 and 14 to 23; the Technical Notes
-1 and 3 of Photoshop's TIFF; BigTIFF.
+It reads strips and tiles, chunky and planar, of 1 to 64 bits, uncompressed, with Deflate or LZMA; LZW, PackBits and
+WebP by Pillow; Zstandard and deep JPEG by imagecodecs, one segment at a time. The size of a segment after
+decompression is known before, and limits the output. Sources: TIFF 6.0 (Adobe, 1992), sections 8, 9 and 14 to 23; the
+Technical Notes 1 and 3 of Photoshop's TIFF; BigTIFF.
 """
 
 from __future__ import annotations
@@ -26,25 +26,23 @@ from ._picture import Refusal
 from ._profiles import _strips
 
 _NAMES = {
-    2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG of TIFF 6.0", 7: "JPEG", 32766: "NeXT", 32773: "PackBits",
-    32809: "ThunderScan", 33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34676: "SGI LogLuv",
-    34677: "SGI LogLuv", 34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG", 34925: "LZMA", 34933: "PNG",
-    34934: "JPEG XR", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+    1: "uncompressed", 2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG of TIFF 6.0", 7: "JPEG", 8: "Deflate",
+    32766: "NeXT", 32773: "PackBits", 32809: "ThunderScan", 32946: "Deflate", 33003: "JPEG 2000", 33004: "JPEG 2000",
+    33005: "JPEG 2000", 34676: "SGI LogLuv", 34677: "SGI LogLuv", 34712: "JPEG 2000", 34887: "LERC",
+    34892: "lossy JPEG", 34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 50000: "Zstandard", 50001: "WebP",
+    50002: "JPEG XL", 50013: "Deflate", 52546: "JPEG XL",
 }  # fmt: skip
 _DEFLATE = (8, 32946, 50013)
-# Values of the tag Compression (259).
-_OLD_JPEG = 6  # the JPEG of TIFF 6.0, before a technical note replaced it
-_JPEG, _LZW, _PACKBITS, _LZMA, _ZSTANDARD, _WEBP = 7, 5, 32773, 34925, 50000, 50001
+# Values of the tag Compression (259); the old JPEG is that of TIFF 6.0, which a technical note replaced.
+_LZW, _OLD_JPEG, _JPEG, _PACKBITS, _LZMA, _ZSTANDARD, _WEBP = 5, 6, 7, 32773, 34925, 50000, 50001
 #: The compressions that imagecodecs decodes, and its functions for them.
-_BY_IMAGECODECS = {_LZW: "lzw_decode", _PACKBITS: "packbits_decode", _ZSTANDARD: "zstd_decode", _JPEG: "jpeg_decode"}
+_BY_IMAGECODECS = {_ZSTANDARD: "zstd_decode", _JPEG: "jpeg_decode"}
 #: The largest number of bytes from one byte for each compression: none, LZW (4096 of 9 bits), Deflate, PackBits.
 _RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 50013: 1032, 32773: 64}
 #: The largest size of a list of offsets, in bytes.
 _MAX_LIST = 1 << 23
-_MAX_SMALL_SEGMENTS = (
-    1 << 16
-)  # the largest number of strips or tiles below _MIN_SEGMENT_PIXELS; each takes as long as thousands of pixels
-_MIN_SEGMENT_PIXELS = 256  # a strip or tile of fewer pixels is small
+#: The largest number of strips or tiles that are small, of fewer pixels: each takes as long as thousands of pixels.
+_MAX_SMALL_SEGMENTS, _MIN_SEGMENT_PIXELS = 1 << 16, 256
 #: The number of values that are unpacked at a time.
 _UNPACKED = 1 << 18
 _STRIP_OFFSETS = 273  # the tag StripOffsets: the offset of each strip
@@ -122,8 +120,6 @@ def layout(main: _tiff.Directory, width: int, height: int) -> Layout:
 
 
 def compression_name(layout: Layout) -> str:
-    if layout.compression in (1, *_DEFLATE):
-        return "uncompressed" if layout.compression == 1 else "Deflate"
     return _NAMES.get(layout.compression, f"method {layout.compression}")
 
 
@@ -163,10 +159,9 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[s
         out = _from_palette(out, main, layout.bits)
     elif layout.photometric == _YCBCR:
         _from_ycbcr(out, main)
-    elif layout.photometric == _CMYK:
-        mode, out = "CMYK", out if out.dtype == np.uint8 else _high_bytes(out)
-    elif layout.photometric in (_LAB, _ICC_LAB):
-        mode, out = "LAB", out if out.dtype == np.uint8 else _high_bytes(out)
+    elif layout.photometric in (_CMYK, _LAB, _ICC_LAB):
+        mode = "CMYK" if layout.photometric == _CMYK else "LAB"
+        out = out if out.dtype == np.uint8 else (out >> 8).astype(np.uint8)
         if layout.photometric == _ICC_LAB:
             out[..., 1:] ^= 128  # Pillow expects signed values
     if alpha and layout.extra[:1] == (1,):
@@ -206,7 +201,7 @@ def _checked(main: _tiff.Directory, layout: Layout) -> int:
         raise Refusal("has inks that are not cyan, magenta, yellow and black")
     if main.number(32997, 1) > 1:
         raise Refusal("is a volume, expected one image")
-    if layout.compression not in (1, *_DEFLATE, _LZMA, _WEBP, *_BY_IMAGECODECS):
+    if layout.compression not in (1, *_DEFLATE, _LZMA, _LZW, _PACKBITS, _WEBP, *_BY_IMAGECODECS):
         raise Refusal(
             f"has {layout.kind} values compressed by {compression_name(layout)}; save it with Deflate, LZW or without"
         )
@@ -240,13 +235,11 @@ def _samples(read: _tiff.Reader, main: _tiff.Directory, layout: Layout, channels
         else:
             shape = (-(-rows // v), -(-seg_w // h), 1 if layout.planar else layout.samples)
         row = (shape[1] * shape[2] * layout.bits + 7) // 8
-        data = decompress(read(int(offset), min(int(count), 2 * shape[0] * row + 4096)), shape)
-        if isinstance(data, bytes):
-            if len(data) < shape[0] * row:
-                raise _tiff.TiffError(f"it ends {shape[0] * row - len(data)} bytes too early, or a segment does")
-            segment = _values(data[: shape[0] * row], shape, layout, main.order)
-        else:
-            segment = data
+        segment = decompress(read(int(offset), min(int(count), 2 * shape[0] * row + 4096)), shape)
+        if isinstance(segment, bytes):
+            if len(segment) < shape[0] * row:
+                raise _tiff.TiffError(f"it ends {shape[0] * row - len(segment)} bytes too early, or a segment does")
+            segment = _values(segment[: shape[0] * row], shape, layout, main.order)
         if (h, v) != (1, 1):
             segment = _full_size(segment, h, v, layout.planar)
         rows, columns = min(rows, height - y), min(seg_w, width - x)
@@ -287,15 +280,27 @@ def _decompressor(main: _tiff.Directory, layout: Layout) -> Callable[[bytes, tup
                 return lzma.LZMADecompressor(lzma.FORMAT_XZ, 1 << 28).decompress(data, size)
             if layout.compression == _WEBP:
                 return _of_webp(data, shape)
+            if layout.compression in (_LZW, _PACKBITS):
+                return _of_libtiff(data, shape[0], size // shape[0], layout.compression)
             if layout.compression == _JPEG:
                 _check_jpeg(data, shape, layout.bits)
                 pixels = function(data, bitspersample=layout.bits, tables=tables.data if tables else None)
                 return np.asarray(pixels).reshape(shape)
             return bytes(function(data, out=size + 4096))  # some writers pad segments
-        except (zlib.error, lzma.LZMAError, RuntimeError, ValueError, TypeError) as error:
+        except (zlib.error, lzma.LZMAError, OSError, RuntimeError, ValueError, TypeError) as error:
             raise _tiff.TiffError(f"a segment cannot be decompressed ({error})") from None
 
     return undo
+
+
+def _of_libtiff(data: bytes, rows: int, row: int, compression: int) -> bytes:
+    """Decompresses a segment of `rows` x `row` bytes by libtiff in Pillow: the strip of an 8-bit grey file."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    fields = {256: row, 257: rows, 258: 8, 259: compression, 262: 1, _STRIP_OFFSETS: 8, 278: rows, 279: len(data)}
+    directory = _tiff.build([_tiff.long(tag, value) for tag, value in fields.items()], {}, 8 + len(data))
+    file = struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory
+    return TiffImageFile(io.BytesIO(file)).tobytes()
 
 
 def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
@@ -309,8 +314,7 @@ def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
     size = _webp.size_of(data[:30])
     if size != (shape[1], shape[0]):
         raise _tiff.TiffError(f"a WebP segment has {size[0]} x {size[1]} pixels, expected {shape[1]} x {shape[0]}")
-    image = WebPImageFile(io.BytesIO(data)).convert("RGB" if shape[2] == 3 else "RGBA")
-    return np.asarray(image)
+    return np.asarray(WebPImageFile(io.BytesIO(data)).convert("RGB" if shape[2] == 3 else "RGBA"))
 
 
 def _check_jpeg(data: bytes, shape: tuple[int, int, int], bits: int) -> None:
@@ -466,10 +470,6 @@ def _from_ycbcr(out: NumpyArray, main: _tiff.Directory) -> None:
         out[rows] = np.rint(np.clip(rgb, 0, 255))
 
     _strips(out.shape[0], out.shape[1] * 3, strip)
-
-
-def _high_bytes(out: NumpyArray) -> NumpyArray:
-    return (out >> 8).astype(np.uint8)
 
 
 def unpremultiply(out: NumpyArray) -> None:

@@ -243,20 +243,16 @@ def test_deep_jpeg() -> None:
 
 def test_without_imagecodecs_the_reason_and_the_remedy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    for name, words in (("LZW", "LZW"), ("PackBits", "PackBits"), ("Zstandard", "Zstandard")):
+    method, compress = COMPRESSIONS["Zstandard"]
+    with pytest.raises(errors.DecodeError) as error:
+        read(tiffs.encode(codes(16), 16, 2, compression=method, compress=compress), "dst")
+    assert "has 16-bit unsigned values compressed by Zstandard, which imagecodecs decodes: " in str(error.value)
+    assert _install.hint("io") in str(error.value)
+    for name in ("LZW", "PackBits", "Deflate"):
         method, compress = COMPRESSIONS[name]
-        data = tiffs.encode(codes(16), 16, 2, compression=method, compress=compress)
-        with pytest.raises(errors.DecodeError) as error:
-            read(data, "dst")
-        assert f"has 16-bit unsigned values compressed by {words}, which imagecodecs decodes: " in str(error.value)
-        assert _install.hint("io") in str(error.value)
-    # What needs nothing is read as before, and so is 8-bit LZW, by Pillow.
-    for bits in (8, 12, 16, 32):
-        assert read(tiffs.encode(codes(bits), bits, 2, compression=8)).pixels.shape == (23, 37, 3)
-    method, compress = COMPRESSIONS["LZW"]
-    np.testing.assert_array_equal(
-        read(tiffs.encode(codes(8), 8, 2, compression=method, compress=compress)).pixels, codes(8)
-    )
+        for bits in (8, 12, 16, 32):
+            pixels = read(tiffs.encode(codes(bits), bits, 2, compression=method, compress=compress)).pixels
+            assert pixels.shape == (23, 37, 3)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +267,8 @@ def test_without_imagecodecs_the_reason_and_the_remedy_are_named(monkeypatch: py
         (tiffs.encode(codes(8), 8, 2, compression=50002), "8-bit unsigned values compressed by JPEG XL"),
         (tiffs.encode(codes(12), 12, 2, compression=8, more={317: (3, [2])}), "with the predictor 2"),
         (tiffs.encode(codes(16), 16, 2, compression=5, compress=lambda data: data[:50]), "is damaged"),
+        # After the code that clears the table, a code that is not in it: some decoders read outside of their memory.
+        (tiffs.encode(codes(16), 16, 2, compression=5, compress=lambda _: b"\x80\x54\x20\x43"), "cannot be decompr"),
         (tiffs.encode(codes(16), 16, 2, compression=50000, compress=lambda data: data), "cannot be decompressed"),
         (tiffs.encode(codes(16), 16, 2, compression=34925, compress=lambda data: data), "cannot be decompressed"),
         (tiffs.encode(codes(12, 1), 12, 3, more={320: (3, [1] * 9)}), "its palette has 9 values, expected 12288"),
