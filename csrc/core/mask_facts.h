@@ -16,9 +16,10 @@ struct MaskFacts {
   std::int64_t inside = 0;   // pixels above zero
   std::int64_t faint = 0;    // those of them that are below `least` of the range
   std::int64_t largest = 0;  // the largest value of a mask of integers
+  bool within = true;        // whether no float is NaN, below 0 or above 1
 };
 
-// Reads mask [H, W], of any dtype, whose values are from zero to its range.
+// Reads mask [H, W], of any dtype. If values are not within its range, the counts are unspecified.
 HM_SIMD_DECLARE(MaskFacts mask_facts_kernel(const ImageView& mask, double least))
 
 MaskFacts mask_facts(const ArrayView& mask, double least);

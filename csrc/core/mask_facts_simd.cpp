@@ -10,6 +10,7 @@ namespace pyharmony::HM_SIMD_NS {
 namespace {
 
 constexpr int kBlock = 128;  // pixels, whose counts fit in a byte
+constexpr std::int64_t kPiece = 8 * kBlock;
 constexpr std::int64_t kRangePixels = 1 << 18;
 
 // Values as they are compared, and counters of their width, so that a register holds as many.
@@ -60,10 +61,39 @@ class Reader {
   }
 
   void row(std::int64_t y, MaskFacts& facts) const {
-    for (std::int64_t x = 0; x < mask_.width; x += kBlock) block(y, x, facts);
+    for (std::int64_t x = 0; x < mask_.width; x += kPiece) {
+      const std::int64_t end = std::min(x + kPiece, mask_.width);
+      if (add_uniform(y, x, end, facts)) continue;
+      for (std::int64_t i = x; i < end; i += kBlock) block(y, i, facts);
+    }
   }
 
  private:
+  // Adds the pixels of a row from x to end if they are all zero or all white, as most are of many
+  // masks; returns whether they are. It reads bytes only.
+  bool add_uniform(std::int64_t y, std::int64_t x, std::int64_t end, MaskFacts& facts) const {
+    if constexpr (!std::is_same_v<T, std::uint8_t>) {
+      return false;
+    } else {
+      if (mask_.col_stride != 1) return false;
+      const T* const in = mask_.at<T>(y, x, 0);
+      T high = 0, low = white_;
+      for (std::int64_t i = 0; i < end - x; ++i) {
+        high |= in[i];
+        low &= in[i];
+      }
+      if (high == 0) return true;
+      if (low != white_) return false;
+      facts.largest = white_;
+      facts.inside += end - x;
+      if (facts.y1 == 0) facts.y0 = y;
+      facts.y1 = y + 1;
+      facts.x0 = std::min(facts.x0, x);
+      facts.x1 = std::max(facts.x1, end);
+      return true;
+    }
+  }
+
   void block(std::int64_t y, std::int64_t x, MaskFacts& facts) const {
     const std::int64_t n = std::min<std::int64_t>(kBlock, mask_.width - x);
     const T* const in = mask_.at<T>(y, x, 0);
@@ -96,12 +126,17 @@ class Reader {
     if (!std::is_integral_v<T> || low != ~std::uint64_t{0}) {
       inside = clear = full = 0;
       largest = 0;
+      Count within = 0;
       for (int i = 0; i < kBlock; ++i) {
+        if constexpr (!std::is_integral_v<Value>) {
+          within = static_cast<Count>(within + (values[i] >= 0 && values[i] <= 1));
+        }
         inside = static_cast<Count>(inside + (values[i] > 0));
         clear = static_cast<Count>(clear + (values[i] >= clear_));
         full = static_cast<Count>(full + (values[i] >= white_));
         largest = std::max(largest, values[i]);
       }
+      if constexpr (!std::is_integral_v<Value>) facts.within &= within == kBlock;
       if (inside == 0) return;
     }
     if constexpr (std::is_integral_v<T>) {
@@ -142,8 +177,10 @@ MaskFacts mask_facts_kernel(const ImageView& mask, double least) {
         MaskFacts part;
         part.x0 = mask.width;
         for (std::int64_t y = begin; y < end; ++y) reader.row(y, part);
-        if (part.inside == 0) return;
+        if (part.inside == 0 && part.within) return;
         const std::lock_guard<std::mutex> lock(mutex);
+        all.within &= part.within;
+        if (part.inside == 0) return;
         all.y0 = all.inside == 0 ? part.y0 : std::min(all.y0, part.y0);
         all.y1 = std::max(all.y1, part.y1);
         all.x0 = std::min(all.x0, part.x0);
@@ -155,7 +192,8 @@ MaskFacts mask_facts_kernel(const ImageView& mask, double least) {
       });
     });
   }
-  return all.inside == 0 ? MaskFacts{} : all;
+  if (all.inside == 0) all.x0 = 0;
+  return all;
 }
 
 }  // namespace pyharmony::HM_SIMD_NS
