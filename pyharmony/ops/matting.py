@@ -104,7 +104,7 @@ class Edges(NamedTuple):
         )  # fmt: skip
 
     def _views(self) -> tuple[Any, ...]:
-        views = (_arrays.view(getattr(self, name), name) for name in ("colours", "alpha", "soft"))
+        views = (_arrays.view(getattr(self, name), name, copies=True) for name in ("colours", "alpha", "soft"))
         return *views, self.opaque, self.background
 
 
