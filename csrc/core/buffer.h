@@ -71,17 +71,32 @@ inline void ask_for_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std
 #endif
 }
 
+// Blocks of at least kKeptBlock bytes that were given back are kept for the next call: the first
+// touch of new pages costs as much as a pass over them. The system may take their pages at any
+// time, and together they are at most kMostKept bytes.
+constexpr std::size_t kKeptBlock = std::size_t(1) << 18, kMostKept = std::size_t(512) << 20;
+// Returns a block of this size that was given back, or null.
+void* kept_block(std::size_t bytes) noexcept;
+// Keeps a block for later, or frees it.
+void keep_block(void* data, std::size_t bytes) noexcept;
+void free_kept_blocks() noexcept;
+
 // Uninitialised memory, aligned to 64 bytes and counted by the meter of the thread that takes it.
 template <typename T>
 class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(std::size_t count) : count_(count), meter_(current_meter()) {
-    const std::size_t unit = bytes() < kHugeBlock ? kAlignment : kHugePage;
-    const std::size_t block = (bytes() + unit - 1) / unit * unit;
-    data_ = static_cast<T*>(std::aligned_alloc(unit, block ? block : unit));
-    if (data_ == nullptr) throw std::bad_alloc();
-    ask_for_huge_pages(data_, block);
+    if (block() >= kKeptBlock) data_ = static_cast<T*>(kept_block(block()));
+    if (data_ == nullptr) {
+      data_ = static_cast<T*>(std::aligned_alloc(unit(), block()));
+      if (data_ == nullptr) {
+        free_kept_blocks();
+        data_ = static_cast<T*>(std::aligned_alloc(unit(), block()));
+      }
+      if (data_ == nullptr) throw std::bad_alloc();
+      ask_for_huge_pages(data_, block());
+    }
     if (meter_ != nullptr) meter_->enter(bytes());
   }
   static Buffer zeros(std::size_t count) {
@@ -97,7 +112,11 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
-    std::free(data_);
+    if (data_ != nullptr && block() >= kKeptBlock) {
+      keep_block(data_, block());
+    } else {
+      std::free(data_);
+    }
     if (meter_ != nullptr) meter_->leave(bytes());
   }
 
@@ -115,7 +134,13 @@ class Buffer {
   const T& operator[](std::size_t i) const { return data_[i]; }
 
  private:
-  static constexpr std::size_t kAlignment = 64;
+  // What the address and the bytes of the block are multiples of: lines of a cache, or pages.
+  std::size_t unit() const {
+    return bytes() >= kHugeBlock ? kHugePage : bytes() >= kKeptBlock ? 4096 : 64;
+  }
+  std::size_t block() const {
+    return bytes() == 0 ? unit() : (bytes() + unit() - 1) / unit() * unit();
+  }
 
   T* data_ = nullptr;
   std::size_t count_ = 0;

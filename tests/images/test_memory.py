@@ -148,6 +148,29 @@ def test_zeros_do_not_touch_their_pages() -> None:
     assert memory.peak == x.nbytes
 
 
+@pytest.mark.house  # sanitizers need memory of their own
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_scratch_is_kept_for_the_next_call() -> None:
+    """Calls on images of two sizes in turn touch no new pages, of which their scratch has thousands."""
+    import resource
+
+    rng = np.random.default_rng(3)
+    problems = []
+    for height, width in ((900, 1300), (700, 1100)):
+        src, dst = (rng.random((height, width, 3), np.float32) for _ in range(2))
+        mask = np.zeros((height, width), np.uint8)
+        mask[9:-9, 9:-9] = 255
+        problems.append((src, dst, mask, np.empty_like(dst)))
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for src, dst, mask, out in problems:
+            blend.poisson(src, dst, mask, out=out)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert min(faults() for _ in range(4)) < 500
+
+
 # ---- threads ---------------------------------------------------------------------------------------------------------
 
 
