@@ -112,10 +112,13 @@ py::object paste_gaussian_poisson(const ImageView& image, const ImageView& out,
   return py::make_tuple(pasted.clipped, pasted.flooded);
 }
 
-// Composites by `alpha`, without options. Returns (clipped, flooded), which it never is.
+// Composites by `alpha`, with the options (keep_alpha, decontaminate, owned). Returns (clipped,
+// flooded), which it never is.
 py::object paste_composite(const ImageView& image, const ImageView& out, const PlacedItem& item,
-                           const py::tuple&, const PlaceLimits& limits) {
-  const bool pasted = without_gil([&] { return paste_alpha(image, out, item, limits); });
+                           const py::tuple& values, const PlaceLimits& limits) {
+  const AlphaOptions options = {values[0].cast<bool>(), values[1].cast<bool>(),
+                                values[2].cast<bool>()};
+  const bool pasted = without_gil([&] { return paste_alpha(image, out, item, limits, options); });
   return pasted ? py::make_tuple(0.0, 0.0) : py::object(py::none());
 }
 
@@ -134,8 +137,8 @@ py::list paste_items(const py::object& dst, const py::object& out, const py::seq
   for (const py::handle& each : items) {
     const py::tuple values = py::reinterpret_borrow<py::tuple>(each);
     const std::optional<Pixels> src = pixels_of(values[0], false);
-    if (!src || src->view.dtype != under.dtype || src->view.channels != under.channels ||
-        src->may_share(*result)) {
+    if (!src || src->view.dtype != under.dtype ||
+        colors_of(src->view).channels != colors_of(under).channels || src->may_share(*result)) {
       break;
     }
     PlacedItem item;

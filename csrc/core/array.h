@@ -64,6 +64,18 @@ inline ImageView dense_image(void* data, DType dtype, std::int64_t height, std::
   return {data, dtype, height, width, channels, width * channels, channels, 1};
 }
 
+// The colours of an image, and its alpha: data is null if it has none.
+inline ImageView colors_of(ImageView image) {
+  if (image.channels == 4) image.channels = 3;
+  return image;
+}
+inline ImageView alpha_of(ImageView image) {
+  if (image.channels != 4) return {};
+  image.data = static_cast<char*>(image.data) + 3 * image.channel_stride * dtype_size(image.dtype);
+  image.channels = 1;
+  return image;
+}
+
 inline void check_same_image_shape(const ImageView& a, const char* a_name, const ImageView& b,
                                    const char* b_name) {
   HM_CHECK(a.height == b.height && a.width == b.width && a.channels == b.channels, a_name,

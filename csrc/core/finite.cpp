@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <mutex>
 #include <vector>
 
@@ -12,29 +13,39 @@
 namespace pyharmony {
 namespace {
 
-// Sums of x * 0 are NaN where a value is not finite, and they vectorise without branches.
+// Whether n values are finite. Sums of x * 0 are NaN where one is not, and they vectorise without
+// branches; halves, which not every machine converts at once, are tested by their exponents.
 template <typename T>
-bool row_is_finite(const ImageView& image, std::int64_t y) {
-  const T* row = image.at<T>(y, 0, 0);
-  using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
-  constexpr int kLanes = 16;
-  Real sum[kLanes] = {};
-  auto scan = [&](const T* __restrict in, std::int64_t n, std::int64_t step) {
+bool are_finite(const T* __restrict in, std::int64_t n, std::int64_t step) {
+  if constexpr (std::is_same_v<T, Half>) {
+    std::uint16_t bad = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      std::uint16_t bits;
+      std::memcpy(&bits, in + i * step, sizeof(bits));
+      bad |= static_cast<std::uint16_t>((bits & 0x7c00) == 0x7c00 ? 1 : 0);
+    }
+    return bad == 0;
+  } else {
+    constexpr int kLanes = 16;
+    T sum[kLanes] = {};
     std::int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-      for (int k = 0; k < kLanes; ++k) sum[k] += static_cast<Real>(in[(i + k) * step]) * Real(0);
+      for (int k = 0; k < kLanes; ++k) sum[k] += in[(i + k) * step] * T(0);
     }
-    for (; i < n; ++i) sum[0] += static_cast<Real>(in[i * step]) * Real(0);
-  };
-  if (image.channel_stride == 1 && image.col_stride == image.channels) {
-    scan(row, image.width * image.channels, 1);
-  } else {
-    for (std::int64_t k = 0; k < image.channels; ++k) {
-      scan(row + k * image.channel_stride, image.width, image.col_stride);
-    }
+    for (; i < n; ++i) sum[0] += in[i * step] * T(0);
+    return std::all_of(sum, sum + kLanes, [](T s) { return s == 0; });
   }
-  for (Real s : sum) {
-    if (!(s == 0)) return false;
+}
+
+template <typename T>
+bool row_is_finite(const ImageView& image, std::int64_t y) {
+  const T* const row = image.at<T>(y, 0, 0);
+  const std::int64_t width = image.width, channels = image.channels;
+  if (image.channel_stride == 1 && image.col_stride == channels) {
+    return are_finite(row, width * channels, 1);
+  }
+  for (std::int64_t k = 0; k < channels; ++k) {
+    if (!are_finite(row + k * image.channel_stride, width, image.col_stride)) return false;
   }
   return true;
 }

@@ -4,11 +4,13 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "core/checks.h"
 #include "core/dispatch.h"
 #include "core/mask_facts.h"
 #include "core/parallel.h"
+#include "core/pixel_rows.h"
 #include "core/suspects.h"
 
 namespace pyharmony {
@@ -20,37 +22,21 @@ constexpr std::int64_t kLevelSamples = 64;  // the rows and columns that are loo
 
 OwnImage copy_of(const ImageView& image) {
   OwnImage copy(image.dtype, image.height, image.width, image.channels);
-  copy_image(image, copy.view());
+  HM_SIMD_CALL(copy_pixels, image, copy.view());
   return copy;
+}
+
+MaskFacts facts_of(const ImageView& mask, double faint = 0) {
+  return HM_SIMD_CALL(mask_facts_kernel, mask, faint);
 }
 
 // Whether a mask's values are those of a mask beyond doubt: floats from 0 to 1, and integers whose
 // largest value is above half of their range.
-bool is_plain(const ImageView& mask) {
-  return dispatch_any(mask.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const std::int64_t step = mask.col_stride;
-    if constexpr (std::is_same_v<T, Bool>) {
-      return true;
-    } else if constexpr (std::is_integral_v<T>) {
-      T largest = 0;
-      for (std::int64_t y = 0; y < mask.height; ++y) {
-        const T* __restrict row = mask.at<T>(y, 0, 0);
-        for (std::int64_t x = 0; x < mask.width; ++x) largest = std::max(largest, row[x * step]);
-      }
-      return largest > std::numeric_limits<T>::max() / 2;
-    } else {
-      bool within = true;
-      for (std::int64_t y = 0; y < mask.height; ++y) {
-        const T* __restrict row = mask.at<T>(y, 0, 0);
-        for (std::int64_t x = 0; x < mask.width; ++x) {
-          const float value = static_cast<float>(row[x * step]);
-          within &= value >= 0 && row[x * step] <= T(1);
-        }
-      }
-      return within;
-    }
-  });
+bool is_plain(const MaskFacts& facts, DType dtype) {
+  if (dtype == DType::kUInt8 || dtype == DType::kUInt16) {
+    return static_cast<double>(facts.largest) > dtype_range(dtype) / 2;
+  }
+  return facts.within;
 }
 
 // Gives strips of zeros between the image's border and the mask the value of the pixel where they
@@ -127,35 +113,11 @@ Box to_border(const Box& box, std::int64_t height, std::int64_t width, std::int6
 
 }  // namespace
 
-void copy_image(const ImageView& from, const ImageView& to) {
-  const std::int64_t size = dtype_size(from.dtype);
-  auto pixels_are_dense = [](const ImageView& image) {
-    return (image.channels == 1 || image.channel_stride == 1) &&
-           (image.width == 1 || image.col_stride == image.channels);
-  };
-  if (pixels_are_dense(from) && pixels_are_dense(to)) {
-    for (std::int64_t y = 0; y < from.height; ++y) {
-      std::memcpy(static_cast<char*>(to.data) + y * to.row_stride * size,
-                  static_cast<const char*>(from.data) + y * from.row_stride * size,
-                  static_cast<std::size_t>(from.width * from.channels * size));
-    }
-    return;
-  }
-  dispatch_any(from.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (std::int64_t y = 0; y < from.height; ++y) {
-      for (std::int64_t x = 0; x < from.width; ++x) {
-        for (std::int64_t k = 0; k < from.channels; ++k) *to.at<T>(y, x, k) = *from.at<T>(y, x, k);
-      }
-    }
-  });
-}
-
 void copy_rows(const ImageView& from, const ImageView& to) {
   constexpr std::int64_t kRows = 256;
   parallel_for(from.height, kRows, [&](std::int64_t begin, std::int64_t end) {
     const Box rows = {begin, end, 0, from.width};
-    copy_image(part_of(from, rows), part_of(to, rows));
+    HM_SIMD_CALL(copy_pixels, part_of(from, rows), part_of(to, rows));
   });
 }
 
@@ -180,7 +142,7 @@ bool may_be_bytes(const ImageView& image) {
 std::optional<Placed> Placed::of(const ImageView& image, const PlacedItem& item,
                                  const PlaceLimits& limits) {
   const std::int64_t height = image.height, width = image.width;
-  const ImageView& src = item.src;
+  const ImageView src = colors_of(item.src);
   HM_CHECK(src.dtype == image.dtype && src.channels == image.channels, "src: dtype ",
            dtype_name(src.dtype), " and ", src.channels, " channels, expected ",
            dtype_name(image.dtype), " and ", image.channels);
@@ -193,12 +155,31 @@ std::optional<Placed> Placed::of(const ImageView& image, const PlacedItem& item,
   const Box place = result.place =
       Box{0, src.height, 0, src.width}.moved(item.y, item.x).overlap({0, height, 0, width});
   if (place.empty() || may_be_bytes(src)) return std::nullopt;
-  if (has_mask && !is_plain(item.mask)) return std::nullopt;
   result.object = part_of(src, place, item.y, item.x);
-  Box box = place;
+  const bool is_whole = place.height() == src.height && place.width() == src.width;
+  MaskFacts facts;
   if (has_mask) {
     result.mask = part_of(item.mask, place, item.y, item.x);
-    const MaskFacts facts = HM_SIMD_CALL(mask_facts_kernel, result.mask, limits.faint);
+    facts = facts_of(result.mask, limits.faint);
+    if (!is_plain(is_whole ? facts : facts_of(item.mask), item.mask.dtype)) return std::nullopt;
+  }
+  if (const ImageView alpha = alpha_of(item.src); alpha.data != nullptr) {
+    const ImageView part = part_of(alpha, place, item.y, item.x);
+    result.product_ = copy_of(part);
+    const MaskFacts opacity = facts_of(result.product_.view(), limits.faint);
+    if (!opacity.within || (!is_whole && !facts_of(alpha).within)) return std::nullopt;
+    result.soft_alpha = opacity.soft;
+    const bool is_opaque = !opacity.soft && opacity.inside == part.height * part.width;
+    if (has_mask && !is_opaque) {
+      result.multiply();
+      facts = facts_of(result.mask, limits.faint);
+    } else if (!has_mask) {
+      result.mask = result.product_.view();
+      facts = opacity;
+    }
+  }
+  Box box = place;
+  if (result.mask.data != nullptr) {
     box = Box{facts.y0, facts.y1, facts.x0, facts.x1};
     if (box.empty()) return std::nullopt;
     if (facts.soft &&
@@ -208,13 +189,28 @@ std::optional<Placed> Placed::of(const ImageView& image, const PlacedItem& item,
     box = box.moved(place.y0, place.x0);
     result.soft = facts.soft;
   } else {
-    result.all_ = OwnImage(DType::kBool, place.height(), place.width(), 1);
-    result.mask = result.all_.view();
+    result.product_ = OwnImage(DType::kBool, place.height(), place.width(), 1);
+    result.mask = result.product_.view();
     std::memset(result.mask.data, 1, static_cast<std::size_t>(place.height() * place.width()));
   }
   result.box = box = to_border(box, height, width, limits.strip);
-  if (box.height() == height && box.width() == width) return std::nullopt;  // all may be unknown
+  // A solve may have no known pixel then.
+  if (limits.strip > 0 && box.height() == height && box.width() == width) return std::nullopt;
   return result;
+}
+
+void Placed::multiply() {
+  const OwnImage alpha = std::move(product_);
+  product_ = OwnImage(DType::kFloat32, mask.height, mask.width, 1);
+  Buffer<float> shares(static_cast<std::size_t>(mask.width));
+  const float* __restrict share = shares.data();
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    float* __restrict row = product_.view().at<float>(y, 0, 0);
+    read_plane(mask, y, 0, mask.width, row);
+    read_plane(alpha.view(), y, 0, mask.width, shares.data());
+    for (std::int64_t x = 0; x < mask.width; ++x) row[x] *= share[x];
+  }
+  mask = product_.view();
 }
 
 PlacedCrop Placed::crop(const Box& region) const {
@@ -234,8 +230,8 @@ PlacedCrop Placed::crop(const Box& region) const {
       const std::int64_t bytes = region.height() * region.width() * dtype_size(mask.dtype);
       std::memset(result.mask.data, 0, static_cast<std::size_t>(bytes));
     }
-    copy_image(part_of(mask, common, place.y0, place.x0),
-               part_of(result.mask, common, region.y0, region.x0));
+    HM_SIMD_CALL(copy_pixels, part_of(mask, common, place.y0, place.x0),
+                 part_of(result.mask, common, region.y0, region.x0));
     close_strips(result.mask, region, height, width, strip_);
   }
   const ImageView part = part_of(object, common, place.y0, place.x0);

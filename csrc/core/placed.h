@@ -26,15 +26,12 @@ class OwnImage {
   ImageView view_;
 };
 
-// Copies an image into another one of the same dtype and shape.
-void copy_image(const ImageView& from, const ImageView& to);
-
 // Copies all rows of a large image, with the threads of core/parallel.h.
 void copy_rows(const ImageView& from, const ImageView& to);
 
 // One object and its place.
 struct PlacedItem {
-  ImageView src;              // [h, w, C]
+  ImageView src;              // [h, w, C]; its alpha multiplies the mask
   ImageView mask;             // [h, w]; data is null: all of src
   std::int64_t y = 0, x = 0;  // position in the image of src's first pixel
 };
@@ -67,15 +64,19 @@ class Placed {
   ImageView object, mask;
   Box box;  // that of the mask with the strips that count as inside; not all of the image
   bool soft = false;
+  bool soft_alpha = false;  // whether the alpha of src is soft, inside the mask or not
 
   PlacedCrop crop(const Box& region) const;
   // Whether the image looks as if an object had been erased there, of which Python warns.
   bool looks_erased() const;
 
  private:
+  // Multiplies the mask by the alpha of src, which is in product_.
+  void multiply();
+
   ImageView image_;
   std::int64_t strip_ = 0;
-  OwnImage all_;
+  OwnImage product_;  // the mask, if it is not the caller's
 };
 
 // Whether floats may be levels of 0 to 255, of which Python warns.

@@ -29,6 +29,9 @@ from ._pyramid import coarse_tolerance_of
 _IMAGES = frozenset("BHefd")
 _MAX_TOLERANCE = 1e9  # a tolerance, in 8-bit levels, that the general way converts with care
 
+#: The numbers of channels that the native call supports.
+_CHANNELS = {"poisson": (1, 3), "gaussian_poisson": (1, 3), "alpha": (1, 3, 4)}
+
 #: src, mask, y, x, the method, and its options for the native code: an object for the native call.
 NativeItem = tuple[Any, Any, int, int, str, tuple[Any, ...]]
 
@@ -46,7 +49,7 @@ def native_item(
     """
     if method not in _OPTIONS or type(src) is not np.ndarray or not (mask is None or type(mask) is np.ndarray):
         return None
-    if src.dtype != dst.dtype or src.ndim not in (2, 3) or (src.ndim == 3 and src.shape[2] not in (1, 3)):
+    if src.dtype != dst.dtype or src.ndim not in (2, 3) or (src.ndim == 3 and src.shape[2] not in _CHANNELS[method]):
         return None
     if _checks.range_fault(src) or (mask is not None and mask.ndim == 2 and _checks.is_suspect(mask)):
         return None  # the general way warns
@@ -97,19 +100,18 @@ def _gaussian_poisson_options(
     if char == "d" or any(options.get(name, plain) is not plain for name, plain in _DEFAULT_OPTIONS.items()):
         return None
     weight, sigma, smooth_sigma = (options.get(n, x) for n, x in _NUMBERS.items())
-    if not (
-        _is_number(weight, _checks.MAX_COLOR_WEIGHT)
-        and _is_number(sigma, MAX_SIGMA)
-        and _is_number(smooth_sigma, MAX_SMOOTH_SIGMA)
-    ):
+    limits = (weight, _checks.MAX_COLOR_WEIGHT), (sigma, MAX_SIGMA), (smooth_sigma, MAX_SMOOTH_SIGMA)
+    if not all(_is_number(*each) for each in limits):
         return None
     return _chebyshev_options(float(weight), float(sigma), float(smooth_sigma), levels, white, region.COARSEST_SIDE)
 
 
 def _alpha_options(options: Mapping[str, Any], *_: Any) -> tuple[Any, ...] | None:
     """Returns the options of `alpha` for the native code, which has no ramp."""
-    feather = options.get("feather", 0)
-    return () if options.keys() <= {"feather"} and type(feather) in (int, float) and feather == 0 else None
+    flags = {"keep_alpha": False, "decontaminate": True, "owned": False, **options}
+    feather = flags.pop("feather", 0)
+    known = len(flags) == 3 and type(feather) in (int, float) and all(type(flag) is bool for flag in flags.values())
+    return tuple(flags.values()) if known and feather == 0 else None
 
 
 #: The options of `gaussian_poisson` that the native code supports with one value only, and the others.
@@ -149,13 +151,13 @@ _OPTIONS: dict[str, Callable[..., tuple[Any, ...] | None]] = {
 }
 
 
-def is_plain(dst: Any) -> bool:
-    """Returns whether dst is an array into which the native call pastes: [H, W], [H, W, 1] or [H, W, 3]."""
+def is_plain(dst: Any, method: str = "poisson") -> bool:
+    """Returns whether dst is an array into which the native call pastes by a method: [H, W] or [H, W, C]."""
     return (
         type(dst) is np.ndarray
         and dst.dtype.char in _IMAGES
         and dst.dtype.isnative
-        and (dst.ndim == 2 or (dst.ndim == 3 and dst.shape[2] in (1, 3)))
+        and (dst.ndim == 2 or (dst.ndim == 3 and dst.shape[2] in _CHANNELS[method]))
     )
 
 
@@ -165,15 +167,8 @@ def paste(dst: NumpyArray, out: NumpyArray, items: Sequence[NativeItem], name: s
     Returns the reports of those that were pasted, for `tell`. If there is none, out is unchanged.
     """
     try:
-        reports: list[tuple[Any, ...]] = native.paste(
-            dst,
-            out,
-            items,
-            strip=region.STRIP,
-            faint=FAINT_ALPHA,
-            most_faint=MAX_FAINT_SHARE,
-            warns=not is_quiet(PyHarmonyWarning),
-        )
+        limits = {"strip": region.STRIP, "faint": FAINT_ALPHA, "most_faint": MAX_FAINT_SHARE}
+        reports: list[tuple[Any, ...]] = native.paste(dst, out, items, **limits, warns=not is_quiet(PyHarmonyWarning))
     except MemoryError as error:
         size = f"{list(dst.shape)} of {dst.dtype}"
         raise OutOfMemory(f"{name}: out of memory while blending into {size}") from error
@@ -202,9 +197,9 @@ def in_one_call(call: Call, options: Mapping[str, Any]) -> NumpyArray | None:
     The result has the bits of the general way, which handles all other calls.
     """
     dst, out = call.dst, call.out
-    if call.return_info or call.dst_valid is not None or call.errors != "raise" or not is_plain(dst):
+    if call.return_info or call.dst_valid is not None or call.errors != "raise" or call.wrap is not None:
         return None
-    if call.wrap is not None:
+    if not is_plain(dst, call.function):
         return None
     if type(call.scale) not in (int, float) or call.scale != 1 or are_cached() or _checks.range_fault(dst):
         return None
@@ -216,6 +211,8 @@ def in_one_call(call: Call, options: Mapping[str, Any]) -> NumpyArray | None:
         result = out
     else:
         return None
+    if call.function == "alpha":
+        options = {**options, "keep_alpha": call.keep_alpha, "decontaminate": call.decontaminate, "owned": out is None}
     item = native_item(call.function, call.src, dst, call.mask, call.at, options)
     if item is None or _cuda.place_of({}, call.device) is not None:
         return None

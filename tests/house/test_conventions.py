@@ -432,7 +432,7 @@ def test_memory_that_is_not_there_is_an_error_of_ours(monkeypatch: pytest.Monkey
     monkeypatch.setattr(frame, "mask_facts", refuse)
     image = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(errors.OutOfMemory, match=r"\[4, 4, 3\] of uint8"):
-        blend.alpha(image, image)
+        blend.alpha(image, image, feather=1)
 
 
 def test_logging() -> None:

@@ -22,6 +22,7 @@ RANGE = {"uint8": 255, "uint16": 65535}
 IGNORE_RANGE_WARNING = pytest.mark.filterwarnings(
     "ignore:.* where 0 is black and 1 is white:pyharmony.errors.PyHarmonyWarning"
 )
+OUTS = ("new", "out", "dst")
 LAYOUTS = ("interleaved", "planar", "mirrored", "every other", "four channels", "columns first", "unaligned")
 
 
@@ -175,8 +176,43 @@ def test_any_place_of_the_source(height, width, y, x, kind, mask_dtype, dtype, s
     same_bits(blend.alpha(src, dst, mask, at=(x, y)), formula(placed_src, dst, placed_mask))
 
 
+def with_alpha(rng, pixels, kind):
+    if kind == "none":
+        return pixels
+    cover = np.ones(pixels.shape[:2]) if kind == "opaque" else mask_of(rng, pixels.shape[:2], "float64", kind)
+    white = RANGE.get(pixels.dtype.name, 1)
+    return np.concatenate((pixels, (cover * white).astype(pixels.dtype)[..., None]), 2)
+
+
+ALPHAS = st.sampled_from(["none", "opaque", "hard", "soft"])
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+@given(
+    alphas=st.tuples(ALPHAS, ALPHAS), keep_alpha=st.booleans(), decontaminate=st.booleans(), into=st.sampled_from(OUTS),
+    kind=st.sampled_from(["none", "soft", "hard", "full", "empty"]), mask_dtype=st.sampled_from(MASKS),
+    dtype=st.sampled_from(DTYPES), layout=st.sampled_from(LAYOUTS), width=st.integers(1, 300), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_alpha_has_the_bits_of_its_definition_in_numpy(
+    alphas, keep_alpha, decontaminate, into, kind, mask_dtype, dtype, layout, width, seed
+):
+    """A call for its info is not the native one: NumPy multiplies mask and alpha, and lays one over the other."""
+    rng = np.random.default_rng(seed)
+    src, dst = (with_alpha(rng, image(rng, (7, width, 3), dtype), each) for each in alphas)
+    if np.dtype(dtype).kind == "f":
+        src, dst = np.abs(src), np.abs(dst)
+    mask = None if kind == "none" else mask_of(rng, (7, width), mask_dtype, kind)
+    if mask_dtype in RANGE and mask is not None:
+        mask[mask == 1] = 2
+    options = {"at": (int(rng.integers(-9, 9)), 0), "keep_alpha": keep_alpha, "decontaminate": decontaminate}
+    expected, _ = blend.alpha(src, dst, mask, **options, return_info=True)
+    src, below = laid_out(src, layout), laid_out(dst, layout)
+    out = {"new": None, "out": laid_out(np.zeros_like(dst), layout), "dst": below}[into]
+    same_bits(blend.alpha(src, below, mask, **options, out=out), expected)
+
+
 @pytest.mark.covering(1)
-def test_a_result_beyond_the_caches_has_the_bits_of_the_formula(simd, threads):
+def test_a_large_result_has_the_bits_of_the_formula(simd, threads):
     rng = np.random.default_rng(9)
     y, x = np.mgrid[:900, :1400]
     contour = (np.hypot(y - 450, x - 600) < 380).astype(np.uint8) * np.uint8(255)

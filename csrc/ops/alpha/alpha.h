@@ -20,9 +20,15 @@ struct AlphaParams {
   ImageView out;   // [H, W, C], any image dtype and strides; may be the same memory as dst
   std::int64_t y0, x0;
   bool keep;  // whether out keeps its values where the mask is zero, else it gets those of dst
+  bool checks = false;  // whether the result says what was read
+  // Whether dst and out are RGBA with src RGB: the result's alpha is that of the mask over dst's,
+  // or dst's with keep_alpha.
+  bool over_alpha = false, keep_alpha = false;
 };
 
-HM_SIMD_DECLARE(void alpha_kernel(const AlphaParams& params))
+// With checks, returns whether src and dst are finite inside the mask, and dst has an alpha above
+// zero where the mask is soft; without, a value that means nothing.
+HM_SIMD_DECLARE(bool alpha_kernel(const AlphaParams& params))
 
 // Composites arrays of the above forms; ramp may be null. Without keep, dst has out's dtype.
 void alpha(const ArrayView& src, const ArrayView& dst, const ArrayView& mask, std::int64_t y0,

@@ -1,12 +1,14 @@
 // CMake turns contraction off for this file: a product that is not rounded before it is added would
 // change the last bit, on some machines only.
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 
 #include "core/dispatch.h"
 #include "core/parallel.h"
-#include "core/vec.h"
+#include "core/pixel_rows.h"
+#include "core/real_vec.h"
 #include "ops/alpha/alpha.h"
 
 namespace pyharmony::HM_SIMD_NS {
@@ -14,54 +16,26 @@ namespace {
 
 constexpr std::int64_t kRangePixels = 1 << 16;
 constexpr int kMaxChannels = 4;
-// The least bytes of a result that is written past the caches, which it would not fit in, and those
-// of a run of it.
-constexpr std::int64_t kStreamed = std::int64_t{4} << 20, kStreamedRun = 256;
-constexpr std::int64_t kLine = 64;  // bytes of a line of a cache
-
-bool interleaved(const ImageView& image) {
-  return image.col_stride == image.channels && (image.channels == 1 || image.channel_stride == 1);
-}
-
-// Copies bytes, past the caches if streams. Call end_stream() after the last ones.
-void copy_bytes(const void* from, void* to, std::int64_t n, bool streams) {
-  const char* in = static_cast<const char*>(from);
-  char* out = static_cast<char*>(to);
-  if (streams && n >= kStreamedRun) {
-    // Whole lines only: the rest of a line would be read for them.
-    const std::int64_t before = -reinterpret_cast<std::intptr_t>(out) & (kLine - 1);
-    std::memcpy(out, in, before);
-    in += before;
-    out += before;
-    n -= before;
-    for (; n >= kLine; n -= kLine) {
-      for (int i = 0; i < kLine; i += HM_SIMD_BYTES, in += HM_SIMD_BYTES, out += HM_SIMD_BYTES) {
-        stream(reinterpret_cast<float*>(out), load_unaligned(reinterpret_cast<const float*>(in)));
-      }
-    }
-  }
-  std::memcpy(out, in, n);
-}
-
-// Copies n pixels of a row.
+constexpr int kRun = 256;  // pixels of a row whose reals fit in the first cache
 template <typename T>
-void copy_run(const ImageView& from, const ImageView& to, std::int64_t y, std::int64_t x,
-              std::int64_t n, bool streams) {
-  const T* const in = from.at<T>(y, x, 0);
-  T* const out = to.at<T>(y, x, 0);
-  if (interleaved(from) && interleaved(to)) {
-    copy_bytes(in, out, n * to.channels * sizeof(T), streams);
-    return;
-  }
-  for (std::int64_t c = 0; c < to.channels; ++c) {
-    if (from.col_stride == 1 && to.col_stride == 1) {
-      copy_bytes(in + c * from.channel_stride, out + c * to.channel_stride, n * sizeof(T), streams);
-      continue;
-    }
-    for (std::int64_t i = 0; i < n; ++i) {
-      out[i * to.col_stride + c * to.channel_stride] =
-          in[i * from.col_stride + c * from.channel_stride];
-    }
+constexpr std::int64_t kSlack = PixelRows::kSlack / static_cast<std::int64_t>(sizeof(T));
+
+// The rows of a call's images. Planes are taken one at a time.
+struct Rows {
+  explicit Rows(const AlphaParams& p)
+      : src(p.src, p.over_alpha), dst(p.dst), out(p.out), mask(p.mask) {}
+
+  PixelRows src, dst, out, mask;
+};
+
+// Copies n pixels of a row of dst to out.
+template <typename T>
+void copy_run(const Rows& rows, std::int64_t y, std::int64_t x, std::int64_t n) {
+  const std::int64_t step = rows.dst.dense() ? n : kRun;
+  alignas(64) T buffer[kRun * kMaxChannels + kSlack<T>];
+  for (const std::int64_t end = x + n; x < end; x += step) {
+    const std::int64_t count = std::min(step, end - x);
+    rows.out.write(rows.dst.read(y, x, count, buffer), y, x, count);
   }
 }
 
@@ -77,10 +51,26 @@ typedef std::uint8_t NarrowWords __attribute__((vector_size(HM_SIMD_BYTES / 2)))
 constexpr int kWords = HM_SIMD_BYTES / 2;
 constexpr int kPart = kWords < 16 ? 16 : kWords;  // pixels, whose values are whole registers
 
+// GCC 12 splits these conversions of vectors in halves.
 inline Words load_words(const std::uint8_t* p) {
+#if HM_SIMD_BYTES == 64
+  return (Words)_mm512_maskz_cvtepu8_epi16(~__mmask32{0}, _mm256_loadu_si256((const __m256i*)p));
+#elif HM_SIMD_BYTES == 32
+  return (Words)_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)p));
+#else
   NarrowWords v;
   std::memcpy(&v, p, sizeof(v));
   return __builtin_convertvector(v, Words);
+#endif
+}
+
+inline void store_words(std::uint8_t* p, Words v) {
+#if HM_SIMD_BYTES == 64
+  _mm256_storeu_si256((__m256i*)p, _mm512_maskz_cvtepi16_epi8(~__mmask32{0}, (__m512i)v));
+#else
+  const NarrowWords narrow = __builtin_convertvector(v, NarrowWords);
+  std::memcpy(p, &narrow, sizeof(narrow));
+#endif
 }
 
 template <int kChannels, int kFirst, int... kIndex>
@@ -114,6 +104,14 @@ inline int uniform(const std::uint8_t* mask) {
   }
   return high == 0 ? 0 : low == ~std::uint64_t{0} ? 255 : 1;
 }
+int uniform(const std::uint8_t* mask, std::int64_t n) {
+  std::uint8_t low = 255, high = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    low &= mask[i];
+    high |= mask[i];
+  }
+  return high == 0 ? 0 : low == 255 ? 255 : 1;
+}
 
 // Blends kPart pixels. At the contour of a hard mask few parts of a block are not uniform.
 template <int kChannels>
@@ -122,9 +120,12 @@ inline void blend_part(const std::uint8_t* s, const std::uint8_t* d, const std::
   constexpr int kSize = kPart * kChannels;
   const int kind = uniform<kPart>(mask);
   if (kind != 1) {
-    std::uint8_t copy[kSize];  // out may be d
-    std::memcpy(copy, kind == 0 ? d : s, kSize);
-    std::memcpy(out, copy, kSize);
+    const std::uint8_t* const from = kind == 0 ? d : s;
+    for (int i = 0; i < kSize; i += 16) {  // out may be d
+      Bytes v;
+      std::memcpy(&v, from + i, sizeof(v));
+      std::memcpy(out + i, &v, sizeof(v));
+    }
     return;
   }
   alignas(64) std::uint8_t weights[kSize];
@@ -138,8 +139,7 @@ inline void blend_part(const std::uint8_t* s, const std::uint8_t* d, const std::
     // All is modulo 2^16, and the sum is below it.
     const Words sum =
         (below << 8) - below + load_words(weights + i) * (load_words(s + i) - below) + 128;
-    const NarrowWords result = __builtin_convertvector((sum + (sum >> 8)) >> 8, NarrowWords);
-    std::memcpy(out + i, &result, sizeof(result));
+    store_words(out + i, (sum + (sum >> 8)) >> 8);
   }
 }
 
@@ -154,7 +154,7 @@ void blend_block(const std::uint8_t* s, const std::uint8_t* d, const std::uint8_
 // Blends n whole blocks; runs of blocks that are copied are copied at once.
 template <int kChannels>
 void blend_blocks(const std::uint8_t* s, const std::uint8_t* d, const std::uint8_t* mask,
-                  std::int64_t n, std::uint8_t* out, bool streams) {
+                  std::int64_t n, std::uint8_t* out) {
   constexpr std::int64_t kSize = kBlock * kChannels;
   for (std::int64_t i = 0; i < n;) {
     const int kind = uniform<kBlock>(mask + i * kBlock);
@@ -167,227 +167,344 @@ void blend_blocks(const std::uint8_t* s, const std::uint8_t* d, const std::uint8
     while (i < n && uniform<kBlock>(mask + i * kBlock) == kind) ++i;
     const std::uint8_t* const from = kind == 0 ? d : s;
     if (from != out) {
-      copy_bytes(from + first * kSize, out + first * kSize, (i - first) * kSize, streams);
+      std::memcpy(out + first * kSize, from + first * kSize, (i - first) * kSize);
     }
   }
 }
 
-// Blends a row of kChannels interleaved channels from `channel` on.
+// Whether the alpha of n pixels is above zero where the mask is soft.
+bool known_where_soft(const std::uint8_t* pixels, const std::uint8_t* mask, std::int64_t n) {
+  std::uint32_t unknown = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::uint32_t pixel;
+    std::memcpy(&pixel, pixels + 4 * i, sizeof(pixel));
+    unknown |= (pixel >> 24 == 0) & (mask[i] - std::uint32_t{1} < 254);
+  }
+  return unknown == 0;
+}
+
+// Blends a row whose pixels have kChannels. Returns what the kernel returns.
 template <int kChannels>
-void blend_bytes(const AlphaParams& p, std::int64_t y, std::int64_t channel, bool streams) {
-  const std::uint8_t* const s = p.src.at<std::uint8_t>(y, 0, channel);
-  const std::uint8_t* const d = p.dst.at<std::uint8_t>(p.y0 + y, p.x0, channel);
-  const std::uint8_t* const mask = p.mask.at<std::uint8_t>(y, 0, 0);
-  std::uint8_t* const out = p.out.at<std::uint8_t>(p.y0 + y, p.x0, channel);
-  const bool is_bool = p.mask.dtype == DType::kBool;
-  constexpr std::int64_t kPiece = 16 * kBlock;
-  std::uint8_t weights[kPiece];
-  const std::int64_t whole = p.mask.width / kBlock * kBlock;
-  if (!is_bool) {
-    blend_blocks<kChannels>(s, d, mask, whole / kBlock, out, streams);
-  } else {
-    for (std::int64_t x = 0; x < whole; x += kPiece) {
-      const std::int64_t n = std::min(kPiece, whole - x), at = x * kChannels;
-      for (std::int64_t i = 0; i < n; ++i) weights[i] = mask[x + i] != 0 ? 255 : 0;
-      blend_blocks<kChannels>(s + at, d + at, weights, n / kBlock, out + at, streams);
+bool blend_bytes(const AlphaParams& p, const Rows& rows, std::int64_t y) {
+  constexpr std::int64_t kPiece = 16 * kBlock, kSize = kPiece * kChannels;
+  bool known = true;
+  alignas(64) std::uint8_t weights[kPiece + PixelRows::kSlack];
+  alignas(64) std::uint8_t above[kSize + PixelRows::kSlack], below[kSize + PixelRows::kSlack];
+  for (std::int64_t x = 0; x < p.mask.width; x += kPiece) {
+    const std::int64_t n = std::min(kPiece, p.mask.width - x), whole = n / kBlock * kBlock;
+    const std::uint8_t* mask = rows.mask.read(y, x, n, weights);
+    if (p.mask.dtype == DType::kBool || whole < n) {
+      const int scale = p.mask.dtype == DType::kBool ? 255 : 1;
+      for (std::int64_t i = 0; i < n; ++i) {
+        weights[i] = static_cast<std::uint8_t>(scale == 1 ? mask[i] : mask[i] != 0 ? 255 : 0);
+      }
+      std::fill(weights + n, weights + (whole < n ? whole + kBlock : n), std::uint8_t{0});
+      mask = weights;
     }
+    const std::uint8_t* d = rows.dst.read(p.y0 + y, p.x0 + x, n, below);
+    const int kind = uniform(mask, n);
+    const std::uint8_t* s = kind == 0 ? d : rows.src.read(y, x, n, above);
+    if (kind != 1 && !p.keep_alpha) {
+      if (s != rows.out.at<std::uint8_t>(p.y0 + y, p.x0 + x))
+        rows.out.write(s, p.y0 + y, p.x0 + x, n);
+      continue;
+    }
+    if (p.over_alpha && p.checks) known &= known_where_soft(d, mask, n);
+    if (p.keep_alpha && kind != 0) {
+      for (std::int64_t i = 0; i < n; ++i) above[kChannels * i + 3] = d[kChannels * i + 3];
+    }
+    // Pixels that are not side by side are blended where those of dst were copied to.
+    std::uint8_t* const out =
+        rows.out.dense() ? rows.out.at<std::uint8_t>(p.y0 + y, p.x0 + x) : below;
+    blend_blocks<kChannels>(s, d, mask, whole / kBlock, out);
+    if (whole < n) {
+      // The last pixels are blended in a copy, since a block would reach beyond them.
+      const std::int64_t at = whole * kChannels;
+      const std::size_t size = static_cast<std::size_t>((n - whole) * kChannels);
+      std::uint8_t last[2][kBlock * kChannels] = {};
+      std::memcpy(last[0], s + at, size);
+      std::memcpy(last[1], d + at, size);
+      blend_block<kChannels>(last[0], last[1], mask + whole, last[1]);
+      std::memcpy(out + at, last[1], size);
+    }
+    if (!rows.out.dense()) rows.out.write(out, p.y0 + y, p.x0 + x, n);
   }
-  if (whole == p.mask.width) return;
-  // The end of a row is blended in a copy, since a block would reach beyond it.
-  const std::int64_t n = p.mask.width - whole, at = whole * kChannels;
-  const std::size_t size = static_cast<std::size_t>(n * kChannels);
-  std::uint8_t above[kBlock * kChannels] = {}, below[kBlock * kChannels] = {};
-  for (std::int64_t i = 0; i < kBlock; ++i) {
-    const std::uint8_t value = i < n ? mask[whole + i] : 0;
-    weights[i] = is_bool && value != 0 ? 255 : value;
-  }
-  std::memcpy(above, s + at, size);
-  std::memcpy(below, d + at, size);
-  blend_block<kChannels>(above, below, weights, below);
-  std::memcpy(out + at, below, size);
-}
-
-bool are_planar(const AlphaParams& p) {
-  return p.src.col_stride == 1 && p.dst.col_stride == 1 && p.out.col_stride == 1;
+  return known;
 }
 
 bool are_bytes(const AlphaParams& p) {
   for (const ImageView* image : {&p.src, &p.dst, &p.out}) {
     if (image->dtype != DType::kUInt8) return false;
   }
-  const bool one_line = interleaved(p.src) && interleaved(p.dst) && interleaved(p.out) &&
-                        p.out.channels <= kMaxChannels;
   const bool mask_of_bytes = p.mask.dtype == DType::kUInt8 || p.mask.dtype == DType::kBool;
-  return (one_line || are_planar(p)) && mask_of_bytes && p.mask.col_stride == 1 &&
-         p.ramp.data == nullptr && !p.keep;
+  return mask_of_bytes && p.ramp.data == nullptr && !p.keep;
 }
 
-void bytes_row(const AlphaParams& p, std::int64_t y, bool streams) {
-  if (are_planar(p)) {
-    for (std::int64_t c = 0; c < p.out.channels; ++c) blend_bytes<1>(p, y, c, streams);
-    return;
-  }
+bool bytes_row(const AlphaParams& p, const Rows& rows, std::int64_t y) {
   switch (p.out.channels) {
-    case 2: return blend_bytes<2>(p, y, 0, streams);
-    case 3: return blend_bytes<3>(p, y, 0, streams);
-    default: return blend_bytes<4>(p, y, 0, streams);
+    case 1: return blend_bytes<1>(p, rows, y);
+    case 2: return blend_bytes<2>(p, rows, y);
+    case 3: return blend_bytes<3>(p, rows, y);
+    default: return blend_bytes<4>(p, rows, y);
   }
 }
 
-// ---- any types and strides ----
+// ---- any types ----
 
-constexpr int kRun = 256;  // pixels of a row whose reals fit in the first cache
+// The bits of a value of a mask without its sign, which are in the order of the values.
+template <typename T>
+inline auto magnitude_bits(T value) {
+  using Bits = std::conditional_t<
+      sizeof(T) == 1, std::uint8_t,
+      std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                         std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
+  Bits bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  constexpr bool kHasSign = !std::is_integral_v<T> && !std::is_same_v<T, Bool>;
+  return static_cast<Bits>(kHasSign ? bits & (Bits(~Bits{0}) >> 1) : bits);
+}
 
+// A run of the mask.
 struct Weights {
   float value[kRun];
   bool inside[kRun];
+  bool any, all, full;  // whether a pixel is inside, all are, and all wholly; inside if not all
 };
 
-// A row's part of a plane, or of interleaved channels as one longer plane.
-struct Line {
-  std::int64_t y, x, channel, n, step;
-};
-
-// Reads the mask; returns whether a pixel is inside.
-bool read_weights(const AlphaParams& p, std::int64_t y, std::int64_t x, std::int64_t n,
-                  Weights& weights) {
-  int any = 0;
+void read_weights(const AlphaParams& p, const PixelRows& rows, std::int64_t y, std::int64_t x,
+                  std::int64_t n, Weights& weights) {
   dispatch_any(p.mask.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const float range = static_cast<float>(dtype_range(p.mask.dtype));
-    const T* const mask = p.mask.at<T>(y, x, 0);
+    using Bits = decltype(magnitude_bits(T{}));
+    alignas(64) T buffer[kRun + kSlack<T>];
+    const T* const mask = rows.read(y, x, n, buffer);
+    Bits low = static_cast<Bits>(~Bits{0}), high = 0;
     for (std::int64_t i = 0; i < n; ++i) {
-      const T value = mask[i * p.mask.col_stride];
-      // A double that rounds to zero is inside too.
-      const bool inside =
-          to_real<std::conditional_t<std::is_same_v<T, double>, T, float>>(value) != 0;
-      weights.inside[i] = inside;
-      any |= inside;
-      weights.value[i] = to_real<float>(value) / range;
+      const Bits bits = magnitude_bits(mask[i]);
+      low = std::min(low, bits);
+      high = std::max(high, bits);
     }
+    const double white = dtype_range(p.mask.dtype);
+    Bits one = 1;
+    if constexpr (!std::is_same_v<T, Bool>) one = magnitude_bits(static_cast<T>(white));
+    weights.any = high != 0;
+    weights.all = low != 0;
+    weights.full = low >= one && p.ramp.data == nullptr;
+    if (!weights.any) return;
+    for (std::int64_t i = 0; i < n; ++i) {
+      weights.value[i] = to_real<float>(mask[i]) / static_cast<float>(white);
+    }
+    if (weights.all) return;
+    for (std::int64_t i = 0; i < n; ++i) weights.inside[i] = magnitude_bits(mask[i]) != 0;
   });
-  if (p.ramp.data != nullptr) {
-    const float* const ramp = p.ramp.at<float>(y, x, 0);
-    for (std::int64_t i = 0; i < n; ++i) weights.value[i] *= ramp[i * p.ramp.col_stride];
-  }
-  return any != 0;
+  if (p.ramp.data == nullptr || !weights.any) return;
+  const float* const ramp = p.ramp.at<float>(y, x, 0);
+  for (std::int64_t i = 0; i < n; ++i) weights.value[i] *= ramp[i * p.ramp.col_stride];
 }
 
-template <typename Real>
-void read_line(const ImageView& image, const Line& line, Real* __restrict out) {
-  dispatch_image(image.dtype, "image", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* const in = image.at<T>(line.y, line.x, line.channel);
-    const std::int64_t step = line.step == 1 ? 1 : image.col_stride;
-    if constexpr (std::is_same_v<Real, float>) {
-      if (step == 1) return convert_to_float(in, line.n, out);
-    }
-    for (std::int64_t i = 0; i < line.n; ++i) out[i] = to_real<Real>(in[i * step]);
-  });
-}
-
-// Calls fn(first, last) for each span of pixels inside.
-template <typename Fn>
-void for_each_span(const Weights& weights, std::int64_t n, Fn&& fn) {
+// Writes each of n weights once for each channel.
+template <int kChannels, typename Real>
+void repeat(const float* __restrict weights, std::int64_t n, Real* __restrict out) {
   for (std::int64_t i = 0; i < n; ++i) {
-    if (!weights.inside[i]) continue;
-    const std::int64_t first = i;
-    while (i < n && weights.inside[i]) ++i;
-    fn(first, i);
+    for (int c = 0; c < kChannels; ++c) out[kChannels * i + c] = weights[i];
   }
 }
 
-// Writes the pixels of a line that are inside; each has `channels` values in it.
-template <typename T, typename Real>
-void write_line(const ImageView& image, const Line& line, std::int64_t channels,
-                const Weights& weights, const Real* values) {
-  T rounded[kRun * kMaxChannels];
-  if constexpr (std::is_same_v<Real, float>) {
-    convert_from_float(values, line.n, rounded);
-  } else {
-    std::copy_n(values, line.n, rounded);
+// Writes s m + d (1 - m), each operation rounded on its own. Returns whether no value with m above
+// zero is NaN or infinite.
+template <typename Real, typename S, typename D, typename T>
+bool blend_run(const S* s, const D* d, const Real* m, std::int64_t n, T* out) {
+  typename VecOf<Real>::type bad{};
+  std::int64_t i = 0;
+  for (; i + kWidth<Real> <= n; i += kWidth<Real>) {
+    const auto weight = read(m + i);
+    const auto value = read(s + i) * weight + read(d + i) * (1 - weight);
+    bad += (weight == 0 ? weight : value) * 0;
+    write(out + i, value);
   }
-  T* const out = image.at<T>(line.y, line.x, line.channel);
-  const std::int64_t step = line.step == 1 ? 1 : image.col_stride;
-  for_each_span(weights, line.n / channels, [&](std::int64_t first, std::int64_t last) {
-    if (step == 1) {
-      std::copy(rounded + first * channels, rounded + last * channels, out + first * channels);
-    } else {
-      for (std::int64_t i = first; i < last; ++i) out[i * step] = rounded[i];
+  bool finite = sum<Real>(bad) == 0;
+  for (; i < n; ++i) {
+    const Real value = to_real<Real>(s[i]) * m[i] + to_real<Real>(d[i]) * (1 - m[i]);
+    finite &= m[i] == 0 || std::isfinite(value);
+    out[i] = from_real<T>(value);
+  }
+  return finite;
+}
+
+// Whether n values are finite.
+template <typename Real, typename T>
+bool are_finite(const T* values, std::int64_t n) {
+  if constexpr (std::is_integral_v<T>) {
+    return true;
+  } else {
+    typename VecOf<Real>::type bad{};
+    std::int64_t i = 0;
+    for (; i + kWidth<Real> <= n; i += kWidth<Real>) bad += read(values + i) * 0;
+    bool finite = sum<Real>(bad) == 0;
+    for (; i < n; ++i) finite &= std::isfinite(to_real<Real>(values[i]));
+    return finite;
+  }
+}
+
+// Writes the alpha m + (1 - m) a of n pixels, computed in double. Returns whether a is above zero
+// where the mask is soft.
+template <typename T>
+bool lay_over_alpha(const AlphaParams& p, std::int64_t y, std::int64_t x, std::int64_t n,
+                    const T* below, T* out) {
+  bool known = true;
+  dispatch_any(p.mask.dtype, [&](auto tag) {
+    using M = typename decltype(tag)::type;
+    const double range = dtype_range(p.mask.dtype), white = dtype_range(p.out.dtype);
+    const M* const mask = p.mask.at<M>(y, x, 0);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double share = to_real<double>(mask[i * p.mask.col_stride]) / range;
+      const double alpha = to_real<double>(below[4 * i + 3]);
+      known &= alpha > 0 || share == 0 || share == 1;
+      out[4 * i + 3] =
+          p.keep_alpha ? below[4 * i + 3] : from_real<T>(share * white + (1 - share) * alpha);
     }
   });
+  return known;
 }
 
+// Reads pixels that may be reals in the unit of T, and calls fn with them as they are.
+template <typename T, typename Real, typename Fn>
+bool with_pixels(const PixelRows& rows, DType dtype, std::int64_t y, std::int64_t x, std::int64_t n,
+                 Real* buffer, Fn&& fn) {
+  if constexpr (!std::is_same_v<T, Real>) {
+    if (dtype != (std::is_same_v<T, Half> ? DType::kFloat16
+                  : sizeof(T) == 1        ? DType::kUInt8
+                                          : DType::kUInt16)) {
+      return fn(rows.read(y, x, n, buffer));
+    }
+  }
+  return fn(rows.read(y, x, n, reinterpret_cast<T*>(buffer)));
+}
+
+// Returns whether all values that were read inside the mask are finite.
 template <typename T>
-void any_row(const AlphaParams& p, std::int64_t y, bool copies) {
+bool any_row(const AlphaParams& p, const Rows& rows, std::int64_t y, bool copies) {
   using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
-  const bool one_line = interleaved(p.src) && interleaved(p.dst) && interleaved(p.out) &&
-                        p.out.channels <= kMaxChannels;
-  const std::int64_t channels = one_line ? p.out.channels : 1;
+  const std::int64_t channels = p.out.channels;
   Weights weights;
-  alignas(64) Real m[kRun * kMaxChannels], s[kRun * kMaxChannels], d[kRun * kMaxChannels];
+  constexpr std::int64_t kSize = kRun * kMaxChannels;
+  alignas(64) Real m[kSize], s[kSize + kSlack<Real>], d[kSize + kSlack<Real>];
+  alignas(64) T result[kSize + kSlack<T>];
+  bool finite = true;
   for (std::int64_t x = 0; x < p.mask.width; x += kRun) {
     const std::int64_t pixels = std::min<std::int64_t>(kRun, p.mask.width - x);
-    const bool any = read_weights(p, y, x, pixels, weights);
-    if (copies) copy_run<T>(p.dst, p.out, p.y0 + y, p.x0 + x, pixels, false);
-    if (!any) continue;
-    if (channels == 3) {
-      for (std::int64_t i = 0; i < pixels; ++i) {
-        m[3 * i] = m[3 * i + 1] = m[3 * i + 2] = static_cast<Real>(weights.value[i]);
-      }
-    } else {
-      for (std::int64_t i = 0; i < pixels; ++i) {
-        for (std::int64_t c = 0; c < channels; ++c) {
-          m[channels * i + c] = static_cast<Real>(weights.value[i]);
-        }
+    const std::int64_t n = pixels * channels, oy = p.y0 + y, ox = p.x0 + x;
+    read_weights(p, rows.mask, y, x, pixels, weights);
+    if (!weights.any) {
+      if (copies) copy_run<T>(rows, oy, ox, pixels);
+      continue;
+    }
+    const bool is_copy = weights.full && p.src.dtype == p.out.dtype && !p.keep_alpha;
+    if (!is_copy) {
+      switch (channels) {
+        case 1: repeat<1>(weights.value, pixels, m); break;
+        case 2: repeat<2>(weights.value, pixels, m); break;
+        case 3: repeat<3>(weights.value, pixels, m); break;
+        default: repeat<4>(weights.value, pixels, m);
       }
     }
-    for (std::int64_t c = 0; c < p.out.channels; c += channels) {
-      const std::int64_t n = pixels * channels, step = one_line ? 1 : 0;
-      const Line line{p.y0 + y, p.x0 + x, c, n, step};
-      read_line(p.src, Line{y, x, c, n, step}, s);
-      read_line(p.dst, line, d);
-      // NaN outside stays in its own element, which is not written.
-      for (std::int64_t i = 0; i < n; ++i) s[i] = s[i] * m[i] + d[i] * (1 - m[i]);
-      write_line<T>(p.out, line, channels, weights, s);
+    T* const target =
+        rows.out.dense() && weights.all && !p.over_alpha ? rows.out.at<T>(oy, ox) : result;
+    const T* values = target;
+    finite &= with_pixels<T>(rows.src, p.src.dtype, y, x, pixels, s, [&](const auto* above) {
+      return with_pixels<T>(rows.dst, p.dst.dtype, oy, ox, pixels, d, [&](const auto* below) {
+        using S = std::remove_const_t<std::remove_pointer_t<decltype(above)>>;
+        using D = std::remove_const_t<std::remove_pointer_t<decltype(below)>>;
+        if constexpr (std::is_same_v<S, T>) {
+          if (is_copy) {
+            values = above;
+            return !p.checks || (are_finite<Real>(above, n) && are_finite<Real>(below, n));
+          }
+        }
+        bool good = blend_run<Real>(above, below, m, n, target);
+        if constexpr (std::is_same_v<D, T>) {
+          if (p.over_alpha) good &= lay_over_alpha(p, y, x, pixels, below, target);
+          if (!weights.all && !p.keep) {
+            for (std::int64_t i = 0; i < pixels; ++i) {
+              if (!weights.inside[i])
+                std::copy_n(below + channels * i, channels, result + channels * i);
+            }
+          }
+        }
+        return good;
+      });
+    });
+    if (p.keep && !weights.all) {
+      for (std::int64_t i = 0; i < pixels; ++i) {
+        if (weights.inside[i]) rows.out.write(values + channels * i, oy, ox + i, 1);
+      }
+    } else if (values != rows.out.at<T>(oy, ox)) {
+      rows.out.write(values, oy, ox, pixels);
     }
   }
+  return finite;
 }
 
 // Calls row(y) for each row of the mask, and copies what is beside and above and below it.
 template <typename T, typename Row>
-void for_each_row(const AlphaParams& p, bool copies, bool streams, Row&& row) {
+void for_each_row(const AlphaParams& p, const Rows& images, bool copies, Row&& row) {
   const std::int64_t height = copies ? p.out.height : p.mask.height, first = copies ? p.y0 : 0;
   const std::int64_t right = p.x0 + p.mask.width;
   const std::int64_t rows = kRangePixels / std::max<std::int64_t>(1, p.out.width);
   const auto run = [&](std::int64_t i) {
     const std::int64_t y = i - first;
-    if (y < 0 || y >= p.mask.height) return copy_run<T>(p.dst, p.out, i, 0, p.out.width, streams);
-    if (copies) copy_run<T>(p.dst, p.out, i, 0, p.x0, streams);
+    if (y < 0 || y >= p.mask.height) return copy_run<T>(images, i, 0, p.out.width);
+    if (copies) copy_run<T>(images, i, 0, p.x0);
     row(y);
-    if (copies) copy_run<T>(p.dst, p.out, i, right, p.out.width - right, streams);
+    if (copies) copy_run<T>(images, i, right, p.out.width - right);
   };
   parallel_for(height, std::max<std::int64_t>(1, rows), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) run(i);
-    if (streams) end_stream();
   });
+}
+
+// The rows of images whose channels are interleaved, or of one plane.
+bool blend(const AlphaParams& p) {
+  const bool copies = !p.keep && p.out.data != p.dst.data;
+  const Rows rows(p);
+  std::atomic<bool> good{true};
+  if (are_bytes(p)) {
+    for_each_row<std::uint8_t>(p, rows, copies, [&](std::int64_t y) {
+      if (!bytes_row(p, rows, y)) good = false;
+    });
+    return good;
+  }
+  dispatch_image(p.out.dtype, "out", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_each_row<T>(p, rows, copies, [&](std::int64_t y) {
+      if (!any_row<T>(p, rows, y, copies)) good = false;
+    });
+  });
+  return good;
+}
+
+ImageView plane_of(ImageView image, std::int64_t channel) {
+  image.data =
+      static_cast<char*>(image.data) + channel * image.channel_stride * dtype_size(image.dtype);
+  image.channels = 1;
+  return image;
 }
 
 }  // namespace
 
-void alpha_kernel(const AlphaParams& p) {
-  const bool copies = !p.keep && p.out.data != p.dst.data;
-  const std::int64_t size = p.out.height * p.out.width * p.out.channels * dtype_size(p.out.dtype);
-  const bool streams = copies && size >= kStreamed;
-  if (are_bytes(p)) {
-    for_each_row<std::uint8_t>(p, copies, streams,
-                               [&](std::int64_t y) { bytes_row(p, y, streams); });
-    return;
+bool alpha_kernel(const AlphaParams& p) {
+  const auto is_planar = [](const ImageView& image) { return image.col_stride == 1; };
+  const bool are_planes = is_planar(p.src) && is_planar(p.dst) && is_planar(p.out);
+  if (p.over_alpha || (p.out.channels <= kMaxChannels && !are_planes)) return blend(p);
+  bool good = true;
+  for (std::int64_t c = 0; c < p.out.channels; ++c) {
+    AlphaParams plane = p;
+    plane.src = plane_of(p.src, c);
+    plane.dst = plane_of(p.dst, c);
+    plane.out = plane_of(p.out, c);
+    good &= blend(plane);
   }
-  dispatch_image(p.out.dtype, "out", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for_each_row<T>(p, copies, streams, [&](std::int64_t y) { any_row<T>(p, y, copies); });
-  });
+  return good;
 }
 
 }  // namespace pyharmony::HM_SIMD_NS

@@ -9,6 +9,7 @@
 #include "core/dispatch.h"
 #include "core/finite.h"
 #include "core/limit.h"
+#include "core/pixel_rows.h"
 #include "core/suspects.h"
 #include "ops/gaussian_poisson/gaussian_poisson.h"
 #include "ops/poisson/poisson.h"
@@ -221,7 +222,7 @@ Pasted paste(const ImageView& image, const ImageView& out, const PlacedItem& ite
   }
 
   if (out.data != image.data) copy_rows(image, out);
-  copy_image(colours->view(), part_of(out, regions[0]));
+  HM_SIMD_CALL(copy_pixels, colours->view(), part_of(out, regions[0]));
   if (placed->soft) limit_change(crop.source, crop.ground.view(), crop.mask, part_of(out, part));
   Pasted pasted;
   pasted.pasted = true;
