@@ -256,12 +256,8 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
+        text = TextColumn("{task.fields[text]}")
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), text
         with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=None, text="")
             yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)

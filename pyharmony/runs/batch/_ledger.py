@@ -171,15 +171,17 @@ class Ledger:
                 raise self._damaged(f"{place.name} is no file")
         with writing(str(path)):
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
+            if path.exists():
+                os.close(os.open(path, os.O_RDWR))  # SQLite tells less
         try:
             if not _temporary.lock(self._lock, wait=False):
                 raise RunError(f"{self.folder}: another run is writing there", Code.USAGE, "busy", "busy")
             with self.guarded():
                 self._base = sqlite3.connect(path, isolation_level=None)
-                self._base.execute("PRAGMA trusted_schema=OFF")
-                self._base.execute("PRAGMA journal_mode=WAL")
-                # Without it, a power cut may undo a claim whose output is on the disk.
-                self._base.execute("PRAGMA synchronous=FULL")
+                # EXCLUSIVE needs no shared mappings, which many file systems of clusters lack. Without FULL, a power cut
+                # may undo a claim whose output is on the disk.
+                for pragma in ("trusted_schema=OFF", "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+                    self._base.execute(f"PRAGMA {pragma}")
                 if self._is_new():
                     settings = f"PRAGMA user_version={_VERSION}; PRAGMA application_id={_APPLICATION};"
                     self._base.executescript(f"BEGIN; {_SCHEMA} {settings} COMMIT;")
@@ -525,7 +527,7 @@ class Ledger:
 #: What SQLite says of a disk that takes nothing more.
 _DISK_FULL_MESSAGES = (
     ("full", "the disk is full"),
-    ("disk I/O", "the disk is full"),
+    ("disk I/O", "the disk is full, or fails"),
     ("readonly", "it, its folder or its disk is read-only"),
 )
 
