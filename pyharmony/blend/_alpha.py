@@ -62,8 +62,10 @@ def _blend(job: Job, feather: float) -> Infos:
     known, unknown = job.ground.of(box)
     if job.soft or feather > 0:
         job.warn_of_erased()
-    _check_finite(job, src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), mask)
-    _check_finite(job, box.of(job.dst), "dst", box.origin, mask, unknown)
+    corner = box.y0 - job.shift[0], box.x0 - job.shift[1]
+    for x, name, origin, unseen in ((src, "src", corner, None), (box.of(job.dst), "dst", box.origin, unknown)):
+        if x.dtype.kind == "f" and not is_finite(x):  # NaN and Inf are refused inside the mask, where x is known
+            check_finite(x, name, origin, skip=mask == 0 if unseen is None else (mask == 0) | unseen)
     ramp = _ramp(job, feather) if feather > 0 else None
     if unknown is None:
         composite(src, job.dst, mask, job.out, origin=box.origin, ramp=ramp)
@@ -71,15 +73,6 @@ def _blend(job: Job, feather: float) -> Infos:
     else:  # pixels outside the mask stay as they are, unknown ones too
         composite(src, known, mask, box.of(job.start()), ramp=ramp, keep=True)
     return [direct_info("alpha")]
-
-
-def _check_finite(
-    job: Job, x: NumpyArray, name: str, origin: tuple[int, int], mask: NumpyArray, unknown: NumpyArray | None = None
-) -> None:
-    """Refuses NaN and Inf inside the mask, where x is known."""
-    if x.dtype.kind == "f" and not is_finite(x):
-        skip = mask == 0
-        check_finite(x, name, origin, skip=skip if unknown is None else skip | unknown)
 
 
 def _ramp(job: Job, feather: float) -> NumpyArray:

@@ -138,7 +138,11 @@ class People:
         self.crowd.heads.append(head)
 
     def _detect(self) -> _PeopleMasks:
-        return self._with_others(None)
+        method, levels = _of_people(self._method), self._background.detection_levels
+        if not isinstance(method, str):
+            return self._with_others(None)
+        crowd = _crowd_of(levels.tobytes(), levels.shape, self._background.size, method)
+        return _PeopleMasks([*crowd.masks], [*crowd.reduced], [*crowd.heads], crowd.others, crowd.faces)
 
     def _with_others(self, detected_people: Masks | None) -> _PeopleMasks:
         """Returns people with a mask, together with the faces and the region of people without one."""
@@ -174,6 +178,13 @@ class _PeopleMasks:
     def sure(self) -> list[float]:
         """The confidence of each person, 0 to 1."""
         return [part.score if isinstance(part, Layer) else 1.0 for part in self.masks]
+
+
+@functools.lru_cache(maxsize=2)  # a batch, and a user of the service, compose into one background many times
+def _crowd_of(content: bytes, shape: tuple[int, ...], size: tuple[int, int], method: str) -> _PeopleMasks:
+    """Returns the people in levels [h, w, 3] of a photo of a size (width, height)."""
+    levels = np.frombuffer(content, np.uint8).reshape(shape)
+    return People(Photo(levels, levels, None, size, preview=levels), method, None)._with_others(None)
 
 
 def _rectangle(values: Sequence[float]) -> Rectangle:

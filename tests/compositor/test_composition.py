@@ -983,6 +983,24 @@ def test_where_all_is_told_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch)
         pyharmony.compose([first, object_()], ground(), **options)
 
 
+def test_the_people_of_a_background_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch composes many subjects into one background; the first of two results is that of the second."""
+    from pyharmony.composition import _plan
+
+    counts: list[int] = []
+    with_others = _plan.People._with_others
+    monkeypatch.setattr(_plan.People, "_with_others", lambda self, masks: counts.append(1) or with_others(self, masks))
+    _plan._crowd_of.cache_clear()
+    background = ground()
+    options = {key: value for key, value in PASTE_OPTIONS.items() if key != "people"}
+    one, two, three = (pyharmony.compose([object_(), object_()], background.copy(), **options) for _ in range(3))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, three)
+    assert len(counts) == 1
+    pyharmony.compose([object_(), object_()], background[:, ::-1], **options)
+    assert len(counts) == 2
+
+
 @pytest.mark.full
 def test_sheets_hold_every_pair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -347,11 +347,7 @@ def _to_border(region: Region, part: Pixels, shape: tuple[int, int]) -> tuple[Re
     wide = Region.around([region, to_border(own, shape)])
     if wide.y0 > 0 and wide.x0 > 0 and wide.y1 < shape[0] and wide.x1 < shape[1]:
         return region, part
-    sides = (
-        (region.y0 - wide.y0, wide.y1 - region.y1),
-        (region.x0 - wide.x0, wide.x1 - region.x1),
-        (0, 0),
-    )
+    sides = ((region.y0 - wide.y0, wide.y1 - region.y1), (region.x0 - wide.x0, wide.x1 - region.x1), (0, 0))
     levels = np.pad(part, sides, mode="edge") if wide != region else part.copy()
     mask = np.pad(part[..., 3], sides[:2]) if wide != region else part[..., 3]
     levels[..., 3] = close_strips(np.ascontiguousarray(mask), wide, shape)

@@ -178,8 +178,8 @@ class Ledger:
                 raise RunError(f"{self.folder}: another run is writing there", Code.USAGE, "busy", "busy")
             with self.guarded():
                 self._base = sqlite3.connect(path, isolation_level=None)
-                # EXCLUSIVE needs no shared mappings, which many file systems of clusters lack. Without FULL, a power cut
-                # may undo a claim whose output is on the disk.
+                # EXCLUSIVE needs no shared mappings, which file systems of clusters lack. Without FULL, a power cut may
+                # undo a claim whose output is on the disk.
                 for pragma in ("trusted_schema=OFF", "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
                     self._base.execute(f"PRAGMA {pragma}")
                 if self._is_new():
