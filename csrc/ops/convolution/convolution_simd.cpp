@@ -36,19 +36,40 @@ inline Vec finish(Vec s, Vec slope, Vec high) {
   return minimum(high, fma(slope, minimum(zero, s), maximum(zero, s)));
 }
 
+#if HM_SIMD_BYTES == 64
+inline __mmask16 lanes_of(std::int64_t count) {
+  return static_cast<__mmask16>(count <= 0 ? 0 : (1 << count) - 1);
+}
+#elif HM_SIMD_BYTES == 32
+inline __m256i lanes_of(std::int64_t count) {
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lanes);
+}
+#endif
+
+// The first `count` values, and zeros; there may be no more values.
 inline Vec load_some(const float* p, std::int64_t count) {
   if (count >= kLanes) return load_unaligned(p);
+#if HM_SIMD_BYTES == 64
+  return _mm512_maskz_loadu_ps(lanes_of(count), p);
+#elif HM_SIMD_BYTES == 32
+  return _mm256_maskload_ps(p, lanes_of(count));
+#else
   Vec v{};
   if (count > 0) std::memcpy(&v, p, count * sizeof(float));
   return v;
+#endif
 }
 
 inline void store_some(float* p, Vec v, std::int64_t count) {
-  if (count >= kLanes) {
-    store_from_float(p, v);
-  } else if (count > 0) {
-    std::memcpy(p, &v, count * sizeof(float));
-  }
+  if (count >= kLanes) return store_from_float(p, v);
+#if HM_SIMD_BYTES == 64
+  _mm512_mask_storeu_ps(p, lanes_of(count), v);
+#elif HM_SIMD_BYTES == 32
+  _mm256_maskstore_ps(p, lanes_of(count), v);
+#else
+  if (count > 0) std::memcpy(p, &v, count * sizeof(float));
+#endif
 }
 
 // Computes kCount pixels of a row, for the channels of a panel of kRegisters.
