@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _arrays
 from .._arrays import Float64, NumpyArray
+from .._native import native
 
 Kernel = tuple[Callable[[Float64], Float64], int]
 
@@ -18,7 +20,7 @@ def _cubic(t: Float64) -> Float64:
     return np.where(t >= 2, 0.0, np.where(t <= 1, near, far))
 
 
-#: #: A kernel is a function of the distance in pixels, and the distance from which on it is zero. CUBIC is Keys' cubic
+#: A kernel is a function of the distance in pixels, and the distance from which on it is zero. CUBIC is Keys' cubic
 #: convolution (1981, a = -1/2), sharp, with weights of both signs; TRIANGLE has no negative weight.
 CUBIC: Kernel = (_cubic, 2)
 TRIANGLE: Kernel = (lambda t: np.maximum(1 - t, 0.0), 1)
@@ -54,16 +56,9 @@ def resample(
     weights = np.where((taps < 0) | (taps >= count), 0.0, weight_at(np.abs(taps - centres[:, None]) / wide))
     weights /= weights.sum(1, keepdims=True)
     taps = np.clip(np.clip(taps, 0, count - 1) - first_pixel, 0, x.shape[axis] - 1)
-    shape = (cells, 1, 1) if axis == 0 else (cells, 1)
-    result = np.empty((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
-    part = np.empty_like(result)
-    for number, (tap, weight) in enumerate(zip(taps.T, weights.T, strict=True)):
-        product = part if number else result
-        if x.dtype == result.dtype:
-            np.take(x, tap, axis, out=product, mode="clip")
-        else:
-            product[...] = np.take(x, tap, axis)
-        product *= weight.reshape(shape).astype(real)
-        if number:
-            result += product
+    result: NumpyArray = np.empty((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
+    if result.size:
+        views = (_arrays.view(np.ascontiguousarray(each.T, np.float64), "taps") for each in (taps, weights))
+        image = _arrays.view(x, "image", copies=True)
+        native.resample(image, axis, *views, _arrays.view(result, "result", writable=True))
     return result

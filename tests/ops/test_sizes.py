@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pyharmony import _arrays
 from pyharmony._images.sizes import _around, block_means, level_means, resized
 from pyharmony._native import native
+
+from ..shared import DTYPES, laid_out, same_bits
 
 
 def by_pillow(values, size, box=None):
@@ -110,3 +113,31 @@ def test_blocks_of_colours_with_alpha_are_refused():
     image = native.ArrayView(pixels.ctypes.data, "uint8", (4, 5), (5, 1), True)
     with pytest.raises(ValueError, match="across, down: 2, 0, expected above 0"):
         native.block_means(image, 2, 0, image)
+
+
+@given(
+    size=st.tuples(st.integers(1, 20), st.integers(1, 300), st.integers(1, 4)), axis=st.integers(0, 1),
+    count=st.integers(1, 7), cells=st.integers(1, 70), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99),
+    real=st.sampled_from(["float32", "float64"]), layout=st.sampled_from(["", "planar", "mirrored", "four channels"]),
+)  # fmt: skip
+def test_resampling_has_the_bits_of_sums_in_numpy(size, axis, count, cells, dtype, seed, real, layout):
+    rng = np.random.default_rng(seed)
+    image = laid_out((rng.random(size) * (200 if dtype[0] == "u" else 3)).astype(dtype), layout)
+    taps, weights = rng.integers(0, size[axis], (count, cells)), rng.random((count, cells)) * 2 - 1
+    out = np.empty((cells, *size[1:]) if axis == 0 else (size[0], cells, size[2]), real)
+    views = (_arrays.view(x, "x", writable=True) for x in (taps.astype(np.float64), weights, out))
+    native.resample(_arrays.view(image, "image"), axis, *views)
+    expected = np.zeros_like(out)
+    for k in range(count):
+        part = np.take(image, taps[k], axis).astype(real)
+        part *= weights[k].astype(real).reshape((cells, 1, 1) if axis == 0 else (cells, 1))
+        expected = part if k == 0 else expected + part
+    same_bits(out, expected)
+
+
+def test_taps_beyond_the_image_are_refused():
+    image, out = np.zeros((4, 5, 3), np.float32), np.zeros((2, 5, 3), np.float32)
+    for taps in ([[0.0, 4.0]], [[-1.0, 0.0]], [[np.nan, 0.0]]):
+        views = (_arrays.view(np.array(x), "x") for x in (taps, [[1.0, 1.0]]))
+        with pytest.raises(ValueError, match="taps: beyond the image"):
+            native.resample(_arrays.view(image, "image"), 0, *views, _arrays.view(out, "out", writable=True))
