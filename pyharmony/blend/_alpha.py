@@ -12,7 +12,6 @@ from .._images.call import Call, on_two_images
 from .._images.frame import Infos, Job, direct_info
 from .._images.region import check_finite, is_finite
 from ..ops.alpha import alpha as composite
-from ._paste import in_one_call
 
 
 @on_two_images
@@ -46,10 +45,12 @@ def alpha(call: Call, *, feather: float = 0.0) -> Any:
         >>> blend.alpha(src, dst, mask, at=(1, 0))[0, :, 0].tolist()
         [0, 200, 100, 0]
     """
-    if (pasted := in_one_call(call, {"feather": feather})) is not None:
-        return pasted
-    width = _checks.number(feather, "feather", accepts="a finite number of pixels, at least 0")
+    if type(call.dst) is np.ndarray:
+        from ._paste import in_one_call  # modules that an image in a file does not need
 
+        if (pasted := in_one_call(call, {"feather": feather})) is not None:
+            return pasted
+    width = _checks.number(feather, "feather", accepts="a finite number of pixels, at least 0")
     return call.run(lambda frame: frame.each(lambda job: _blend(job, width)))
 
 

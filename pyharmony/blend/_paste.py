@@ -12,18 +12,11 @@ from .. import _arrays, _checks, _cuda
 from .._arrays import NumpyArray
 from .._images import region
 from .._images.call import Call, clipped_warning
-from .._images.flooded import warn_of_levels
 from .._images.frame import LARGEST_COORDINATE
 from .._images.limit import FAINT_ALPHA, MAX_FAINT_SHARE
 from .._native import native
 from .._warnings import is_quiet, warn
 from ..errors import OutOfMemory, PyHarmonyWarning
-from ..ops.gaussian_poisson import MAX_SIGMA, MAX_STEPS, Equation, chebyshev_is_faster
-from ..ops.hierarchies import are_cached
-from ..ops.poisson import MAX_ITERATIONS, warn_of_errors
-from ..ops.pyramid import MAX_SMOOTH_SIGMA
-from ..reference.gaussian_poisson import gaussian_taps
-from ._pyramid import coarse_tolerance_of
 
 #: The dtypes of images that the native call reads, as NumPy's characters.
 _IMAGES = frozenset("BHefd")
@@ -82,6 +75,8 @@ def _poisson_options(options: Mapping[str, Any], levels: float, white: float, _:
     """Returns the options of `poisson` for the native code; levels is the tolerance, white the value of white."""
     if not options.keys() <= {"gradients", "contour", "color_weight", "tolerance"}:
         return None
+    from ..ops.poisson import MAX_ITERATIONS
+
     gradients, contour = options.get("gradients", "source"), options.get("contour", "half")
     if gradients not in _checks.GRADIENTS or contour not in _checks.CONTOURS:
         return None
@@ -99,6 +94,9 @@ def _gaussian_poisson_options(
         return None
     if char == "d" or any(options.get(name, plain) is not plain for name, plain in _DEFAULT_OPTIONS.items()):
         return None
+    from ..ops.gaussian_poisson import MAX_SIGMA
+    from ..ops.pyramid import MAX_SMOOTH_SIGMA
+
     weight, sigma, smooth_sigma = (options.get(n, x) for n, x in _NUMBERS.items())
     limits = (weight, _checks.MAX_COLOR_WEIGHT), (sigma, MAX_SIGMA), (smooth_sigma, MAX_SMOOTH_SIGMA)
     if not all(_is_number(*each) for each in limits):
@@ -130,6 +128,11 @@ def _chebyshev_options(
     weight: float, sigma: float, smooth_sigma: float, levels: float, white: float, coarsest: int
 ) -> tuple[Any, ...] | None:
     """Returns the options for the native code; None if `gaussian_poisson` selects another method on some level."""
+    from ..ops.gaussian_poisson import MAX_STEPS, Equation, chebyshev_is_faster
+    from ..ops.poisson import MAX_ITERATIONS
+    from ..reference.gaussian_poisson import gaussian_taps
+    from ._pyramid import coarse_tolerance_of
+
     w0, w1 = gaussian_taps(sigma)
     nothing: NumpyArray = np.empty(0)
 
@@ -181,6 +184,9 @@ def tell(report: tuple[Any, ...], item: NativeItem, dst: NumpyArray) -> None:
         return
     clipped, flooded, *solve = report
     *_, method, options = item
+    from .._images.flooded import warn_of_levels
+    from ..ops.poisson import warn_of_errors
+
     if method == "poisson":
         converged, iterations, estimate, max_error = solve
         level = _arrays.VALUE_RANGE[_arrays.dtype_name(dst)] / 255
@@ -201,6 +207,8 @@ def in_one_call(call: Call, options: Mapping[str, Any]) -> NumpyArray | None:
         return None
     if not is_plain(dst, call.function):
         return None
+    from ..ops.hierarchies import are_cached
+
     if type(call.scale) not in (int, float) or call.scale != 1 or are_cached() or _checks.range_fault(dst):
         return None
     if out is None:
