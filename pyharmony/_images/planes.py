@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .._arrays import Bools
 from ..ops.convolution import linear
+from .resample import weighted
 
 Values = TypeVar("Values", bound=npt.NDArray[Any])
 
@@ -105,15 +106,8 @@ def gaussian(
             )
             blurred = np.moveaxis(product.reshape(last.shape), -1, axis)
             continue
-        pads = [(0, 0)] * blurred.ndim
-        pads[axis] = (radius, radius)
-        padded = np.pad(blurred, pads, mode=border)
-        total, part = np.zeros_like(blurred), np.empty_like(blurred)
-        before = (slice(None),) * axis
-        for shift, weight in enumerate(weights):
-            np.multiply(padded[(*before, slice(shift, shift + count))], blurred.dtype.type(weight), out=part)
-            total += part
-        blurred = total
+        taps = np.lib.stride_tricks.sliding_window_view(np.pad(np.arange(count), radius, mode=border), count)
+        blurred = weighted(blurred, axis, taps, np.broadcast_to(weights[:, None], taps.shape), blurred.dtype)
     return cast(Values, blurred)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from .. import _arrays
 from .._arrays import Float64, NumpyArray
 from .._native import native
+
+_MAX_CHANNELS = 4  # of an image that is resampled in native code
 
 Kernel = tuple[Callable[[Float64], Float64], int]
 
@@ -56,9 +59,26 @@ def resample(
     weights = np.where((taps < 0) | (taps >= count), 0.0, weight_at(np.abs(taps - centres[:, None]) / wide))
     weights /= weights.sum(1, keepdims=True)
     taps = np.clip(np.clip(taps, 0, count - 1) - first_pixel, 0, x.shape[axis] - 1)
-    result: NumpyArray = np.empty((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
-    if result.size:
-        views = (_arrays.view(np.ascontiguousarray(each.T, np.float64), "taps") for each in (taps, weights))
-        image = _arrays.view(x, "image", copies=True)
-        native.resample(image, axis, *views, _arrays.view(result, "result", writable=True))
+    return weighted(x, axis, taps.T, weights.T, real)
+
+
+def weighted(x: NumpyArray, axis: int, taps: NumpyArray, weights: NumpyArray, real: Any) -> NumpyArray:
+    """Returns the sums over k of x's elements taps[k] along an axis times weights[k], in order, of the type real.
+
+    taps, weights: [count, cells], positions along the axis; the result has `cells` there.
+    """
+    result: NumpyArray = np.empty((*x.shape[:axis], taps.shape[1], *x.shape[axis + 1 :]), real)
+    if not result.size:
+        return result
+    views = [_arrays.view(np.ascontiguousarray(each, np.float64), "taps") for each in (taps, weights)]
+
+    def sum_along(axis: int, image: NumpyArray, out: NumpyArray) -> None:
+        native.resample(_arrays.view(image, "x", copies=True), axis, *views, _arrays.view(out, "out", writable=True))
+
+    planes = (math.prod(x.shape[:axis]), -1, math.prod(x.shape[axis + 1 :]))
+    if planes[2] <= _MAX_CHANNELS:
+        sum_along(1, x.reshape(planes), result.reshape(planes))
+    else:
+        for image, out in zip(x.reshape(planes), result.reshape(planes), strict=True):
+            sum_along(0, image[..., None], out[..., None])
     return result

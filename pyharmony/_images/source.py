@@ -11,7 +11,7 @@ import numpy as np
 from .._arrays import NumpyArray
 from .fill import fill
 from .region import Region, as_float, check_finite
-from .resample import CUBIC, TRIANGLE, Kernel, resample
+from .resample import CUBIC, TRIANGLE, Kernel, resample, weighted
 
 _REACH = 2  # the pixels that resampling reads on each side
 #: The pixels beyond dst that are used to estimate the colours of a soft edge in it.
@@ -70,7 +70,7 @@ def place(
             own_colours = decontaminated(part[..., :3], part[..., 3], near.origin)
             colours = src_region.of(own_colours, near.moved(*shift).origin)
     if alpha is not None:
-        mask = alpha if mask is None else _product(mask, alpha)
+        mask = alpha if mask is None else as_float(mask) * as_float(alpha)
     elif mask is None:
         mask = np.ones(src_region.shape, bool)
     if not is_fractional or src_region.empty:
@@ -211,12 +211,6 @@ def lay_mask(
     return result
 
 
-def _product(mask: NumpyArray, alpha: NumpyArray) -> NumpyArray:
-    result, scaled = as_float(mask), as_float(alpha)
-    result *= scaled
-    return result
-
-
 def _share(t: float) -> tuple[float, ...]:
     """Returns the weights of the pixels i - 1 and i for the value at i - t: the share of the area that each covers."""
     return t, 1 - t
@@ -240,13 +234,9 @@ def _shifted(x: NumpyArray, fraction: tuple[float, float], weights_of: Weights) 
     shares of coverage.
     """
     for axis, t in enumerate(fraction):
-        taps = weights_of(t)
-        size, reach = x.shape[axis] + 1, len(taps) // 2
-        around = [(reach, reach) if a == axis else (0, 0) for a in range(3)]
-        padded = np.pad(x, around, mode="edge") if reach > 1 else np.pad(x, around)
-        total = np.zeros([size if a == axis else n for a, n in enumerate(x.shape)], x.dtype)
-        for k, tap in enumerate(taps):
-            part = padded[k : k + size] if axis == 0 else padded[:, k : k + size]
-            total += part * x.dtype.type(tap)
-        x = total
+        taps, count = np.array(weights_of(t)), x.shape[axis]
+        reach = len(taps) // 2
+        at = np.arange(-reach, len(taps) - reach)[:, None] + np.arange(count + 1)
+        shares = np.where((reach > 1) | ((at >= 0) & (at < count)), taps[:, None], 0)
+        x = weighted(x, axis, at.clip(0, count - 1), shares, x.dtype)
     return x

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .._arrays import Float32, Pixels
 from .._images.levels import image_levels
+from .._images.planes import gaussian
 from .._images.sizes import fitted, resized
 from ..reference.luma import LUMA
 from ..typing import ImageLike
@@ -83,12 +84,11 @@ def roll_in(image: Pixels) -> Roll:
     height, width = image.shape[:2]
     size = fitted((width, height), _GRADIENT_SIDE, least=8)
     levels = reduced(image, size).astype(np.float32)
-    gray = _blurred(levels @ np.array(LUMA, np.float32), _IMAGE_SIGMA)
+    gray = gaussian(levels @ np.array(LUMA, np.float32), _IMAGE_SIGMA, reach=3, border="edge")
     down, across = np.gradient(gray)
     # Gradients agree only along straight edges (structure tensor, Bigun and Granlund 1987).
-    xx, yy, xy = (
-        _blurred(product, _TENSOR_SIGMA) for product in np.stack([across * across, down * down, across * down])
-    )
+    products = np.stack([across * across, down * down, across * down])
+    xx, yy, xy = gaussian(products, _TENSOR_SIGMA, (1, 2), reach=3, border="edge")
     angle = 0.5 * np.degrees(np.arctan2(2 * xy, xx - yy))
     straight = np.hypot(xx - yy, 2 * xy) / (xx + yy + _NOISE**2)
     # The deviation from the nearest axis, from -45 to 45 degrees, clockwise since rows go down.
@@ -128,23 +128,6 @@ def _votes(off: Float32, weight: Float32) -> npt.NDArray[np.float64]:
 def _best(votes: npt.NDArray[np.float64]) -> int:
     """Returns the step of the likeliest roll."""
     return int(np.argmax(np.where(np.abs(_BIN_CENTRES) <= _MAX_ROLL, votes * _PRIOR, -1.0)))
-
-
-def _blurred(values: Float32, sigma: float) -> Float32:
-    """Returns a plane blurred by a Gaussian, with its border replicated."""
-    reach = math.ceil(3 * sigma)
-    taps = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
-    taps = (taps / (2 * taps.sum() - taps[0])).astype(np.float32)
-    for _ in range(2):
-        padded = np.pad(values, ((reach, reach), (0, 0)), "edge")
-        count = len(values)
-        blur = taps[0] * values
-        for i in range(1, reach + 1):
-            pair = padded[reach - i : reach - i + count] + padded[reach + i : reach + i + count]
-            pair *= taps[i]
-            blur += pair
-        values = np.ascontiguousarray(blur.T)
-    return values
 
 
 def reduced(values: Pixels, size: tuple[int, int]) -> Pixels:
