@@ -68,6 +68,25 @@ def bench_chebyshev_beside_dct(benchmark: Any, ledger: Ledger, size: str) -> Non
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("weight", [0.01, 0.1])
+def bench_small_weights_beside_dct(benchmark: Any, ledger: Ledger, weight: float) -> None:
+    p = problems.blend("1080p")
+    src, dst, base = p.floats("src", "dst", "base")
+    b = exact.right_hand_side(p.src, p.dst, p.mask, p.base, weight)
+    planar = np.ascontiguousarray(b.transpose(2, 0, 1), np.float32)
+    inverse = (1 / exact.eigenvalues(*p.shape, weight, *exact.gaussian_taps(0.5))).astype(np.float32)
+
+    def ours() -> Any:
+        return gaussian_poisson(src, dst, p.mask, base, color_weight=weight)
+
+    timings = interleave(benchmark, ours, {"dct": lambda: peers.dct_solve(planar, inverse)}, rounds=5)
+    ledger.add(GROUP, f"1080p x 3, weight {weight}", "pyharmony, float32", timings["ours"], version=OURS)
+    ledger.target(
+        f"gaussian_poisson, float32, weight {weight}, v. scipy.fft DCT solve only, 1080p",
+        ratio(timings["dct"], timings["ours"], "cpu"), 1.8, None, "x",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("size", ["1080p", "4K"])
 def bench_beside_gp_gan(benchmark: Any, ledger: Ledger, size: str) -> None:
     """Times the whole blend, from images to the result."""
