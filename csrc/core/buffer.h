@@ -134,10 +134,11 @@ class Buffer {
   const T& operator[](std::size_t i) const { return data_[i]; }
 
  private:
-  // What the address and the bytes of the block are multiples of: lines of a cache, or pages.
+  // Returns what the address and the size of the block are multiples of: a cache line or a page.
   std::size_t unit() const {
     return bytes() >= kHugeBlock ? kHugePage : bytes() >= kKeptBlock ? 4096 : 64;
   }
+  // Returns the bytes of the block.
   std::size_t block() const {
     return bytes() == 0 ? unit() : (bytes() + unit() - 1) / unit() * unit();
   }

@@ -103,7 +103,7 @@ PixelRows::PixelRows(const ImageView& image, bool with_alpha)
     ++pixels;
   }
   if (pixels == 0) return;
-  // What is not of these pixels is on the side of the next ones.
+  // The bytes of a window beyond its pixels are those of the next ones, which follow.
   window_.first = step > 0 ? low : high - kWindow;
   std::fill_n(window_.gather, kWindow, kNowhere);
   std::fill_n(window_.scatter, kWindow, kNowhere);

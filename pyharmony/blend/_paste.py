@@ -108,8 +108,8 @@ def _alpha_options(options: Mapping[str, Any], *_: Any) -> tuple[Any, ...] | Non
     """Returns the options of `alpha` for the native code, which has no ramp."""
     flags = {"keep_alpha": False, "decontaminate": True, "owned": False, **options}
     feather = flags.pop("feather", 0)
-    known = len(flags) == 3 and type(feather) in (int, float) and all(type(flag) is bool for flag in flags.values())
-    return tuple(flags.values()) if known and feather == 0 else None
+    suits = len(flags) == 3 and type(feather) in (int, float) and all(type(flag) is bool for flag in flags.values())
+    return tuple(flags.values()) if suits and feather == 0 else None
 
 
 #: The options of `gaussian_poisson` that the native code supports with one value only, and the others.

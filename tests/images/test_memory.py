@@ -149,7 +149,6 @@ def test_zeros_do_not_touch_their_pages() -> None:
 
 
 @pytest.mark.house  # sanitizers need memory of their own
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 def test_scratch_is_kept_for_the_next_call() -> None:
     """Calls on images of two sizes in turn touch no new pages, of which their scratch has thousands."""
     import resource
